@@ -1,50 +1,60 @@
-# make            builds bin/ (and the CUDA plug-in where nvcc is found)
+# make            builds bin/, and the CUDA plug-in where nvcc is found
 # make demo       installs what is missing, builds, runs the main job on real pictures
-# make check      the tests;  SANITIZE=1: under the address and undefined-behaviour sanitizers
-# make bench      the measurements
-# make fuzz       every fuzzer, SECONDS=60 each
-# make install    PREFIX=/usr/local DESTDIR=
+# make check      the tests                 SANITIZE=1: under the address and undefined-behaviour sanitizers
+# make bench      the measurements, beside PyTorch
+# make fuzz       every fuzzer              SECONDS=60 each
+# make install    tools and pages           PREFIX=/usr/local DESTDIR=
+# make format     clang-format over the sources
 
-# ---- Debian packages, named here and nowhere else --------------------------------------------------
-BUILD_PACKAGES = gcc libc6-dev libdnnl-dev libopenblas-openmp-dev libmsgpack-dev zlib1g-dev
-DEMO_PACKAGES  = $(BUILD_PACKAGES) xz-utils libjpeg-dev curl dataset-fashion-mnist
-CHECK_PACKAGES = $(BUILD_PACKAGES) xz-utils libjpeg-dev libcmocka-dev bats mandoc jq python3 python3-numpy \
-                 python3-msgpack-numpy dataset-fashion-mnist
-BENCH_PACKAGES = $(CHECK_PACKAGES) python3-torch
+# ---- Debian's packages, named here and nowhere else ----------------------------------------------------
+BUILD_PACKAGES = gcc libc6-dev libdnnl-dev libopenblas-openmp-dev libmsgpack-dev libjansson-dev zlib1g-dev
+DATA_PACKAGES  = xz-utils libjpeg-dev dataset-fashion-mnist
+DEMO_PACKAGES  = $(BUILD_PACKAGES) $(DATA_PACKAGES) curl
+CHECK_PACKAGES = $(BUILD_PACKAGES) $(DATA_PACKAGES) libcmocka-dev bats mandoc jq bsdutils \
+                 python3-numpy python3-msgpack-numpy
+BENCH_PACKAGES = $(BUILD_PACKAGES) $(DATA_PACKAGES) python3-numpy python3-torch
 FUZZ_PACKAGES  = $(BUILD_PACKAGES) clang libclang-rt-dev
 
-# ---- settings ----------------------------------------------------------------------------------------
-CC      ?= cc
-CFLAGS  ?= -O2 -g
-PREFIX  ?= /usr/local
-VERSION  = 0.1
-NVCC    ?= $(firstword $(shell command -v nvcc 2>/dev/null) $(wildcard /usr/local/cuda/bin/nvcc))
+# ---- settings ------------------------------------------------------------------------------------------
+CFLAGS ?= -O2 -g
+PREFIX ?= /usr/local
+VERSION = 0.1
+NVCC   ?= $(firstword $(shell command -v nvcc 2>/dev/null) $(wildcard /usr/local/cuda/bin/nvcc))
 
 B   = build
 BIN = bin
 ifdef SANITIZE
-B   = build-sanitize
-BIN = bin-sanitize
+B      = build-sanitize
+BIN    = bin-sanitize
 CFLAGS = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+NVCC   =
 endif
 
 WARN = -Wall -Wextra -Wpedantic $(if $(CI),-Werror)
 ALL_CFLAGS = -std=c17 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -fopenmp -fno-math-errno -MMD -MP $(WARN) $(CFLAGS)
-LIBS = -ldnnl -lopenblas -lmsgpackc -lz -lm -ldl -lpthread
+# msgpack's C library was renamed between Debian 12 and 13.
+MSGPACK = $(shell echo 'int main(void){return 0;}' | $(CC) -x c - -lmsgpackc -o /dev/null 2>/dev/null \
+            && echo -lmsgpackc || echo -lmsgpack-c)
+LIBS   := -ldnnl -lopenblas -ljansson $(MSGPACK) -lz -lm -ldl -lpthread
 
 TOOLS   = $(patsubst src/%.c,$(BIN)/%,$(wildcard src/*.c))
+PAGES   = $(wildcard src/*.1 src/*.5)
 COMMON  = $(patsubst %.c,$B/%.o,$(wildcard common/*.c))
 KERNELS = $(patsubst %.c,$B/%.o,$(wildcard kernels/*.c kernels/reference/*.c kernels/cpu/*.c))
 UNITS   = $(patsubst tests/unit/%.c,$B/tests/%,$(wildcard tests/unit/*.c))
+FUZZERS = $(patsubst tests/fuzz/%.c,build-fuzz/%,$(wildcard tests/fuzz/*.c))
 
+.PHONY: all cuda units demo check bench fuzz install format clean
 all: $(TOOLS) $(if $(NVCC),cuda)
 
-# ---- tools -------------------------------------------------------------------------------------------
+# ---- tools ---------------------------------------------------------------------------------------------
 $B/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
 # The CPU kernels' plain loops are the ones worth vectorising.
+ifndef SANITIZE
 $B/kernels/%.o: CFLAGS += -O3
+endif
 
 $B/libcommon.a: $(COMMON)
 	@rm -f $@
@@ -58,19 +68,53 @@ $(BIN)/%: $B/src/%.o $B/libcommon.a $B/libkernels.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -fopenmp -o $@ $< $B/libkernels.a $B/libcommon.a -Wl,--as-needed $(LIBS)
 
-# ---- the CUDA plug-in --------------------------------------------------------------------------------
+# ---- the CUDA plug-in: target `cuda` ---------------------------------------------------------------------
 -include kernels/cuda/build.mk
-.PHONY: cuda
-cuda:
 
-# ---- tests -------------------------------------------------------------------------------------------
+# ---- demo and tests --------------------------------------------------------------------------------------
+# .ci/packages installs what is missing where it may, else prints the line that does.
+demo:
+	@.ci/packages $(DEMO_PACKAGES)
+	@$(MAKE) --no-print-directory all
+	@examples/demo.sh
+
+check:
+	@.ci/packages $(CHECK_PACKAGES)
+	@$(MAKE) --no-print-directory all units
+	@BUILD=$B BIN=$(BIN) tests/run
+
+units: $(UNITS)
 $B/tests/%: $B/tests/unit/%.o $B/libcommon.a $B/libkernels.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -fopenmp -o $@ $< $B/libkernels.a $B/libcommon.a -Wl,--as-needed -lcmocka $(LIBS)
 
-.PHONY: all units clean
-units: $(UNITS)
+bench:
+	@.ci/packages $(BENCH_PACKAGES)
+	@$(MAKE) --no-print-directory all
+	@BIN=$(BIN) tests/bench/run
+
+SECONDS ?= 60
+fuzz:
+	@.ci/packages $(FUZZ_PACKAGES)
+	@$(MAKE) --no-print-directory $(FUZZERS)
+	@SECONDS_EACH=$(SECONDS) tests/fuzz/run $(FUZZERS)
+build-fuzz/%: tests/fuzz/%.c $(wildcard common/*.c common/*.h)
+	@mkdir -p $(@D)
+	clang -std=c17 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -O1 -g -fsanitize=fuzzer,address,undefined \
+		-fno-sanitize-recover=undefined -o $@ $< $(wildcard common/*.c) $(filter-out -ldnnl -lopenblas,$(LIBS))
+
+# ---- the rest --------------------------------------------------------------------------------------------
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5
+	install $(TOOLS) $(DESTDIR)$(PREFIX)/bin
+	for f in $(wildcard $(BIN)/*.so); do install $$f $(DESTDIR)$(PREFIX)/bin || exit; done
+	install -m 644 $(filter %.1,$(PAGES)) $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 $(filter %.5,$(PAGES)) $(DESTDIR)$(PREFIX)/share/man/man5
+
+format:
+	clang-format -i $(shell git ls-files '*.c' '*.h' '*.cu' '*.cuh')
 clean:
 	rm -rf build build-* bin bin-*
+
 .SECONDARY:
 -include $(shell find $B -name '*.d' 2>/dev/null)
