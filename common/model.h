@@ -6,13 +6,37 @@
  * network (TEXT empty) classifies embeddings made elsewhere.
  *
  * Tensors are float32 or float64. Those of the network have the names and shapes of network.h's
- * parameters, among them head/scale [1] and head/weight [classes, D]. Others (imprint/sum, ...) are
- * kept by name; model_check knows the shapes of those below.
+ * parameters, among them head/scale [1] and head/weight [classes, D]. Others are kept by name, and the
+ * last word of a name (after the last '/' or '-') says what it is:
  *
- *   imprint/sum    float64 [classes, D]  the sum of the embeddings (normalised if norm is l2) that each
- *                                        imprinted class was made from; zeros for other classes
- *   imprint/count  float64 [classes]     and their number
- *   head/bias      float32 [classes]     added to the logits (calibration); absent for none */
+ *   sum, count     [classes, ...]  a sum per class: model-merge adds those of its inputs
+ *   gram           [N, N]          a sum over all rows: model-merge adds them too
+ *   weight, bias   [classes, ...]  what classes are scored by; made anew from the sums where a merge
+ *                                  changes them, else taken from the input that made the class
+ *
+ * and any other: no class dimension, the same in all models that are merged. Two groups keep apart what
+ * came from where, so that a merge adds nothing twice:
+ *
+ *   statistics/... what the base model keeps of its own training rows. Never changed by an imprint; the
+ *                  same in all models that are merged. Rows of novel classes are zero.
+ *   imprint/...    what imprinting has added since: zero for classes and rows that were not imprinted.
+ *
+ * The sums of a class, or of all rows, are those of both groups together. model_check knows these:
+ *
+ *   imprint/sum             float64 [classes, D]  the sum of the embeddings (normalised if norm is l2)
+ *                                                 that each imprinted class was made from
+ *   imprint/count           float64 [classes]     and their number
+ *   imprint/feature-sum     float64 [classes, F]  the same of the F random features (ridge/features)
+ *   imprint/feature-gram    float64 [F, F]        the sum of x x^T over all imprinted rows' features x
+ *   statistics/sum          float64 [classes, F]  of the features of the base model's training rows
+ *   statistics/count        float64 [classes]
+ *   statistics/gram         float64 [F, F]
+ *   head/bias               float32 [classes]     added to the logits (calibration); absent for none
+ *   proxies/weight          float32 [classes, K, D]  a class of fewer than K repeats its last one
+ *   ridge/weight            float32 [classes, F]
+ *
+ * The features of an embedding e (normalised) are relu(P e), P [F, D] made from the seed as
+ * kernels/random.h says; the notes ridge/features (F) and ridge/seed name them. */
 #ifndef COMMON_MODEL_H
 #define COMMON_MODEL_H
 
@@ -25,6 +49,8 @@
 
 typedef enum { CLASS_BASE, CLASS_NOVEL } class_kind;
 typedef enum { NORM_L2, NORM_NONE } norm_kind;
+const char *class_kind_name(class_kind kind); /* "base", "novel" */
+const char *norm_name(norm_kind norm);        /* "l2", "none" */
 
 typedef struct {
     char name[64];
@@ -41,7 +67,8 @@ typedef struct {
 
 typedef struct {
     network net;      /* parsed and checked; net.text is "" for a model without a network, and then
-                         only head, class_count, dimension and the head's parameters mean anything */
+                         only head, class_count, dimension and the head's parameters mean anything
+                         (no layers; total and the parameters' places are those of the head alone) */
     class_list classes;
     class_kind *kinds; /* one a class */
     norm_kind norm;    /* how embeddings enter the imprinted weights */
@@ -61,8 +88,9 @@ int model_save(const model *m, struct output *out, error *e);
 int model_check(const model *m, error *e);
 void model_free(model *m);
 
-/* A new model of that network text (NULL for none: then input is ignored and dimension given), classes
- * all of `kind`, all tensors zero. */
+/* A new model of that network text (NULL or "" for none: then input is ignored and dimension given),
+ * classes all of `kind`, all tensors zero, norm l2. A model without a network may begin without
+ * classes, but has one at least when it is written. */
 int model_new(const char *text, extent input, size_t dimension, head_kind head,
               const class_list *classes, class_kind kind, model *m, error *e);
 
@@ -72,14 +100,30 @@ int model_put(model *m, const char *name, tensor_type type, size_t rank, const s
               tensor **out, error *e);
 void model_drop(model *m, const char *name);
 
+/* What a tensor is, by its name alone, as said above. */
+typedef enum {
+    ROLE_NETWORK,   /* a parameter below the head, or head/scale */
+    ROLE_CLASS,     /* weight, bias: a row a class */
+    ROLE_CLASS_SUM, /* sum, count: a row a class */
+    ROLE_SUM,       /* gram */
+    ROLE_OTHER
+} tensor_role;
+tensor_role model_role(const char *name);
+
+/* The network of that text, or for NULL or "" the head alone of that dimension, as model.net has it. */
+int model_network(const char *text, extent input, size_t dimension, head_kind head, size_t classes,
+                  network *out, error *e);
+
 /* Appends a class: every tensor whose first dimension is the class gets one more row, of zeros, net is
  * parsed anew. Its index, or -1. */
 int model_add_class(model *m, const char *name, class_kind kind, error *e);
 /* Removes one, its row in every such tensor too. */
 int model_remove_class(model *m, size_t index, error *e);
 
+/* Sets or replaces a note; -1 without memory or for a key of more than 63 bytes. */
 int model_note_number(model *m, const char *key, double value);
 int model_note_text(model *m, const char *key, const char *value);
+void model_note_drop(model *m, const char *key);
 bool model_get_number(const model *m, const char *key, double *value);
 const char *model_get_text(const model *m, const char *key); /* borrowed; NULL if absent */
 
@@ -89,7 +133,8 @@ void model_unpack(model *m, const float *parameters);
 
 /* A number that names everything below the head (text, input, all weights but head/...): embeddings of
  * models of the same fingerprint mean the same. `embed` writes it into its stream's header as
- * "embedding-of", and imprint and classify refuse other embeddings (a stream without it passes). */
+ * "embedding-of", and imprint and classify refuse other embeddings (a stream without it passes). 0 for
+ * a model without a network, which takes any embeddings of its dimension. */
 uint64_t model_fingerprint(const model *m);
 
 #endif

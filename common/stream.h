@@ -93,6 +93,7 @@ int stream_header_first(stream_reader *r, const stream_header **out, error *e);
  * are renumbered, so that a label always is an index into stream_classes. */
 int stream_read(stream_reader *r, batch **out, error *e);
 const class_list *stream_classes(const stream_reader *r);
+size_t stream_count(const stream_reader *r);   /* streams begun so far: headers read */
 uint64_t stream_rows(const stream_reader *r);  /* read so far */
 uint64_t stream_bytes(const stream_reader *r); /* read so far */
 uint64_t stream_bytes_total(const stream_reader *r); /* of all regular files; 0 if not known */
