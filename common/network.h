@@ -7,13 +7,22 @@
  *   dense:N[:nobias]            fully connected over all of height x width x channels
  *   relu                        max(x, 0)
  *   maxpool:N                   N x N windows, stride N, a last incomplete window is dropped
+ *   maxpool:all                 one window over all of height x width (gives 1 x 1 x channels)
  *   avgpool                     the mean over height x width (gives 1 x 1 x channels)
  *   dropout:P                   in training, each element is 0 with probability P, else x / (1 - P)
  *   batchnorm[:G]               batch normalisation over rows, height and width; with G, "ghost"
- *                               statistics over groups of G rows; momentum 0.9, epsilon 1e-5
+ *                               statistics over groups of G rows in a row (the last group takes what
+ *                               is left); epsilon 1e-5. A training step normalises by the group's
+ *                               mean and biased variance and then, per channel,
+ *                                   running = 0.9 running + 0.1 (mean over the groups of statistic)
+ *                               where the variance's statistic is unbiased, as PyTorch's (n / (n - 1);
+ *                               biased where a group has one element)
  *   scale:F                     x * F
  *   save  add                   a residual: `save` remembers the activation, `add` adds it to the
  *                               present one, of the same shape (they nest as brackets do)
+ *
+ * Words are separated by white space. A text may also be the name of a built-in network alone, or
+ * empty: then the embedding is the input itself.
  *
  * The head stands apart: `cosine` has logits s * (w_c/|w_c|) . (f/|f|) with a learned scale s, and
  * `softmax` has logits w_c . f; neither has a bias. f, the activation after the last word, flattened
@@ -53,7 +62,7 @@ typedef struct {
     size_t kernel_height, kernel_width; /* conv */
     size_t pad_height, pad_width;       /* conv: zeros on each side; 0 for valid */
     bool bias;                          /* conv, dense */
-    size_t window;                      /* maxpool */
+    size_t window_height, window_width; /* maxpool: also the stride */
     size_t group;                       /* batchnorm: rows a group; 0 for the whole batch */
     float rate;                         /* dropout: P; scale: F */
     size_t partner;                     /* save, add: the index of the other one */
@@ -94,14 +103,15 @@ typedef struct {
 /* The text of a built-in network ("keras-cnn", "resnet9"), or NULL if there is none of that name. */
 const char *network_builtin(const char *name);
 
-/* Reads `text` for pictures of that extent. Fails on an unknown word, a shape that does not fit, more
- * than 1,000 layers, or more than 2^31 parameters or elements in an activation; the error names the
- * word and its place. The caller frees it with network_free (also harmless on a zeroed one). */
+/* Reads `text` for pictures of that extent, class_count >= 1. Fails on an unknown word, a shape that
+ * does not fit, more than 1,000 layers, or more than 2^31 parameters or elements in an activation; the
+ * error names the word and its place. *out is set on success only. The caller frees it with network_free (also harmless on a zeroed one). */
 int network_parse(const char *text, extent input, head_kind head, size_t class_count, network *out,
                   error *e);
 void network_free(network *n);
 
-/* Fills all n->total floats: Glorot-uniform weights, zero biases, one for gamma and variance,
+/* Fills all n->total floats: Glorot-uniform weights (element i of parameter p from word i % 4 of
+ * Philox block i / 4 of stream RANDOM_INITIAL, p), zero biases, one for gamma and variance,
  * head/scale 10. The same seed gives the same numbers on every machine. */
 void network_initialise(const network *n, uint64_t seed, float *parameters);
 

@@ -185,7 +185,8 @@ struct backend {
 /* Opens what options->device names. "auto" takes CUDA if the plug-in loads and a device works, else
  * the CPU; then *notice (if not NULL), a static or owned text, says in one line why there is no GPU,
  * and is NULL where the GPU was taken. "cuda" without one fails and says what is missing: the plug-in,
- * CUDA's libraries, the driver, or a device. */
+ * CUDA's libraries, the driver, or a device. The plug-in is looked for beside the program, or where
+ * $LOWSHOT_PLUGIN says. options->device NULL is "auto". */
 int backend_open(const backend_options *options, backend **out, const char **notice, error *e);
 
 /* Submits and waits. */
@@ -199,6 +200,7 @@ int precision_parse(const char *word, precision_kind *out);
 /* What each backend's folder offers, and the one symbol of the plug-in. */
 typedef struct {
     int abi; /* BACKEND_ABI */
+    /* device: N of "cuda:N", 0 for "cuda"; without meaning for the others. */
     int (*open)(const backend_options *options, int device, backend **out, error *e);
 } backend_driver;
 
