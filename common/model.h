@@ -127,6 +127,14 @@ void model_note_drop(model *m, const char *key);
 bool model_get_number(const model *m, const char *key, double *value);
 const char *model_get_text(const model *m, const char *key); /* borrowed; NULL if absent */
 
+/* A stream of predictions says in its header, key "kinds", which of the model's classes are base and
+ * which novel: ["base"|"novel", ...]. The header's list of classes begins with the model's, in the
+ * model's order; classes of the input that the model does not know follow. Writing: -1 without memory.
+ * Reading: *kinds has *count entries and is the caller's to free; without the key all classes count
+ * as base. */
+int model_kinds_write(stream_header *h, const model *m);
+int model_kinds_read(const stream_header *h, class_kind **kinds, size_t *count, error *e);
+
 /* The network's parameters as one flat array of net.total floats, and back. */
 void model_pack(const model *m, float *parameters);
 void model_unpack(model *m, const float *parameters);

@@ -87,6 +87,11 @@ int stream_open_memory(const void *data, size_t bytes, const char *name, stream_
 /* The first header, reading up to it if need be. No bytes at all is an error: nothing came. */
 int stream_header_first(stream_reader *r, const stream_header **out, error *e);
 
+/* The header of the stream that the latest batch came from, its classes as that stream lists them
+ * (fields other than label and prediction are as its writer made them). Borrowed until the next read;
+ * NULL before the first header. */
+const stream_header *stream_header_latest(const stream_reader *r);
+
 /* 1 and *out, a batch of at least 1 row; 0 at the end of the last stream; -1 on failure, also at an end of file
  * without an end record, or one that counts other rows than came. Where a later stream has another
  * class list, its names are appended to the reader's (stream_classes) and its labels and predictions
