@@ -26,6 +26,8 @@ int output_printf(output *o, error *e, const char *format, ...) __attribute__((f
 int output_commit(output *o, error *e);
 /* Removes the temporary file. Frees o. NULL is harmless. */
 void output_abandon(output *o);
-/* Called at exit and on SIGINT, SIGTERM, SIGHUP: temporary files do not stay behind. */
+/* Removes every temporary file there is. Runs at exit by itself; tool_begin calls it on SIGINT, SIGTERM
+ * and SIGHUP (it is safe in a signal handler). */
+void output_clean(void);
 
 #endif

@@ -52,7 +52,8 @@ uint64_t tool_integer(const char *option, const char *word, uint64_t least, uint
 double tool_number(const char *option, const char *word, double least, double most);
 
 /* Progress on stderr, one line rewritten a few times a second, when stderr is a terminal or
- * --progress was given and not --quiet: rows, rows a second, time left where the total is known. */
+ * --progress was given and not --quiet: rows, rows a second, time left where the total is known. A tool
+ * whose output is a pipe leaves the line to the pipeline's last one, unless --progress was given. */
 typedef struct {
     const tool_options *options;
     const char *what; /* "rows", "pictures" */

@@ -1,0 +1,272 @@
+/* output.c: see output.h. */
+#include "output.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { BUFFER_BYTES = 1 << 16, PIPE_BYTES = 1 << 20, TEMPORARIES_MAX = 16 };
+
+struct output {
+    int fd;
+    bool own_fd;     /* close it at the end */
+    bool immediate;  /* a terminal: nothing waits in the buffer */
+    char *path;      /* the final name; NULL when written directly */
+    char *temporary; /* the name until then */
+    int slot;        /* its place in `temporaries` */
+    const char *shown;
+    size_t used;
+    char buffer[BUFFER_BYTES];
+};
+
+/* What a dying process must remove: read by a signal handler, so nothing but names. */
+static char *volatile temporaries[TEMPORARIES_MAX];
+
+void output_clean(void)
+{
+    for (int i = 0; i < TEMPORARIES_MAX; i++) {
+        char *name = temporaries[i];
+        if (name) {
+            unlink(name);
+            temporaries[i] = NULL;
+        }
+    }
+}
+
+static void output_free(output *o)
+{
+    if (o->temporary)
+        temporaries[o->slot] = NULL;
+    if (o->own_fd && o->fd >= 0)
+        close(o->fd);
+    free(o->temporary);
+    free(o->path);
+    free(o);
+}
+
+/* The file's old permissions, or those of any new file. */
+static mode_t final_mode(const char *path)
+{
+    struct stat old;
+    if (stat(path, &old) == 0)
+        return old.st_mode & 07777;
+    mode_t mask = umask(0);
+    umask(mask);
+    return 0666 & ~mask;
+}
+
+static int open_temporary(output *o, const char *path, error *e)
+{
+    static bool at_exit;
+    if (!at_exit) {
+        atexit(output_clean);
+        at_exit = true;
+    }
+    for (o->slot = 0; o->slot < TEMPORARIES_MAX && temporaries[o->slot]; o->slot++)
+        ;
+    if (o->slot == TEMPORARIES_MAX)
+        return error_set(e, "%s: more than %d files written at once", path, TEMPORARIES_MAX);
+    /* Through a link, the file it names is the one to replace. */
+    o->path = realpath(path, NULL);
+    if (!o->path)
+        o->path = strdup(path);
+    size_t room = o->path ? strlen(o->path) + 16 : 0;
+    o->temporary = o->path ? malloc(room) : NULL;
+    if (!o->temporary)
+        return error_set(e, "%s: out of memory", path);
+    const char *slash = strrchr(o->path, '/');
+    int folder = slash ? (int)(slash - o->path) + 1 : 0;
+    snprintf(o->temporary, room, "%.*s.%.200s.XXXXXX", folder, o->path, o->path + folder);
+    o->fd = mkostemp(o->temporary, O_CLOEXEC);
+    if (o->fd < 0) {
+        free(o->temporary);
+        o->temporary = NULL;
+        return error_system(e, "%s: cannot make a file there", path);
+    }
+    o->own_fd = true;
+    temporaries[o->slot] = o->temporary;
+    if (fchmod(o->fd, final_mode(o->path)) != 0)
+        return error_system(e, "%s: cannot set permissions", path);
+    return 0;
+}
+
+static int open_named(output *o, const char *path, error *e)
+{
+    struct stat status;
+    if (stat(path, &status) != 0 || S_ISREG(status.st_mode)) {
+        if (path[0] == '\0' || path[strlen(path) - 1] == '/')
+            return error_set(e, "'%s' is no name for a file", path);
+        return open_temporary(o, path, e);
+    }
+    if (S_ISDIR(status.st_mode))
+        return error_set(e, "%s: is a folder; name a file to write", path);
+    o->fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+    if (o->fd < 0)
+        return error_system(e, "%s: cannot write", path);
+    o->own_fd = true;
+    return 0;
+}
+
+int output_open(const char *path, bool records, output **out, error *e)
+{
+    output *o = calloc(1, sizeof *o);
+    if (!o)
+        return error_set(e, "out of memory");
+    bool standard = !path || strcmp(path, "-") == 0;
+    o->fd = STDOUT_FILENO;
+    o->shown = standard ? "standard output" : path;
+    if (!standard && open_named(o, path, e) != 0) {
+        output_abandon(o);
+        return -1;
+    }
+    o->immediate = isatty(o->fd);
+    if (records && o->immediate) {
+        error_set(e, "%s is a terminal and records are not for reading; send them to another tool "
+                     "with |, or to a file with -o FILE", o->shown);
+        output_abandon(o);
+        return -1;
+    }
+    /* A pipe of a whole batch halves the switches between its two ends. Where the system does not
+     * allow it, it stays as it is. */
+    fcntl(o->fd, F_SETPIPE_SZ, PIPE_BYTES);
+    *out = o;
+    return 0;
+}
+
+/* Nobody wants the rest: the process ends as the reader did, quietly. */
+_Noreturn static void end_quietly(void)
+{
+    output_clean();
+    _exit(0);
+}
+
+static int write_parts(output *o, struct iovec *parts, int count, error *e)
+{
+    while (count > 0) {
+        if (parts->iov_len == 0) {
+            parts++, count--;
+            continue;
+        }
+        ssize_t wrote = writev(o->fd, parts, count < IOV_MAX ? count : IOV_MAX);
+        if (wrote < 0 && errno == EINTR)
+            continue;
+        if (wrote < 0 && errno == EPIPE)
+            end_quietly();
+        if (wrote < 0)
+            return error_system(e, "cannot write to %s", o->shown);
+        size_t left = (size_t)wrote;
+        while (count > 0 && left >= parts->iov_len) {
+            left -= parts->iov_len;
+            parts++, count--;
+        }
+        if (count > 0) {
+            parts->iov_base = (char *)parts->iov_base + left;
+            parts->iov_len -= left;
+        }
+    }
+    return 0;
+}
+
+static int output_flush(output *o, error *e)
+{
+    struct iovec part = {o->buffer, o->used};
+    o->used = 0;
+    return write_parts(o, &part, 1, e);
+}
+
+int output_writev(output *o, struct iovec *parts, int count, error *e)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < count; i++)
+        bytes += parts[i].iov_len;
+    if (bytes > BUFFER_BYTES - o->used && output_flush(o, e) != 0)
+        return -1;
+    if (bytes > BUFFER_BYTES / 2)
+        return output_flush(o, e) == 0 ? write_parts(o, parts, count, e) : -1;
+    for (int i = 0; i < count; i++) {
+        if (parts[i].iov_len)
+            memcpy(o->buffer + o->used, parts[i].iov_base, parts[i].iov_len);
+        o->used += parts[i].iov_len;
+    }
+    return o->immediate ? output_flush(o, e) : 0;
+}
+
+int output_write(output *o, const void *data, size_t bytes, error *e)
+{
+    struct iovec part = {(void *)data, bytes};
+    return output_writev(o, &part, 1, e);
+}
+
+int output_printf(output *o, error *e, const char *format, ...)
+{
+    char text[4096], *longer = NULL;
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    if (length < 0)
+        return error_set(e, "cannot format a line for %s", o->shown);
+    if ((size_t)length >= sizeof text) {
+        va_start(arguments, format);
+        length = vasprintf(&longer, format, arguments);
+        va_end(arguments);
+        if (length < 0)
+            return error_set(e, "out of memory");
+    }
+    int status = output_write(o, longer ? longer : text, (size_t)length, e);
+    free(longer);
+    return status;
+}
+
+/* A renamed file outlives a power cut only once its folder is on the disk too. */
+static void sync_folder(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+    int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    free(folder);
+    if (fd < 0)
+        return;
+    (void)fsync(fd);
+    close(fd);
+}
+
+static int commit_file(output *o, error *e)
+{
+    if (fsync(o->fd) != 0)
+        return error_system(e, "cannot write to %s", o->shown);
+    int fd = o->fd;
+    o->fd = -1;
+    if (close(fd) != 0)
+        return error_system(e, "cannot write to %s", o->shown);
+    if (rename(o->temporary, o->path) != 0)
+        return error_system(e, "cannot rename the finished file to %s", o->shown);
+    temporaries[o->slot] = NULL;
+    sync_folder(o->path);
+    return 0;
+}
+
+int output_commit(output *o, error *e)
+{
+    if (output_flush(o, e) != 0 || (o->temporary && commit_file(o, e) != 0)) {
+        output_abandon(o);
+        return -1;
+    }
+    output_free(o);
+    return 0;
+}
+
+void output_abandon(output *o)
+{
+    if (!o)
+        return;
+    if (o->temporary)
+        unlink(o->temporary);
+    output_free(o);
+}

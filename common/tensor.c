@@ -1,0 +1,81 @@
+/* tensor.c: see tensor.h. */
+#include "tensor.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    size_t size;
+    const char *name, *code;
+} types[] = {
+    [TYPE_BOOL] = {1, "bool", "|b1"},   [TYPE_U8] = {1, "uint8", "|u1"},
+    [TYPE_I8] = {1, "int8", "|i1"},     [TYPE_U16] = {2, "uint16", "<u2"},
+    [TYPE_I16] = {2, "int16", "<i2"},   [TYPE_U32] = {4, "uint32", "<u4"},
+    [TYPE_I32] = {4, "int32", "<i4"},   [TYPE_U64] = {8, "uint64", "<u8"},
+    [TYPE_I64] = {8, "int64", "<i8"},   [TYPE_F16] = {2, "float16", "<f2"},
+    [TYPE_F32] = {4, "float32", "<f4"}, [TYPE_F64] = {8, "float64", "<f8"},
+};
+
+size_t type_size(tensor_type type)
+{
+    return types[type].size;
+}
+
+const char *type_name(tensor_type type)
+{
+    return types[type].name;
+}
+
+const char *type_code(tensor_type type)
+{
+    return types[type].code;
+}
+
+int type_parse(const char *code, size_t length, tensor_type *out)
+{
+    /* One-byte types have no byte order; some writers give one all the same. */
+    if (length != 3 || (code[0] != '<' && code[0] != '|'))
+        return -1;
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        if (memcmp(types[i].code + 1, code + 1, 2) == 0 &&
+            (types[i].size == 1 || code[0] == '<')) {
+            *out = (tensor_type)i;
+            return 0;
+        }
+    }
+    return -1;
+}
+
+size_t tensor_rows(const tensor *t)
+{
+    return t->rank ? t->shape[0] : 1;
+}
+
+size_t tensor_row_size(const tensor *t)
+{
+    size_t size = 1;
+    for (size_t i = 1; i < t->rank; i++)
+        size *= t->shape[i];
+    return size;
+}
+
+size_t tensor_bytes(const tensor *t)
+{
+    return tensor_rows(t) * tensor_row_size(t) * type_size(t->type);
+}
+
+char *tensor_describe(const tensor *t, char *text, size_t size)
+{
+    size_t used = 0;
+    int wrote = snprintf(text, size, "%s [", type_name(t->type));
+    for (size_t i = 0; i < t->rank && wrote >= 0; i++) {
+        used += (size_t)wrote;
+        if (used >= size)
+            return text;
+        wrote = snprintf(text + used, size - used, i ? ", %zu" : "%zu", t->shape[i]);
+    }
+    used += wrote > 0 ? (size_t)wrote : 0;
+    if (used < size)
+        snprintf(text + used, size - used, "]");
+    return text;
+}
