@@ -25,8 +25,9 @@
  * empty: then the embedding is the input itself.
  *
  * The head stands apart: `cosine` has logits s * (w_c/|w_c|) . (f/|f|) with a learned scale s, and
- * `softmax` has logits w_c . f; neither has a bias. f, the activation after the last word, flattened
- * in (height, width, channel) order, is the embedding, of `dimension` numbers.
+ * `softmax` has logits w_c . f; neither has a bias. A vector shorter than 1e-12 has no direction: in
+ * the cosine head it counts as zeros and gets no gradient. f, the activation after the last word,
+ * flattened in (height, width, channel) order, is the embedding, of `dimension` numbers.
  *
  * This file knows shapes and names, not arithmetic: kernels/ does that. */
 #ifndef COMMON_NETWORK_H

@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 /* Absent until its folder is built. */
-extern const backend_driver backend_reference __attribute__((weak));
 extern const backend_driver backend_cpu __attribute__((weak));
 
 static const char *const precision_names[] = {

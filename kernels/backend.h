@@ -39,7 +39,8 @@ typedef enum { OPTIMIZER_ADAM, OPTIMIZER_ADAMW, OPTIMIZER_SGD } optimizer_kind;
  *          w -= r sqrt(1-b2^t)/(1-b1^t) m / (sqrt(v) + epsilon)              (as Keras computes it)
  *   adamw  first w -= r weight_decay w, then adam
  *   sgd    g += weight_decay w;  m = momentum m + g;  w -= r (g + momentum m)           (Nesterov)
- * Weight decay leaves biases, batchnorm's gamma and beta, and head/scale alone. */
+ * Weight decay is for parameters of INITIAL_GLOROT: it leaves biases, batchnorm's gamma and beta, and
+ * head/scale alone. */
 typedef struct {
     optimizer_kind kind;
     float beta1, beta2, epsilon; /* adam, adamw */
@@ -62,7 +63,7 @@ typedef struct {
     optimizer optimizer;
     float label_smoothing; /* targets (1 - a) onehot + a / classes */
     bool freeze_backbone;  /* only head/scale and head/weight learn; dropout and batchnorm still act
-                              as in training */
+                              as in training, but running statistics stay */
 } program_spec;
 
 /* Sums over the rows seen. loss is the softmax cross-entropy in nats (with label smoothing in
@@ -113,8 +114,9 @@ struct backend {
     int (*train)(backend *b, program *p, const uint32_t *order, size_t rows, const float *rate,
                  metrics *total, error *e);
 
-    /* As one step of train, rows <= batch, but leaves the parameters and the step alone and gives the
-     * gradient, net->total floats (zero where not trainable or frozen). For tests. */
+    /* As one step of train, rows <= batch, but leaves the parameters (running statistics too) and the
+     * step alone and gives the gradient, net->total floats (zero where not trainable or frozen). For
+     * tests. */
     int (*gradients)(backend *b, program *p, const uint32_t *order, size_t rows, float *gradient,
                      metrics *total, error *e);
 

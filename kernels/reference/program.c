@@ -1,0 +1,436 @@
+/* program.c: a network's layers one after the other, forward and back. */
+#include "reference.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct program {
+    program_spec spec;
+    const network *net;
+    float *parameters, *first, *second; /* net->total each; the moments only for training */
+    double *gradient;                   /* net->total */
+    uint64_t step;                      /* optimizer steps done */
+    const uint8_t *images;              /* the data set, borrowed */
+    const int32_t *labels;
+    size_t data_rows;
+    int32_t *batch_labels;
+    /* What layer i reads is activation[i], what it writes activation[i + 1]; the gradients alike. */
+    double **activation, **d_activation;
+    double *logits, *d_logits;
+};
+
+/* ---- making --------------------------------------------------------------------------------------- */
+
+static int program_fail(const program_spec *spec, error *e)
+{
+    return error_set(e, "reference: out of memory for %zu rows at once; take a smaller batch",
+                     spec->batch);
+}
+
+/* One array of batch rows for the input and for what each layer writes. */
+static double **activations_new(const network *n, size_t batch)
+{
+    double **all = calloc(n->layer_count + 1, sizeof *all);
+    if (!all)
+        return NULL;
+    for (size_t i = 0; i <= n->layer_count; i++) {
+        size_t size = extent_size(i == 0 ? n->input : n->layers[i - 1].out);
+        all[i] = calloc(batch * size, sizeof **all);
+        if (!all[i]) {
+            while (i > 0)
+                free(all[--i]);
+            free(all);
+            return NULL;
+        }
+    }
+    return all;
+}
+
+static void activations_free(const network *n, double **all)
+{
+    for (size_t i = 0; all && i <= n->layer_count; i++)
+        free(all[i]);
+    free(all);
+}
+
+static bool training_new(program *p)
+{
+    size_t total = p->net->total, batch = p->spec.batch;
+    p->first = calloc(total, sizeof *p->first);
+    p->second = calloc(total, sizeof *p->second);
+    p->gradient = calloc(total, sizeof *p->gradient);
+    p->d_activation = activations_new(p->net, batch);
+    p->logits = calloc(batch * p->net->class_count, sizeof *p->logits);
+    p->d_logits = calloc(batch * p->net->class_count, sizeof *p->d_logits);
+    p->batch_labels = calloc(batch, sizeof *p->batch_labels);
+    return p->first && p->second && p->gradient && p->d_activation && p->logits && p->d_logits &&
+           p->batch_labels;
+}
+
+int reference_program_new(backend *b, const program_spec *spec, program **out, error *e)
+{
+    if (spec->batch == 0)
+        return error_set(e, "reference: a batch of no rows");
+    program *p = calloc(1, sizeof *p);
+    if (!p)
+        return program_fail(spec, e);
+    p->spec = *spec;
+    p->net = spec->net;
+    p->parameters = calloc(p->net->total, sizeof *p->parameters);
+    p->activation = activations_new(p->net, spec->batch);
+    if (!p->parameters || !p->activation || (spec->training && !training_new(p))) {
+        reference_program_free(b, p);
+        return program_fail(spec, e);
+    }
+    *out = p;
+    return 0;
+}
+
+void reference_program_free(backend *b, program *p)
+{
+    (void)b;
+    if (!p)
+        return;
+    activations_free(p->net, p->activation);
+    activations_free(p->net, p->d_activation);
+    free(p->parameters);
+    free(p->first);
+    free(p->second);
+    free(p->gradient);
+    free(p->logits);
+    free(p->d_logits);
+    free(p->batch_labels);
+    free(p);
+}
+
+/* ---- state ---------------------------------------------------------------------------------------- */
+
+static int check_training(const program *p, error *e)
+{
+    return p->spec.training ? 0 : error_set(e, "reference: this program was not made for training");
+}
+
+int reference_parameters_set(backend *b, program *p, const float *parameters, error *e)
+{
+    (void)b, (void)e;
+    memcpy(p->parameters, parameters, p->net->total * sizeof *parameters);
+    return 0;
+}
+
+int reference_parameters_get(backend *b, program *p, float *parameters, error *e)
+{
+    (void)b, (void)e;
+    memcpy(parameters, p->parameters, p->net->total * sizeof *parameters);
+    return 0;
+}
+
+int reference_optimizer_set(backend *b, program *p, uint64_t step, const float *first,
+                            const float *second, error *e)
+{
+    (void)b;
+    if (check_training(p, e) != 0)
+        return -1;
+    p->step = step;
+    memcpy(p->first, first, p->net->total * sizeof *first);
+    memcpy(p->second, second, p->net->total * sizeof *second);
+    return 0;
+}
+
+int reference_optimizer_get(backend *b, program *p, uint64_t *step, float *first, float *second,
+                            error *e)
+{
+    (void)b;
+    if (check_training(p, e) != 0)
+        return -1;
+    *step = p->step;
+    memcpy(first, p->first, p->net->total * sizeof *first);
+    memcpy(second, p->second, p->net->total * sizeof *second);
+    return 0;
+}
+
+int reference_data_set(backend *b, program *p, const uint8_t *images, const int32_t *labels,
+                       size_t rows, error *e)
+{
+    (void)b;
+    if (check_training(p, e) != 0)
+        return -1;
+    p->images = images;
+    p->labels = labels;
+    p->data_rows = rows;
+    return 0;
+}
+
+/* ---- forward -------------------------------------------------------------------------------------- */
+
+typedef enum { MODE_INFER, MODE_GRADIENT, MODE_TRAIN } mode; /* only MODE_TRAIN moves statistics */
+
+/* Parameter `index` in an array of all; NULL where the layer has none. */
+static float *value_of(const program *p, size_t index)
+{
+    return index == SIZE_MAX ? NULL : p->parameters + p->net->parameters[index].start;
+}
+
+static double *gradient_of(const program *p, size_t index)
+{
+    return index == SIZE_MAX ? NULL : p->gradient + p->net->parameters[index].start;
+}
+
+static void forward_batchnorm(program *p, const layer *l, size_t rows, mode m, const double *in,
+                              double *out)
+{
+    const float *gamma = value_of(p, l->weight), *beta = value_of(p, l->offset);
+    float *mean = value_of(p, l->mean), *variance = value_of(p, l->variance);
+    bool moves = m == MODE_TRAIN && !p->spec.freeze_backbone;
+    if (m == MODE_INFER)
+        reference_batchnorm_infer(l, rows, gamma, beta, mean, variance, in, out);
+    else
+        reference_batchnorm_train(l, rows, gamma, beta, in, out, moves ? mean : NULL,
+                                  moves ? variance : NULL);
+}
+
+static void forward_layer(program *p, size_t index, size_t rows, mode m)
+{
+    const layer *l = &p->net->layers[index];
+    const double *in = p->activation[index];
+    double *out = p->activation[index + 1];
+    size_t count = rows * extent_size(l->in);
+    switch (l->kind) {
+    case LAYER_CONV:
+        reference_conv_forward(l, rows, value_of(p, l->weight), value_of(p, l->offset), in, out);
+        break;
+    case LAYER_DENSE:
+        reference_dense_forward(l, rows, value_of(p, l->weight), value_of(p, l->offset), in, out);
+        break;
+    case LAYER_RELU:
+        reference_relu_forward(count, in, out);
+        break;
+    case LAYER_MAXPOOL:
+        reference_maxpool_forward(l, rows, in, out);
+        break;
+    case LAYER_AVGPOOL:
+        reference_avgpool_forward(l, rows, in, out);
+        break;
+    case LAYER_DROPOUT:
+        reference_dropout(count, m == MODE_INFER ? 0 : l->rate, p->spec.seed, (uint32_t)index, p->step,
+                          in, out);
+        break;
+    case LAYER_BATCHNORM:
+        forward_batchnorm(p, l, rows, m, in, out);
+        break;
+    case LAYER_SCALE:
+        reference_scale(count, (double)l->rate, in, out);
+        break;
+    case LAYER_SAVE:
+        reference_scale(count, 1, in, out);
+        break;
+    case LAYER_ADD:
+        reference_add(count, in, p->activation[l->partner], out);
+        break;
+    }
+}
+
+/* From activation[0] to the embedding, which is returned. */
+static const double *forward(program *p, size_t rows, mode m)
+{
+    for (size_t i = 0; i < p->net->layer_count; i++)
+        forward_layer(p, i, rows, m);
+    return p->activation[p->net->layer_count];
+}
+
+static void forward_head(program *p, size_t rows, const double *embedding)
+{
+    const network *n = p->net;
+    reference_head_forward(n, rows, value_of(p, n->head_scale), value_of(p, n->head_weight), embedding,
+                           p->logits);
+}
+
+/* ---- back ----------------------------------------------------------------------------------------- */
+
+static void backward_layer(program *p, size_t index, size_t rows)
+{
+    const layer *l = &p->net->layers[index];
+    const double *in = p->activation[index], *d_out = p->d_activation[index + 1];
+    double *d_in = p->d_activation[index];
+    size_t count = rows * extent_size(l->in);
+    switch (l->kind) {
+    case LAYER_CONV:
+        reference_conv_backward(l, rows, value_of(p, l->weight), in, d_out, gradient_of(p, l->weight),
+                                gradient_of(p, l->offset), index ? d_in : NULL);
+        break;
+    case LAYER_DENSE:
+        reference_dense_backward(l, rows, value_of(p, l->weight), in, d_out, gradient_of(p, l->weight),
+                                 gradient_of(p, l->offset), index ? d_in : NULL);
+        break;
+    case LAYER_RELU:
+        reference_relu_backward(count, in, d_out, d_in);
+        break;
+    case LAYER_MAXPOOL:
+        reference_maxpool_backward(l, rows, in, d_out, d_in);
+        break;
+    case LAYER_AVGPOOL:
+        reference_avgpool_backward(l, rows, d_out, d_in);
+        break;
+    case LAYER_DROPOUT:
+        reference_dropout(count, l->rate, p->spec.seed, (uint32_t)index, p->step, d_out, d_in);
+        break;
+    case LAYER_BATCHNORM:
+        reference_batchnorm_backward(l, rows, value_of(p, l->weight), in, d_out,
+                                     gradient_of(p, l->weight), gradient_of(p, l->offset), d_in);
+        break;
+    case LAYER_SCALE:
+        reference_scale(count, (double)l->rate, d_out, d_in);
+        break;
+    case LAYER_SAVE: /* what `add` got reaches both of its sides */
+        reference_add(count, d_out, p->d_activation[l->partner + 1], d_in);
+        break;
+    case LAYER_ADD:
+        reference_scale(count, 1, d_out, d_in);
+        break;
+    }
+}
+
+/* From d_logits to p->gradient, of everything that learns. */
+static void backward(program *p, size_t rows)
+{
+    const network *n = p->net;
+    double *d_embedding = p->spec.freeze_backbone ? NULL : p->d_activation[n->layer_count];
+    memset(p->gradient, 0, n->total * sizeof *p->gradient);
+    reference_head_backward(n, rows, value_of(p, n->head_scale), value_of(p, n->head_weight),
+                            p->activation[n->layer_count], p->d_logits, gradient_of(p, n->head_scale),
+                            gradient_of(p, n->head_weight), d_embedding);
+    for (size_t i = n->layer_count; d_embedding && i > 0; i--)
+        backward_layer(p, i - 1, rows);
+}
+
+/* ---- steps ---------------------------------------------------------------------------------------- */
+
+/* Fills the input and the labels with rows of the data set. */
+static void batch_load(program *p, const uint32_t *order, size_t rows, bool augmented)
+{
+    extent input = p->net->input;
+    const augmentation *a = &p->spec.augment;
+    for (size_t r = 0; r < rows; r++) {
+        random_view view = {0};
+        if (augmented)
+            view = random_augment(p->spec.seed, p->step, r, a->flip, a->shift, a->cutout,
+                                  (int)input.height, (int)input.width);
+        reference_picture(p->images + order[r] * extent_size(input), input, view,
+                          augmented ? a->cutout : 0, p->activation[0] + r * extent_size(input));
+        p->batch_labels[r] = p->labels[order[r]];
+    }
+}
+
+static void step_gradient(program *p, const uint32_t *order, size_t rows, mode m, metrics *total)
+{
+    batch_load(p, order, rows, true);
+    forward_head(p, rows, forward(p, rows, m));
+    reference_cross_entropy(rows, p->net->class_count, p->logits, p->batch_labels,
+                            (double)p->spec.label_smoothing, total, p->d_logits);
+    backward(p, rows);
+}
+
+static void step_apply(program *p, double rate)
+{
+    const network *n = p->net;
+    p->step++;
+    for (size_t k = 0; k < n->parameter_count; k++) {
+        const parameter *q = &n->parameters[k];
+        bool head = k == n->head_scale || k == n->head_weight;
+        if (!q->trainable || (p->spec.freeze_backbone && !head))
+            continue;
+        reference_optimizer_step(&p->spec.optimizer, p->step, rate, q->initial == INITIAL_GLOROT,
+                                 q->count, p->gradient + q->start, p->parameters + q->start,
+                                 p->first + q->start, p->second + q->start);
+    }
+}
+
+static int check_order(const program *p, const uint32_t *order, size_t rows, error *e)
+{
+    if (check_training(p, e) != 0)
+        return -1;
+    for (size_t r = 0; r < rows; r++)
+        if (order[r] >= p->data_rows)
+            return error_set(e, "reference: row %u of a data set of %zu", order[r], p->data_rows);
+    return 0;
+}
+
+int reference_train(backend *b, program *p, const uint32_t *order, size_t rows, const float *rate,
+                    metrics *total, error *e)
+{
+    (void)b;
+    if (check_order(p, order, rows, e) != 0)
+        return -1;
+    for (size_t r = 0; r < rows; r += p->spec.batch) {
+        size_t count = rows - r < p->spec.batch ? rows - r : p->spec.batch;
+        step_gradient(p, order + r, count, MODE_TRAIN, total);
+        step_apply(p, (double)*rate++);
+    }
+    return 0;
+}
+
+int reference_gradients(backend *b, program *p, const uint32_t *order, size_t rows, float *gradient,
+                        metrics *total, error *e)
+{
+    (void)b;
+    if (check_order(p, order, rows, e) != 0)
+        return -1;
+    if (rows > p->spec.batch)
+        return error_set(e, "reference: %zu rows in a batch of %zu", rows, p->spec.batch);
+    step_gradient(p, order, rows, MODE_GRADIENT, total);
+    for (size_t i = 0; i < p->net->total; i++)
+        gradient[i] = (float)p->gradient[i];
+    return 0;
+}
+
+int reference_evaluate(backend *b, program *p, const uint32_t *order, size_t rows, metrics *total,
+                       error *e)
+{
+    (void)b;
+    if (check_order(p, order, rows, e) != 0)
+        return -1;
+    for (size_t r = 0; r < rows; r += p->spec.batch) {
+        size_t count = rows - r < p->spec.batch ? rows - r : p->spec.batch;
+        batch_load(p, order + r, count, false);
+        forward_head(p, count, forward(p, count, MODE_INFER));
+        reference_cross_entropy(count, p->net->class_count, p->logits, p->batch_labels, 0, total, NULL);
+    }
+    return 0;
+}
+
+/* ---- embeddings ----------------------------------------------------------------------------------- */
+
+static void embed_batch(program *p, const uint8_t *images, size_t rows, uint64_t first_row,
+                        uint32_t view_number, float *embeddings)
+{
+    extent input = p->net->input;
+    const augmentation *a = &p->spec.augment;
+    for (size_t r = 0; r < rows; r++) {
+        random_view view = {0};
+        if (view_number)
+            view = random_augment(p->spec.seed, view_number, first_row + r, a->flip, a->shift,
+                                  a->cutout, (int)input.height, (int)input.width);
+        reference_picture(images + r * extent_size(input), input, view, view_number ? a->cutout : 0,
+                          p->activation[0] + r * extent_size(input));
+    }
+    const double *embedding = forward(p, rows, MODE_INFER);
+    for (size_t i = 0; i < rows * p->net->dimension; i++)
+        embeddings[i] = (float)embedding[i];
+}
+
+int reference_embed_submit(backend *b, program *p, const uint8_t *images, size_t rows,
+                           uint64_t first_row, uint32_t view, float *embeddings, error *e)
+{
+    (void)b, (void)e;
+    for (size_t r = 0; r < rows; r += p->spec.batch) {
+        size_t count = rows - r < p->spec.batch ? rows - r : p->spec.batch;
+        embed_batch(p, images + r * extent_size(p->net->input), count, first_row + r, view,
+                    embeddings + r * p->net->dimension);
+    }
+    return 0;
+}
+
+int reference_embed_wait(backend *b, program *p, error *e)
+{
+    (void)b, (void)p, (void)e;
+    return 0;
+}

@@ -1,0 +1,112 @@
+/* reference.h: the plain backend, the yardstick of every test.
+ *
+ * Each function computes its formula as it reads, in double; only what crosses backend.h is float.
+ * Activations and their gradients ("d_" before a name is the gradient of the loss by it) are double
+ * [row][height][width][channel]. A backward function adds to the gradients of parameters and sets that
+ * of its input, d_in, which may be NULL where nobody needs it. */
+#ifndef KERNELS_REFERENCE_H
+#define KERNELS_REFERENCE_H
+
+#include "../backend.h"
+#include "../random.h"
+
+/* input.c: one picture to pixel / 255, seen as `view` says. */
+void reference_picture(const uint8_t *image, extent e, random_view view, int cutout, double *out);
+
+/* conv.c */
+void reference_conv_forward(const layer *l, size_t rows, const float *weight, const float *bias,
+                            const double *in, double *out);
+void reference_conv_backward(const layer *l, size_t rows, const float *weight, const double *in,
+                             const double *d_out, double *d_weight, double *d_bias, double *d_in);
+
+/* dense.c */
+void reference_dense_forward(const layer *l, size_t rows, const float *weight, const float *bias,
+                             const double *in, double *out);
+void reference_dense_backward(const layer *l, size_t rows, const float *weight, const double *in,
+                              const double *d_out, double *d_weight, double *d_bias, double *d_in);
+
+/* pool.c */
+void reference_maxpool_forward(const layer *l, size_t rows, const double *in, double *out);
+void reference_maxpool_backward(const layer *l, size_t rows, const double *in, const double *d_out,
+                                double *d_in);
+void reference_avgpool_forward(const layer *l, size_t rows, const double *in, double *out);
+void reference_avgpool_backward(const layer *l, size_t rows, const double *d_out, double *d_in);
+
+/* elementwise.c: over `count` elements. */
+void reference_relu_forward(size_t count, const double *in, double *out);
+void reference_relu_backward(size_t count, const double *in, const double *d_out, double *d_in);
+void reference_scale(size_t count, double factor, const double *in, double *out);
+void reference_add(size_t count, const double *a, const double *b, double *out);
+/* Dropout is linear: the same function takes activations forward and gradients back. */
+void reference_dropout(size_t count, float rate, uint64_t seed, uint32_t layer, uint64_t step,
+                       const double *in, double *out);
+
+/* batchnorm.c. By the statistics of each group; moves running_mean and running_variance if they are not NULL. */
+void reference_batchnorm_train(const layer *l, size_t rows, const float *gamma, const float *beta,
+                               const double *in, double *out, float *running_mean,
+                               float *running_variance);
+void reference_batchnorm_infer(const layer *l, size_t rows, const float *gamma, const float *beta,
+                               const float *running_mean, const float *running_variance,
+                               const double *in, double *out);
+void reference_batchnorm_backward(const layer *l, size_t rows, const float *gamma, const double *in,
+                                  const double *d_out, double *d_gamma, double *d_beta, double *d_in);
+
+/* head.c: logits [row][class] of embeddings [row][dimension]; scale NULL for the softmax head. */
+void reference_head_forward(const network *n, size_t rows, const float *scale, const float *weight,
+                            const double *embedding, double *logits);
+void reference_head_backward(const network *n, size_t rows, const float *scale, const float *weight,
+                             const double *embedding, const double *d_logits, double *d_scale,
+                             double *d_weight, double *d_embedding);
+/* Adds loss and hits of these rows to *total; d_logits (may be NULL) gets the gradient of the mean loss
+ * over the rows. */
+void reference_cross_entropy(size_t rows, size_t classes, const double *logits, const int32_t *labels,
+                             double smoothing, metrics *total, double *d_logits);
+
+/* optimizer.c: one step of one parameter, t = 1, 2, ... */
+void reference_optimizer_step(const optimizer *o, uint64_t t, double rate, bool decays, size_t count,
+                              const double *gradient, float *value, float *first, float *second);
+
+/* program.c */
+int reference_program_new(backend *b, const program_spec *spec, program **out, error *e);
+void reference_program_free(backend *b, program *p);
+int reference_parameters_set(backend *b, program *p, const float *parameters, error *e);
+int reference_parameters_get(backend *b, program *p, float *parameters, error *e);
+int reference_optimizer_set(backend *b, program *p, uint64_t step, const float *first,
+                            const float *second, error *e);
+int reference_optimizer_get(backend *b, program *p, uint64_t *step, float *first, float *second,
+                            error *e);
+int reference_data_set(backend *b, program *p, const uint8_t *images, const int32_t *labels,
+                       size_t rows, error *e);
+int reference_train(backend *b, program *p, const uint32_t *order, size_t rows, const float *rate,
+                    metrics *total, error *e);
+int reference_gradients(backend *b, program *p, const uint32_t *order, size_t rows, float *gradient,
+                        metrics *total, error *e);
+int reference_evaluate(backend *b, program *p, const uint32_t *order, size_t rows, metrics *total,
+                       error *e);
+int reference_embed_submit(backend *b, program *p, const uint8_t *images, size_t rows,
+                           uint64_t first_row, uint32_t view, float *embeddings, error *e);
+int reference_embed_wait(backend *b, program *p, error *e);
+
+/* embedding.c, moments.c, linear.c */
+int reference_scores(backend *b, const float *embeddings, size_t rows, size_t dimension,
+                     const float *weights, size_t classes, float *scores, error *e);
+int reference_top_k(backend *b, const float *scores, size_t rows, size_t classes, size_t k,
+                    uint32_t *index, float *value, error *e);
+int reference_normalise(backend *b, float *embeddings, size_t rows, size_t dimension, error *e);
+int reference_features(backend *b, const float *embeddings, size_t rows, size_t dimension,
+                       const float *projection, size_t count, float *features, error *e);
+int reference_assign(backend *b, const float *embeddings, size_t rows, size_t dimension,
+                     const float *centres, size_t count, uint32_t *nearest, float *similarity,
+                     error *e);
+int reference_moments_new(backend *b, size_t dimension, const float *projection, size_t count,
+                          size_t classes, bool gram, moments **out, error *e);
+int reference_moments_add(backend *b, moments *m, const float *embeddings, const int32_t *labels,
+                          size_t rows, error *e);
+int reference_moments_get(backend *b, moments *m, double *sums, double *counts, double *gram,
+                          error *e);
+void reference_moments_free(backend *b, moments *m);
+int reference_solve(backend *b, double *matrix, size_t n, double ridge, double *right,
+                    size_t columns, error *e);
+int reference_eigen(backend *b, double *matrix, size_t n, double *values, error *e);
+
+#endif
