@@ -128,7 +128,8 @@ struct backend {
     /* The embeddings of `rows` pictures (any number), not normalised; dropout off, running statistics.
      * View 0 is plain; view v > 0 is augmented by random_augment(seed, v, first_row + row, ...).
      * submit may return before the work is done: images and embeddings stay in use until wait returns
-     * (it ends everything submitted). Two submissions may be under way; a third waits for the first. */
+     * (it ends everything submitted). Two submissions may be under way; a third waits for the first:
+     * when it returns, the first one's embeddings are in place and its arrays free again. */
     int (*embed_submit)(backend *b, program *p, const uint8_t *images, size_t rows, uint64_t first_row,
                         uint32_t view, float *embeddings, error *e);
     int (*embed_wait)(backend *b, program *p, error *e);
@@ -198,6 +199,10 @@ int backend_embed(backend *b, program *p, const uint8_t *images, size_t rows, fl
 /* "fp32", "tf32", "bf16", "auto" and back; -1 for another word. */
 const char *precision_name(precision_kind precision);
 int precision_parse(const char *word, precision_kind *out);
+
+/* "flip,shift:4,cutout:8" (any of them) and back; "" for none (that alone is not parsed). */
+int augmentation_parse(const char *words, augmentation *out, error *e);
+char *augmentation_text(const augmentation *augment, char *text, size_t size); /* 48 are enough */
 
 /* What each backend's folder offers, and the one symbol of the plug-in. */
 typedef struct {

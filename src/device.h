@@ -1,0 +1,71 @@
+/* device.h: the options of the tools that compute, and what opens the device they name. */
+#ifndef SRC_DEVICE_H
+#define SRC_DEVICE_H
+
+#include "../common/tool.h"
+#include "../kernels/backend.h"
+
+#include <string.h>
+#include <unistd.h>
+
+enum { DEVICE_NAME = TOOL_HELP + 50, DEVICE_PRECISION, DEVICE_THREADS, DEVICE_DETERMINISTIC };
+#define DEVICE_OPTIONS                                                                                \
+    {"device", required_argument, NULL, DEVICE_NAME},                                                 \
+        {"precision", required_argument, NULL, DEVICE_PRECISION},                                     \
+        {"threads", required_argument, NULL, DEVICE_THREADS},                                         \
+        {"deterministic", no_argument, NULL, DEVICE_DETERMINISTIC}
+#define DEVICE_HELP                                                                                   \
+    "  --device WHAT      auto (default), cpu, cuda, cuda:N or reference\n"                           \
+    "  --precision WHAT   auto (default), fp32, bf16 or, on a GPU, tf32\n"                            \
+    "  --threads N        CPU threads (default: all that the process may use)\n"                      \
+    "  --deterministic    the same bytes each time on a GPU too\n"
+
+/* What options hold before any was read. */
+#define DEVICE_DEFAULTS {.device = "auto"}
+
+/* True if what getopt_long returned was one of these; a bad value exits 2. */
+static inline bool device_option(int letter, backend_options *options)
+{
+    switch (letter) {
+    case DEVICE_NAME:
+        if (strcmp(optarg, "auto") != 0 && strcmp(optarg, "cpu") != 0 &&
+            strcmp(optarg, "reference") != 0 && strcmp(optarg, "cuda") != 0 &&
+            strncmp(optarg, "cuda:", 5) != 0)
+            tool_usage("--device %s: takes auto, cpu, cuda, cuda:N or reference", optarg);
+        if (strncmp(optarg, "cuda:", 5) == 0)
+            tool_integer("--device cuda:N", optarg + 5, 0, 1023);
+        options->device = optarg;
+        return true;
+    case DEVICE_PRECISION:
+        if (precision_parse(optarg, &options->precision) < 0)
+            tool_usage("--precision %s: takes auto, fp32, bf16 or tf32", optarg);
+        return true;
+    case DEVICE_THREADS:
+        options->threads = (int)tool_integer("--threads", optarg, 1, 1024);
+        return true;
+    case DEVICE_DETERMINISTIC:
+        options->deterministic = true;
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Opens it or exits 1; says on a terminal what it came to. */
+static inline backend *device_open(const backend_options *options, const tool_options *tool)
+{
+    backend *device;
+    const char *notice = NULL;
+    error e = {""};
+    if (backend_open(options, &device, &notice, &e) < 0)
+        tool_fail(&e);
+    if (isatty(STDERR_FILENO) || tool->progress) {
+        if (notice)
+            tool_say(tool, "no GPU: %s", notice);
+        tool_say(tool, "computes on %s (%s, %s)", device->name, device->device,
+                 precision_name(device->precision));
+    }
+    return device;
+}
+
+#endif
