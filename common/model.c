@@ -287,11 +287,21 @@ static int resize_classes(model *m, size_t classes, size_t skip, error *e)
     return status;
 }
 
+static bool is_class_name(const char *name)
+{
+    for (const char *c = name; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 127)
+            return false;
+    return *name && strlen(name) < 1024;
+}
+
 int model_add_class(model *m, const char *name, class_kind kind, error *e)
 {
     size_t count = m->classes.count;
     if (class_list_find(&m->classes, name) >= 0)
         return error_set(e, "the model has a class '%s' already", name);
+    if (!is_class_name(name))
+        return error_set(e, "a class's name has 1 to 1023 bytes and no control characters");
     class_kind *kinds = realloc(m->kinds, (count + 1) * sizeof *kinds);
     if (!kinds)
         return out_of_memory(e);
@@ -328,6 +338,27 @@ int model_remove_class(model *m, size_t index, error *e)
     class_list_free(&m->classes);
     m->classes = left;
     memmove(m->kinds + index, m->kinds + index + 1, (count - index - 1) * sizeof *m->kinds);
+    return 0;
+}
+
+int model_rename_class(model *m, size_t index, const char *name, error *e)
+{
+    if (index >= m->classes.count)
+        return error_set(e, "the model has %zu classes, none of number %zu", m->classes.count,
+                         index);
+    int same = class_list_find(&m->classes, name);
+    if (same >= 0 && (size_t)same != index)
+        return error_set(e, "the model has a class '%s' already", name);
+    if (!is_class_name(name))
+        return error_set(e, "a class's name has 1 to 1023 bytes and no control characters");
+    class_list renamed = {0};
+    for (size_t i = 0; i < m->classes.count; i++)
+        if (class_list_add(&renamed, i == index ? name : m->classes.names[i]) < 0) {
+            class_list_free(&renamed);
+            return out_of_memory(e);
+        }
+    class_list_free(&m->classes);
+    m->classes = renamed;
     return 0;
 }
 

@@ -35,6 +35,12 @@
  *   proxies/weight          float32 [classes, K, D]  a class of fewer than K repeats its last one
  *   ridge/weight            float32 [classes, F]
  *
+ * Whatever imprinting makes (rows of head/weight, head/bias, ridge/weight, which method `auto` picks) it
+ * makes from these sums and the notes alone, by one function of method/imprinting.h that imprint calls
+ * after adding its rows and model-merge after adding its inputs' sums. So a merge gives what imprinting
+ * all rows at once gives. Only proxies do not follow from sums: a class that several inputs imprinted
+ * keeps the proxies of all of them.
+ *
  * The features of an embedding e (normalised) are relu(P e), P [F, D] made from the seed as
  * kernels/random.h says; the notes ridge/features (F) and ridge/seed name them. */
 #ifndef COMMON_MODEL_H
@@ -119,6 +125,9 @@ int model_network(const char *text, extent input, size_t dimension, head_kind he
 int model_add_class(model *m, const char *name, class_kind kind, error *e);
 /* Removes one, its row in every such tensor too. */
 int model_remove_class(model *m, size_t index, error *e);
+/* Fails if another class has that name, or if it is empty, longer than 1,023 bytes or has control
+ * characters. */
+int model_rename_class(model *m, size_t index, const char *name, error *e);
 
 /* Sets or replaces a note; -1 without memory or for a key of more than 63 bytes. */
 int model_note_number(model *m, const char *key, double value);

@@ -1,0 +1,223 @@
+#include "tally.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SCORE_BITS 20
+
+struct tally {
+    size_t classes;
+    class_kind *kinds;
+    uint64_t *class_rows, *class_hits, *confusion; /* confusion NULL for too many classes */
+    uint64_t *known_scores, *unknown_scores;       /* histograms of the largest score */
+    uint64_t rows, unknown, rejected_known, rejected_unknown, scored;
+    double loss;
+};
+
+int tally_new(size_t classes, const class_kind *kinds, tally **out, error *e)
+{
+    tally *t = calloc(1, sizeof *t);
+    if (!t)
+        return error_set(e, "out of memory for %zu classes", classes);
+    t->classes = classes;
+    t->kinds = calloc(classes, sizeof *t->kinds);
+    t->class_rows = calloc(classes, sizeof *t->class_rows);
+    t->class_hits = calloc(classes, sizeof *t->class_hits);
+    t->known_scores = calloc((size_t)1 << SCORE_BITS, sizeof *t->known_scores);
+    t->unknown_scores = calloc((size_t)1 << SCORE_BITS, sizeof *t->unknown_scores);
+    bool whole = t->kinds && t->class_rows && t->class_hits && t->known_scores && t->unknown_scores;
+    if (classes <= TALLY_CONFUSION_MAX) {
+        t->confusion = calloc(classes * classes, sizeof *t->confusion);
+        whole = whole && t->confusion;
+    }
+    if (!whole) {
+        tally_free(t);
+        return error_set(e, "out of memory for %zu classes", classes);
+    }
+    memcpy(t->kinds, kinds, classes * sizeof *kinds);
+    *out = t;
+    return 0;
+}
+
+void tally_free(tally *t)
+{
+    if (!t)
+        return;
+    free(t->kinds);
+    free(t->class_rows);
+    free(t->class_hits);
+    free(t->confusion);
+    free(t->known_scores);
+    free(t->unknown_scores);
+    free(t);
+}
+
+/* The bin of a score: its bits in an order that agrees with the numbers', cut to the upper ones. */
+static size_t score_bin(float score)
+{
+    uint32_t bits;
+    memcpy(&bits, &score, sizeof bits);
+    bits = bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+    return bits >> (32 - SCORE_BITS);
+}
+
+static float largest(const float *scores, size_t classes)
+{
+    float most = scores[0];
+    for (size_t c = 1; c < classes; c++)
+        if (scores[c] > most)
+            most = scores[c];
+    return most + 0.0f; /* -0 and 0 are the same score */
+}
+
+static double cross_entropy(const float *scores, size_t classes, size_t label, float most)
+{
+    double sum = 0;
+    for (size_t c = 0; c < classes; c++)
+        sum += exp((double)scores[c] - most);
+    return log(sum) + most - scores[label];
+}
+
+static void count_unknown(tally *t, int32_t prediction, const float *scores)
+{
+    t->unknown++;
+    t->rejected_unknown += prediction < 0;
+    if (scores)
+        t->unknown_scores[score_bin(largest(scores, t->classes))]++;
+}
+
+static void count_known(tally *t, size_t label, int32_t prediction, const float *scores)
+{
+    t->class_rows[label]++;
+    t->class_hits[label] += prediction == (int32_t)label;
+    t->rejected_known += prediction < 0;
+    if (t->confusion && prediction >= 0)
+        t->confusion[label * t->classes + (size_t)prediction]++;
+    if (scores) {
+        float most = largest(scores, t->classes);
+        t->known_scores[score_bin(most)]++;
+        t->loss += cross_entropy(scores, t->classes, label, most);
+        t->scored++;
+    }
+}
+
+int tally_add(tally *t, const int32_t *labels, const int32_t *predictions, const float *scores,
+              size_t rows, error *e)
+{
+    for (size_t i = 0; i < rows; i++) {
+        const float *row = scores ? scores + i * t->classes : NULL;
+        if (predictions[i] < -1 || (predictions[i] >= 0 && (size_t)predictions[i] >= t->classes))
+            return error_set(e, "row %llu: prediction %d, where the model has %zu classes",
+                             (unsigned long long)t->rows, predictions[i], t->classes);
+        if (labels[i] < 0)
+            return error_set(e, "row %llu: label %d", (unsigned long long)t->rows, labels[i]);
+        if ((size_t)labels[i] < t->classes)
+            count_known(t, (size_t)labels[i], predictions[i], row);
+        else
+            count_unknown(t, predictions[i], row);
+        t->rows++;
+    }
+    return 0;
+}
+
+static double share(uint64_t part, uint64_t whole)
+{
+    return whole ? (double)part / (double)whole : NAN;
+}
+
+/* Over bins from the smallest score up: a known row is above all unknown ones of lower bins. */
+static double auroc(const tally *t)
+{
+    double above = 0, known = 0, unknown = 0;
+    for (size_t bin = 0; bin < (size_t)1 << SCORE_BITS; bin++) {
+        double here = (double)t->unknown_scores[bin];
+        above += (double)t->known_scores[bin] * (unknown + here / 2);
+        known += (double)t->known_scores[bin];
+        unknown += here;
+    }
+    return known > 0 && unknown > 0 ? above / known / unknown : NAN;
+}
+
+tally_figures tally_get(const tally *t)
+{
+    uint64_t rows[2] = {0, 0}, hits[2] = {0, 0};
+    for (size_t c = 0; c < t->classes; c++) {
+        rows[t->kinds[c]] += t->class_rows[c];
+        hits[t->kinds[c]] += t->class_hits[c];
+    }
+    uint64_t known = t->rows - t->unknown;
+    tally_figures f = {
+        .rows = t->rows,
+        .unknown_rows = t->unknown,
+        .rejected = t->rejected_known + t->rejected_unknown,
+        .base = share(hits[CLASS_BASE], rows[CLASS_BASE]),
+        .novel = share(hits[CLASS_NOVEL], rows[CLASS_NOVEL]),
+        .all = share(hits[CLASS_BASE] + hits[CLASS_NOVEL], known),
+        .loss = t->scored && t->scored == known ? t->loss / (double)known : NAN,
+        .auroc = auroc(t),
+        .rejected_known = share(t->rejected_known, known),
+        .rejected_unknown = share(t->rejected_unknown, t->unknown),
+    };
+    double sum = f.base + f.novel;
+    f.harmonic_mean = sum == 0 ? 0 : 2 * f.base * f.novel / sum;
+    return f;
+}
+
+static const struct {
+    const char *name;
+    size_t offset; /* in tally_figures */
+    bool is_count;
+} figure_names[] = {
+    {"rows", offsetof(tally_figures, rows), true},
+    {"unknown_rows", offsetof(tally_figures, unknown_rows), true},
+    {"base", offsetof(tally_figures, base), false},
+    {"novel", offsetof(tally_figures, novel), false},
+    {"all", offsetof(tally_figures, all), false},
+    {"harmonic_mean", offsetof(tally_figures, harmonic_mean), false},
+    {"loss", offsetof(tally_figures, loss), false},
+    {"auroc", offsetof(tally_figures, auroc), false},
+    {"rejected_known", offsetof(tally_figures, rejected_known), false},
+    {"rejected_unknown", offsetof(tally_figures, rejected_unknown), false},
+};
+
+const char *tally_figure_name(size_t i)
+{
+    return i < sizeof figure_names / sizeof *figure_names ? figure_names[i].name : NULL;
+}
+
+double tally_figure(const tally_figures *f, size_t i)
+{
+    const char *at = (const char *)f + figure_names[i].offset;
+    return figure_names[i].is_count ? (double)*(const uint64_t *)at : *(const double *)at;
+}
+
+bool tally_figure_is_count(size_t i)
+{
+    return figure_names[i].is_count;
+}
+
+size_t tally_classes(const tally *t)
+{
+    return t->classes;
+}
+
+uint64_t tally_class_rows(const tally *t, size_t label)
+{
+    return t->class_rows[label];
+}
+
+uint64_t tally_class_hits(const tally *t, size_t label)
+{
+    return t->class_hits[label];
+}
+
+bool tally_has_confusion(const tally *t)
+{
+    return t->confusion != NULL;
+}
+
+uint64_t tally_confusion(const tally *t, size_t label, size_t prediction)
+{
+    return t->confusion[label * t->classes + prediction];
+}
