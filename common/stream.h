@@ -17,13 +17,17 @@
 #define STREAM_FIELDS_MAX 64
 #define STREAM_CLASSES_MAX 1000000
 
-/* Class names with places: an append-only list. */
+/* Class names with places: an append-only list. Read the names freely; change them by these functions
+ * only. */
 typedef struct {
     size_t count;
     char **names; /* owned */
+    size_t slot_count;
+    uint32_t *slots; /* owned: a hash table of places + 1 */
 } class_list;
 
-int class_list_add(class_list *list, const char *name);        /* its index; duplicates allowed not */
+/* Its index; -1 if the name is there already, the list is full or memory ran out. */
+int class_list_add(class_list *list, const char *name);
 int class_list_find(const class_list *list, const char *name); /* -1 if it is not there */
 int class_list_copy(class_list *to, const class_list *from);   /* to need not be initialised */
 bool class_list_equal(const class_list *a, const class_list *b);
@@ -57,11 +61,16 @@ typedef struct {
 } field;
 
 /* One batch of rows. Its tensors' memory is the reader's, good until the next read; a tool may write
- * into it (to compact rows, say). */
+ * into it (to compact rows, say). A tool's own batch begins as zeros. */
 typedef struct {
     size_t rows, field_count;
     field fields[STREAM_FIELDS_MAX];
+    uint64_t first_row; /* the number of its first row, of all that were read */
+    int32_t *labels;    /* batch_labels' own memory: freed by stream_close or batch_free */
+    size_t label_room;
 } batch;
+
+void batch_free(batch *b); /* a tool's own: what batch_labels allocated; not the tensors */
 
 tensor *batch_find(batch *b, const char *name); /* NULL if it has none */
 /* Appends a field that borrows `value`, or replaces the one of that name in place. */
@@ -72,8 +81,8 @@ void batch_keep(batch *b, const bool *keep);
 /* The field, or an error that says which tool makes it; checked for type, rank and finite floats.
  * rank 0: any rank. */
 int batch_require(batch *b, const char *name, tensor_type type, size_t rank, tensor **out, error *e);
-/* `label` as int32 indices into the list (any integer type is accepted and converted into the batch's
- * own memory), each checked 0 <= label < classes. */
+/* `label` as int32 indices into the list, each checked 0 <= label < classes. Where the field has
+ * another integer type it is converted, and replaced by the int32 one, so that batch_keep keeps both. */
 int batch_labels(batch *b, const class_list *classes, int32_t **out, error *e);
 
 typedef struct stream_reader stream_reader;
@@ -84,7 +93,9 @@ int stream_open(char *const *paths, size_t count, stream_reader **out, error *e)
 /* The same over memory (not copied). For tests and fuzzers. */
 int stream_open_memory(const void *data, size_t bytes, const char *name, stream_reader **out, error *e);
 
-/* The first header, reading up to it if need be. No bytes at all is an error: nothing came. */
+/* The first header, reading up to it if need be. No bytes at all is an error: nothing came. It stands
+ * for all of the stream: other headers' extra keys are not kept, but a later one whose "embedding-of"
+ * differs from the first's is an error. */
 int stream_header_first(stream_reader *r, const stream_header **out, error *e);
 
 /* The header of the stream that the latest batch came from, its classes as that stream lists them
