@@ -32,6 +32,7 @@ struct stream_reader {
     size_t own_count;   /* classes in the header that holds now */
     int32_t *renumber;  /* from its numbers to those of `classes`; NULL where they are the same */
     uint64_t rows, stream_rows;
+    size_t streams; /* headers read */
 
     batch batch;
     field_buffer buffers[STREAM_FIELDS_MAX];
@@ -122,6 +123,11 @@ void stream_close(stream_reader *r)
 const class_list *stream_classes(const stream_reader *r)
 {
     return &r->classes;
+}
+
+size_t stream_count(const stream_reader *r)
+{
+    return r->streams;
 }
 
 uint64_t stream_rows(const stream_reader *r)
@@ -229,8 +235,10 @@ static int read_header(stream_reader *r, error *e)
         stream_header h;
         bool open = r->src.fd >= 0 || r->path_count == 0;
         int status = open ? stream_header_read(&r->src, &h, e) : 0;
-        if (status > 0)
+        if (status > 0) {
             status = begin_stream(r, &h, e) == 0 ? 1 : -1;
+            r->streams++;
+        }
         if (status < 0)
             return error_prefix(e, "%s: byte %" PRIu64, r->src.name, r->src.offset);
         if (status > 0)
