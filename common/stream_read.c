@@ -27,7 +27,7 @@ struct stream_reader {
     uint64_t finished_bytes, total_bytes;
 
     bool in_stream, have_first, failed;
-    stream_header first;
+    stream_header first, later; /* later: the one that holds now, if it is not the first */
     class_list classes; /* of all headers so far */
     size_t own_count;   /* classes in the header that holds now */
     int32_t *renumber;  /* from its numbers to those of `classes`; NULL where they are the same */
@@ -115,6 +115,7 @@ void stream_close(stream_reader *r)
         free(r->buffers[i].data);
     batch_free(&r->batch);
     stream_header_free(&r->first);
+    stream_header_free(&r->later);
     class_list_free(&r->classes);
     free(r->renumber);
     free(r);
@@ -128,6 +129,11 @@ const class_list *stream_classes(const stream_reader *r)
 size_t stream_count(const stream_reader *r)
 {
     return r->streams;
+}
+
+const stream_header *stream_header_latest(const stream_reader *r)
+{
+    return r->streams == 0 ? NULL : r->streams == 1 ? &r->first : &r->later;
 }
 
 uint64_t stream_rows(const stream_reader *r)
@@ -192,7 +198,7 @@ static int merge_classes(stream_reader *r, const class_list *own, error *e)
     return 0;
 }
 
-/* Takes over a header that was read; frees it where it is not the first. */
+/* Takes over a header that was read. */
 static int begin_stream(stream_reader *r, stream_header *h, error *e)
 {
     r->in_stream = true;
@@ -206,7 +212,8 @@ static int begin_stream(stream_reader *r, stream_header *h, error *e)
     if (status == 0 && !same_value(&r->first, h, "embedding-of"))
         status = error_set(e, "holds embeddings of another model than the stream before it; embed "
                               "all pictures with the same one");
-    stream_header_free(h);
+    stream_header_free(&r->later);
+    r->later = *h;
     return status;
 }
 
@@ -618,6 +625,16 @@ static int renumber_field(stream_reader *r, field *f, field_buffer *b, error *e)
     return 0;
 }
 
+/* The columns of `score` are the first classes of its header: they must be the first ones here too. */
+static bool columns_moved(const stream_reader *r, const tensor *score)
+{
+    size_t columns = tensor_row_size(score);
+    for (size_t c = 0; r->renumber && c < columns && c < r->own_count; c++)
+        if (r->renumber[c] != (int32_t)c)
+            return true;
+    return false;
+}
+
 static int renumber_batch(stream_reader *r, error *e)
 {
     batch *b = &r->batch;
@@ -626,7 +643,7 @@ static int renumber_batch(stream_reader *r, error *e)
         bool number = strcmp(f->name, "label") == 0 || strcmp(f->name, "prediction") == 0;
         if (number && r->renumber && renumber_field(r, f, &r->buffers[i], e) != 0)
             return -1;
-        if (strcmp(f->name, "score") == 0 && (r->renumber || r->own_count != r->classes.count))
+        if (strcmp(f->name, "score") == 0 && columns_moved(r, &f->value))
             return error_set(e, "scores over another list of classes than the stream's before it; "
                                 "classify both with the same model");
     }
