@@ -1,0 +1,105 @@
+# common.bash: what the tools' tests share. In a bats file: `load common`, then in setup():
+# `common_setup`. Tools are on the PATH, from BIN (default: bin/); every test stands in a scratch folder
+# of its own, which goes away afterwards.
+
+common_setup() {
+    ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
+    BIN=${BIN:-$ROOT/bin}
+    PATH=$BIN:$PATH
+    PYTHON=/usr/bin/python3
+    [ -x "$PYTHON" ] || PYTHON=python3
+    cd "$BATS_TEST_TMPDIR" || return 1
+}
+
+# ---- data: sets a variable, or skips the test by name -----------------------------------------------
+
+# CIFAR10: a folder with data_batch_1..5.bin and test_batch.bin, 1,000 original records each.
+need_cifar10() {
+    CIFAR10=${CIFAR10_HEAD:-$ROOT/../shared/data/cifar-10-head}
+    [ -e "$CIFAR10/test_batch.bin" ] || skip "no CIFAR-10 pictures at ../shared/data/cifar-10-head"
+}
+
+# FASHION: the folder of Debian's dataset-fashion-mnist, gzipped IDX files.
+need_fashion() {
+    FASHION=/usr/share/datasets/fashion-mnist
+    [ -d "$FASHION" ] || FASHION=$(dirname "$(dpkg -L dataset-fashion-mnist 2>/dev/null | grep -m1 train-images)")
+    [ -e "$FASHION"/train-images-idx3-ubyte.gz ] || skip "dataset-fashion-mnist is not installed"
+}
+
+need_python() { # MODULE...
+    local module
+    for module; do
+        "$PYTHON" -c "import $module" 2>/dev/null || skip "Python's $module is not installed"
+    done
+}
+
+# Sanitizers reserve terabytes of addresses: a limit on them would stop every program.
+need_no_sanitizer() {
+    [[ $BIN != *-sanitize ]] || skip "not under a sanitizer: it limits memory"
+}
+
+# make_cifar FILE ROWS: ROWS made-up CIFAR-10 records, labels 0-9 in turn, the same on every machine.
+make_cifar() {
+    need_python numpy
+    "$PYTHON" - "$1" "$2" <<'PYTHON'
+import sys, numpy
+rows = int(sys.argv[2])
+records = numpy.random.RandomState(7).randint(0, 256, (rows, 3073)).astype(numpy.uint8)
+records[:, 0] = numpy.arange(rows) % 10
+records.tofile(sys.argv[1])
+PYTHON
+}
+
+# ---- checks ------------------------------------------------------------------------------------------
+
+# fails STATUS PART COMMAND...: the command ends with that status, says nothing on stdout that counts as
+# a whole result, and one line on stderr, "tool: ..." with PART in it.
+fails() {
+    local want=$1 part=$2 status=0
+    shift 2
+    "$@" >stdout.log 2>stderr.log </dev/null || status=$?
+    said_once "$want" "$status" "$part" "$1"
+}
+
+# The same with records on standard input: fails_with FILE STATUS PART COMMAND...
+fails_with() {
+    local input=$1 want=$2 part=$3 status=0
+    shift 3
+    "$@" >stdout.log 2>stderr.log <"$input" || status=$?
+    said_once "$want" "$status" "$part" "$1"
+}
+
+said_once() { # WANTED STATUS PART TOOL, and stderr.log
+    if [ "$2" -ne "$1" ]; then
+        echo "$4: exit status $2 where $1 was expected; it said:"
+        cat stderr.log
+        return 1
+    fi
+    if ! grep -qF -- "$3" stderr.log; then
+        echo "$4 did not say '$3' but:"
+        cat stderr.log
+        return 1
+    fi
+    if [ "$(wc -l <stderr.log)" -ne 1 ]; then
+        echo "$4 said more than one line:"
+        cat stderr.log
+        return 1
+    fi
+    if ! grep -q "^${4##*/}: " stderr.log; then
+        echo "$4 does not name itself:"
+        cat stderr.log
+        return 1
+    fi
+}
+
+# leaves_nothing FILE...: none of them is there, nor a temporary one beside them.
+leaves_nothing() {
+    local file
+    for file; do
+        if [ -e "$file" ] || compgen -G "$(dirname "$file")/.$(basename "$file").*" >/dev/null; then
+            echo "$file or a part of it is there"
+            ls -la "$(dirname "$file")"
+            return 1
+        fi
+    done
+}
