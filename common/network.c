@@ -46,14 +46,14 @@ const char *head_name(head_kind head)
     return head == HEAD_COSINE ? "cosine" : "softmax";
 }
 
-/* ---- the parser ----------------------------------------------------------------------------------- */
+/* ---- the parser ------------------------------------------------------------------------------ */
 
 /* What the words are read into; save_depth and saves are the brackets that are open. */
 typedef struct {
     network net;
     size_t saves[LAYER_LIMIT], save_depth;
-    extent at;          /* the activation so far */
-    const char *word;   /* the present word, and its place among the words, from 1 */
+    extent at;        /* the activation so far */
+    const char *word; /* the present word, and its place among the words, from 1 */
     size_t place;
     error *e;
 } parser;
@@ -281,7 +281,8 @@ static int read_add(parser *p, layer *l, char *rest)
     layer *save = &p->net.layers[l->partner];
     save->partner = p->place - 1;
     if (memcmp(&save->out, &l->in, sizeof l->in) != 0)
-        return error_set(p->e, "network: word %zu, add: %zux%zux%zu here, but word %zu saved %zux%zux%zu",
+        return error_set(p->e,
+                         "network: word %zu, add: %zux%zux%zu here, but word %zu saved %zux%zux%zu",
                          p->place, l->in.height, l->in.width, l->in.channels, l->partner + 1,
                          save->out.height, save->out.width, save->out.channels);
     return read_plain(p, l, rest);
@@ -305,8 +306,13 @@ static int read_word(parser *p, char *copy)
     if (p->place > LAYER_LIMIT)
         return parser_fail(p, "more than 1,000 layers");
     layer *l = &p->net.layers[p->net.layer_count++];
-    *l = (layer){.in = p->at, .out = p->at, .weight = SIZE_MAX, .offset = SIZE_MAX,
-                 .mean = SIZE_MAX, .variance = SIZE_MAX, .partner = SIZE_MAX};
+    *l = (layer){.in = p->at,
+                 .out = p->at,
+                 .weight = SIZE_MAX,
+                 .offset = SIZE_MAX,
+                 .mean = SIZE_MAX,
+                 .variance = SIZE_MAX,
+                 .partner = SIZE_MAX};
     char *rest = copy, *name = field_next(&rest);
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         if (strcmp(words[i].name, name) != 0)
@@ -387,8 +393,8 @@ static const char *text_resolve(const char *text)
 static int check_input(extent input, size_t class_count, error *e)
 {
     if (input.height == 0 || input.width == 0 || input.channels == 0)
-        return error_set(e, "network: pictures of %zux%zux%zu hold nothing", input.height, input.width,
-                         input.channels);
+        return error_set(e, "network: pictures of %zux%zux%zu hold nothing", input.height,
+                         input.width, input.channels);
     if (input.height > size_limit || input.width > size_limit || input.channels > size_limit ||
         !product(product(input.height, input.width), input.channels))
         return error_set(e, "network: pictures of %zux%zux%zu have more than 2^31 elements",
@@ -413,7 +419,8 @@ int network_parse(const char *text, extent input, head_kind head, size_t class_c
         p->at = input;
         p->net = (network){.input = input, .head = head, .class_count = class_count};
         p->net.text = calloc(room, 1);
-        /* A word takes at least two bytes of the text, and there are never more layers than the limit. */
+        /* A word takes at least two bytes of the text, and there are never more layers than the
+         * limit. */
         size_t most = room / 2 + 1 < LAYER_LIMIT ? room / 2 + 1 : LAYER_LIMIT;
         p->net.layers = calloc(most, sizeof *p->net.layers);
         p->net.parameters = calloc(most * PARAMETERS_A_LAYER + 2, sizeof *p->net.parameters);
@@ -440,10 +447,10 @@ void network_free(network *n)
     *n = (network){0};
 }
 
-/* ---- first values --------------------------------------------------------------------------------- */
+/* ---- first values ---------------------------------------------------------------------------- */
 
-/* Uniform in +-sqrt(6 / (fan_in + fan_out)): Glorot, Bengio: "Understanding the difficulty of training
- * deep feedforward neural networks", AISTATS 2010. */
+/* Uniform in +-sqrt(6 / (fan_in + fan_out)): Glorot, Bengio: "Understanding the difficulty of
+ * training deep feedforward neural networks", AISTATS 2010. */
 static void fill_glorot(const parameter *p, uint32_t index, uint64_t seed, float *value)
 {
     float limit = (float)sqrt(6.0 / ((double)p->fan_in + (double)p->fan_out));

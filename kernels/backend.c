@@ -41,7 +41,7 @@ int backend_embed(backend *b, program *p, const uint8_t *images, size_t rows, fl
     return b->embed_wait(b, p, e);
 }
 
-/* ---- the plug-in ----------------------------------------------------------------------------------- */
+/* ---- the plug-in ----------------------------------------------------------------------------- */
 
 /* Where the plug-in should be: $LOWSHOT_PLUGIN (for tests), else beside the program that runs. */
 static int plugin_path(char path[PATH_MAX], error *e)
@@ -73,19 +73,24 @@ static int plugin_load(const backend_driver **driver, error *e)
                          path);
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     if (!library) {
-        /* The loader's text begins with the file that it could not load: the plug-in, or a library. */
+        /* The loader's text begins with the file that it could not load: the plug-in, or a library.
+         */
         const char *why = dlerror();
         if (strncmp(why, path, strlen(path)) == 0)
             return error_set(e, "CUDA: the plug-in does not load: %s; build it anew", why);
-        return error_set(e, "CUDA: the plug-in %s lacks a library of CUDA: %s; install it, or use "
-                            "--device cpu", path, why);
+        return error_set(e,
+                         "CUDA: the plug-in %s lacks a library of CUDA: %s; install it, or use "
+                         "--device cpu",
+                         path, why);
     }
     const backend_driver *found = dlsym(library, BACKEND_PLUGIN_SYMBOL);
     if (!found)
         return error_set(e, "CUDA: %s is no plug-in of these tools; build it anew", path);
     if (found->abi != BACKEND_ABI)
-        return error_set(e, "CUDA: the plug-in %s is of version %d, these tools need version %d; "
-                            "build both from the same source", path, found->abi, BACKEND_ABI);
+        return error_set(e,
+                         "CUDA: the plug-in %s is of version %d, these tools need version %d; "
+                         "build both from the same source",
+                         path, found->abi, BACKEND_ABI);
     *driver = found;
     return 0;
 }
@@ -98,10 +103,10 @@ static int open_cuda(const backend_options *options, int device, backend **out, 
     return driver->open(options, device, out, e);
 }
 
-/* ---- the choice ------------------------------------------------------------------------------------ */
+/* ---- the choice ------------------------------------------------------------------------------ */
 
-static int open_built_in(const backend_driver *driver, const backend_options *options, backend **out,
-                         error *e)
+static int open_built_in(const backend_driver *driver, const backend_options *options,
+                         backend **out, error *e)
 {
     if (!driver)
         return error_set(e, "device %s: not built into this program", options->device);
@@ -148,5 +153,6 @@ int backend_open(const backend_options *options, backend **out, const char **not
         return open_built_in(&backend_reference, options, out, e);
     if (parse_cuda(device, &number))
         return open_cuda(options, number, out, e);
-    return error_set(e, "unknown device %.64s; there are auto, cpu, cuda, cuda:N and reference", device);
+    return error_set(e, "unknown device %.64s; there are auto, cpu, cuda, cuda:N and reference",
+                     device);
 }

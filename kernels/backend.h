@@ -139,7 +139,7 @@ struct backend {
     void *(*host_alloc)(backend *b, size_t bytes);
     void (*host_free)(backend *b, void *memory);
 
-    /* ---- embeddings -------------------------------------------------------------------------- */
+    /* ---- embeddings: fp32 at least, whatever the precision of programs ------------------------- */
 
     /* scores[row][class] = sum over d of embeddings[row][d] * weights[class][d]. */
     int (*scores)(backend *b, const float *embeddings, size_t rows, size_t dimension,

@@ -28,13 +28,15 @@ static size_t group_count(const layer *l, size_t rows)
     return (rows + each - 1) / each;
 }
 
-static slice slice_measure(const layer *l, size_t rows, size_t group, size_t channel, const double *in)
+static slice slice_measure(const layer *l, size_t rows, size_t group, size_t channel,
+                           const double *in)
 {
     size_t each = group_rows(l, rows), start = group * each;
     size_t count = rows - start < each ? rows - start : each;
     size_t places = l->in.height * l->in.width;
     slice s = {.first = start * places * l->in.channels + channel,
-               .n = count * places, .step = l->in.channels};
+               .n = count * places,
+               .step = l->in.channels};
     for (size_t i = 0; i < s.n; i++)
         s.mean += in[s.first + i * s.step];
     s.mean /= (double)s.n;
@@ -95,7 +97,8 @@ void reference_batchnorm_infer(const layer *l, size_t rows, const float *gamma, 
 /* d_beta = sum d_out;  d_gamma = sum d_out z;
  * d_in = gamma inverse (d_out - (sum d_out) / n - z (sum d_out z) / n), the sums over the group. */
 void reference_batchnorm_backward(const layer *l, size_t rows, const float *gamma, const double *in,
-                                  const double *d_out, double *d_gamma, double *d_beta, double *d_in)
+                                  const double *d_out, double *d_gamma, double *d_beta,
+                                  double *d_in)
 {
     for (size_t c = 0; c < l->in.channels; c++) {
         for (size_t g = 0; g < group_count(l, rows); g++) {

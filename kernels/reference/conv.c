@@ -3,8 +3,8 @@
  *   out[r][y][x][o] = bias[o] + sum over i, j, c of
  *                     in[r][y + i - pad_height][x + j - pad_width][c] * weight[o][i][j][c]
  *
- * where `in` is zero outside. For one i the terms of all j and c lie side by side both in `in` and in
- * `weight`: a run. The three functions walk over the same runs. */
+ * where `in` is zero outside. For one i the terms of all j and c lie side by side both in `in` and
+ * in `weight`: a run. The three functions walk over the same runs. */
 #include "reference.h"
 
 #include <string.h>
@@ -37,8 +37,8 @@ static size_t filter_size(const layer *l)
 }
 
 /* One output position: out[o] for all o. */
-static void position_forward(const layer *l, const float *weight, const float *bias, const double *in,
-                             size_t y, size_t x, double *out)
+static void position_forward(const layer *l, const float *weight, const float *bias,
+                             const double *in, size_t y, size_t x, double *out)
 {
     for (size_t o = 0; o < l->out.channels; o++)
         out[o] = bias ? bias[o] : 0.0;
@@ -66,9 +66,11 @@ void reference_conv_forward(const layer *l, size_t rows, const float *weight, co
     }
 }
 
-/* d_weight[o][i][j][c] += d_out[y][x][o] * in[...][c], and d_in[...][c] += d_out[y][x][o] * weight. */
+/* d_weight[o][i][j][c] += d_out[y][x][o] * in[...][c], and d_in[...][c] += d_out[y][x][o] * weight.
+ */
 static void position_backward(const layer *l, const float *weight, const double *in,
-                              const double *d_out, size_t y, size_t x, double *d_weight, double *d_in)
+                              const double *d_out, size_t y, size_t x, double *d_weight,
+                              double *d_in)
 {
     for (size_t i = 0; i < l->kernel_height; i++) {
         run r = run_find(l, i, y, x);

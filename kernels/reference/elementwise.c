@@ -30,6 +30,7 @@ void reference_dropout(size_t count, float rate, uint64_t seed, uint32_t layer, 
 {
     uint32_t threshold = random_dropout_threshold(rate);
     for (size_t i = 0; i < count; i++)
-        out[i] = random_dropout_keeps(seed, layer, step, i, threshold) ? in[i] / (1.0 - (double)rate)
-                                                                       : 0;
+        out[i] = random_dropout_keeps(seed, layer, step, i, threshold)
+                     ? in[i] / (1.0 - (double)rate)
+                     : 0;
 }

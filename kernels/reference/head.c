@@ -9,7 +9,7 @@
 #include <math.h>
 
 typedef struct {
-    double dot;                /* w . f */
+    double dot;                  /* w . f */
     double inverse_w, inverse_f; /* 1 / |w|, 1 / |f|; 0 for no direction; 1 in the softmax head */
 } pairing;
 
@@ -44,7 +44,8 @@ void reference_head_forward(const network *n, size_t rows, const float *scale, c
     }
 }
 
-/* With u = w/|w|, v = f/|f|, z = s u.v:  dz/ds = u.v;  dz/df = s (u - (u.v) v) / |f|;  dz/dw alike. */
+/* With u = w/|w|, v = f/|f|, z = s u.v:  dz/ds = u.v;  dz/df = s (u - (u.v) v) / |f|;  dz/dw alike.
+ */
 void reference_head_backward(const network *n, size_t rows, const float *scale, const float *weight,
                              const double *embedding, const double *d_logits, double *d_scale,
                              double *d_weight, double *d_embedding)
@@ -96,8 +97,9 @@ static void row_cross_entropy(size_t classes, const double *z, size_t label, dou
     total->rows++;
 }
 
-void reference_cross_entropy(size_t rows, size_t classes, const double *logits, const int32_t *labels,
-                             double smoothing, metrics *total, double *d_logits)
+void reference_cross_entropy(size_t rows, size_t classes, const double *logits,
+                             const int32_t *labels, double smoothing, metrics *total,
+                             double *d_logits)
 {
     for (size_t r = 0; r < rows; r++)
         row_cross_entropy(classes, logits + r * classes, (size_t)labels[r], smoothing, (double)rows,

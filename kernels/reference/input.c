@@ -8,11 +8,12 @@ static bool within(long at, long first, long count)
 
 /* The pixel of the picture that is seen at (y, x): cut out, moved, mirrored, in the reverse of the
  * order in which they are done. NULL where nothing is. */
-static const uint8_t *pixel_seen(const uint8_t *image, extent e, random_view view, int cutout, long y,
-                                 long x)
+static const uint8_t *pixel_seen(const uint8_t *image, extent e, random_view view, int cutout,
+                                 long y, long x)
 {
     long height = (long)e.height, width = (long)e.width;
-    if (cutout && within(y, view.cy - cutout / 2, cutout) && within(x, view.cx - cutout / 2, cutout))
+    if (cutout && within(y, view.cy - cutout / 2, cutout) &&
+        within(x, view.cx - cutout / 2, cutout))
         return NULL;
     y -= view.dy;
     x -= view.dx;

@@ -33,7 +33,7 @@ int reference_solve(backend *b, double *matrix, size_t n, double ridge, double *
     if (cholesky(matrix, n, e) != 0)
         return -1;
     for (size_t c = 0; c < columns; c++) {
-        double *x = right + c; /* x[i * columns] */
+        double *x = right + c;           /* x[i * columns] */
         for (size_t i = 0; i < n; i++) { /* L y = right */
             for (size_t k = 0; k < i; k++)
                 x[i * columns] -= matrix[i * n + k] * x[k * columns];
@@ -98,7 +98,8 @@ static double frobenius(const double *a, size_t n)
 }
 
 /* Rows of `vectors` into `matrix` in ascending order of the values on the diagonal of `a`. */
-static void sort_pairs(const double *a, const double *vectors, size_t n, double *matrix, double *values)
+static void sort_pairs(const double *a, const double *vectors, size_t n, double *matrix,
+                       double *values)
 {
     for (size_t i = 0; i < n; i++) {
         size_t place = 0;

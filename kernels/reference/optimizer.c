@@ -1,8 +1,8 @@
 /* optimizer.c: the formulas of backend.h.
  *
- * Kingma, Ba: "Adam", 2015, with epsilon as Keras has it; Loshchilov, Hutter: "Decoupled weight decay
- * regularization", 2019; Nesterov momentum as in Sutskever et al., 2013, in the form with the momentum
- * added to the gradient. */
+ * Kingma, Ba: "Adam", 2015, with epsilon as Keras has it; Loshchilov, Hutter: "Decoupled weight
+ * decay regularization", 2019; Nesterov momentum as in Sutskever et al., 2013, in the form with the
+ * momentum added to the gradient. */
 #include "reference.h"
 
 #include <math.h>
@@ -34,8 +34,9 @@ static void step_sgd(const optimizer *o, double rate, double decay, size_t count
     }
 }
 
-void reference_optimizer_step(const optimizer *o, uint64_t t, double rate, bool decays, size_t count,
-                              const double *gradient, float *value, float *first, float *second)
+void reference_optimizer_step(const optimizer *o, uint64_t t, double rate, bool decays,
+                              size_t count, const double *gradient, float *value, float *first,
+                              float *second)
 {
     double decay = decays ? (double)o->weight_decay : 0;
     if (o->kind == OPTIMIZER_SGD) {

@@ -1,4 +1,7 @@
-/* program.c: a network's layers one after the other, forward and back. */
+/* program.c: a network's layers one after the other, forward and back.
+ *
+ * With precision bf16 it does what a device must do at least, to show what that costs: all sums
+ * stay double, but what lies in memory between layers is rounded. */
 #include "reference.h"
 
 #include <stdlib.h>
@@ -8,18 +11,21 @@ struct program {
     program_spec spec;
     const network *net;
     float *parameters, *first, *second; /* net->total each; the moments only for training */
-    double *gradient;                   /* net->total */
-    uint64_t step;                      /* optimizer steps done */
-    const uint8_t *images;              /* the data set, borrowed */
+    float *weights;        /* the parameters as layers read them: rounded with PRECISION_BF16 */
+    bool rounds;           /* PRECISION_BF16 */
+    double *gradient;      /* net->total */
+    uint64_t step;         /* optimizer steps done */
+    const uint8_t *images; /* the data set, borrowed */
     const int32_t *labels;
     size_t data_rows;
     int32_t *batch_labels;
-    /* What layer i reads is activation[i], what it writes activation[i + 1]; the gradients alike. */
+    /* What layer i reads is activation[i], what it writes activation[i + 1]; the gradients alike.
+     */
     double **activation, **d_activation;
     double *logits, *d_logits;
 };
 
-/* ---- making --------------------------------------------------------------------------------------- */
+/* ---- making ---------------------------------------------------------------------------------- */
 
 static int program_fail(const program_spec *spec, error *e)
 {
@@ -76,9 +82,11 @@ int reference_program_new(backend *b, const program_spec *spec, program **out, e
         return program_fail(spec, e);
     p->spec = *spec;
     p->net = spec->net;
+    p->rounds = b->precision == PRECISION_BF16;
     p->parameters = calloc(p->net->total, sizeof *p->parameters);
+    p->weights = calloc(p->net->total, sizeof *p->weights);
     p->activation = activations_new(p->net, spec->batch);
-    if (!p->parameters || !p->activation || (spec->training && !training_new(p))) {
+    if (!p->parameters || !p->weights || !p->activation || (spec->training && !training_new(p))) {
         reference_program_free(b, p);
         return program_fail(spec, e);
     }
@@ -94,6 +102,7 @@ void reference_program_free(backend *b, program *p)
     activations_free(p->net, p->activation);
     activations_free(p->net, p->d_activation);
     free(p->parameters);
+    free(p->weights);
     free(p->first);
     free(p->second);
     free(p->gradient);
@@ -103,7 +112,38 @@ void reference_program_free(backend *b, program *p)
     free(p);
 }
 
-/* ---- state ---------------------------------------------------------------------------------------- */
+/* ---- bf16 ------------------------------------------------------------------------------------ */
+
+/* The nearest number of 8 significant bits, the even one of two as near. */
+static double round_bf16(double x)
+{
+    float narrow = (float)x;
+    uint32_t bits;
+    memcpy(&bits, &narrow, sizeof bits);
+    bits = (bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000;
+    memcpy(&narrow, &bits, sizeof narrow);
+    return (double)narrow;
+}
+
+/* What a device would keep in bf16: activations, their gradients, the weights of conv and dense. */
+static void store(const program *p, size_t count, double *x)
+{
+    for (size_t i = 0; p->rounds && i < count; i++)
+        x[i] = round_bf16(x[i]);
+}
+
+static void weights_refresh(program *p)
+{
+    const network *n = p->net;
+    memcpy(p->weights, p->parameters, n->total * sizeof *p->weights);
+    for (size_t k = 0; p->rounds && k < n->parameter_count; k++) {
+        const parameter *q = &n->parameters[k];
+        for (size_t i = 0; q->initial == INITIAL_GLOROT && k != n->head_weight && i < q->count; i++)
+            p->weights[q->start + i] = (float)round_bf16((double)p->parameters[q->start + i]);
+    }
+}
+
+/* ---- state ----------------------------------------------------------------------------------- */
 
 static int check_training(const program *p, error *e)
 {
@@ -114,6 +154,7 @@ int reference_parameters_set(backend *b, program *p, const float *parameters, er
 {
     (void)b, (void)e;
     memcpy(p->parameters, parameters, p->net->total * sizeof *parameters);
+    weights_refresh(p);
     return 0;
 }
 
@@ -160,14 +201,19 @@ int reference_data_set(backend *b, program *p, const uint8_t *images, const int3
     return 0;
 }
 
-/* ---- forward -------------------------------------------------------------------------------------- */
+/* ---- forward --------------------------------------------------------------------------------- */
 
 typedef enum { MODE_INFER, MODE_GRADIENT, MODE_TRAIN } mode; /* only MODE_TRAIN moves statistics */
 
 /* Parameter `index` in an array of all; NULL where the layer has none. */
-static float *value_of(const program *p, size_t index)
+static float *running_of(const program *p, size_t index)
 {
     return index == SIZE_MAX ? NULL : p->parameters + p->net->parameters[index].start;
+}
+
+static const float *value_of(const program *p, size_t index)
+{
+    return index == SIZE_MAX ? NULL : p->weights + p->net->parameters[index].start;
 }
 
 static double *gradient_of(const program *p, size_t index)
@@ -179,7 +225,7 @@ static void forward_batchnorm(program *p, const layer *l, size_t rows, mode m, c
                               double *out)
 {
     const float *gamma = value_of(p, l->weight), *beta = value_of(p, l->offset);
-    float *mean = value_of(p, l->mean), *variance = value_of(p, l->variance);
+    float *mean = running_of(p, l->mean), *variance = running_of(p, l->variance);
     bool moves = m == MODE_TRAIN && !p->spec.freeze_backbone;
     if (m == MODE_INFER)
         reference_batchnorm_infer(l, rows, gamma, beta, mean, variance, in, out);
@@ -211,8 +257,8 @@ static void forward_layer(program *p, size_t index, size_t rows, mode m)
         reference_avgpool_forward(l, rows, in, out);
         break;
     case LAYER_DROPOUT:
-        reference_dropout(count, m == MODE_INFER ? 0 : l->rate, p->spec.seed, (uint32_t)index, p->step,
-                          in, out);
+        reference_dropout(count, m == MODE_INFER ? 0 : l->rate, p->spec.seed, (uint32_t)index,
+                          p->step, in, out);
         break;
     case LAYER_BATCHNORM:
         forward_batchnorm(p, l, rows, m, in, out);
@@ -232,19 +278,22 @@ static void forward_layer(program *p, size_t index, size_t rows, mode m)
 /* From activation[0] to the embedding, which is returned. */
 static const double *forward(program *p, size_t rows, mode m)
 {
-    for (size_t i = 0; i < p->net->layer_count; i++)
+    store(p, rows * extent_size(p->net->input), p->activation[0]);
+    for (size_t i = 0; i < p->net->layer_count; i++) {
         forward_layer(p, i, rows, m);
+        store(p, rows * extent_size(p->net->layers[i].out), p->activation[i + 1]);
+    }
     return p->activation[p->net->layer_count];
 }
 
 static void forward_head(program *p, size_t rows, const double *embedding)
 {
     const network *n = p->net;
-    reference_head_forward(n, rows, value_of(p, n->head_scale), value_of(p, n->head_weight), embedding,
-                           p->logits);
+    reference_head_forward(n, rows, value_of(p, n->head_scale), value_of(p, n->head_weight),
+                           embedding, p->logits);
 }
 
-/* ---- back ----------------------------------------------------------------------------------------- */
+/* ---- back ------------------------------------------------------------------------------------ */
 
 static void backward_layer(program *p, size_t index, size_t rows)
 {
@@ -254,12 +303,14 @@ static void backward_layer(program *p, size_t index, size_t rows)
     size_t count = rows * extent_size(l->in);
     switch (l->kind) {
     case LAYER_CONV:
-        reference_conv_backward(l, rows, value_of(p, l->weight), in, d_out, gradient_of(p, l->weight),
-                                gradient_of(p, l->offset), index ? d_in : NULL);
+        reference_conv_backward(l, rows, value_of(p, l->weight), in, d_out,
+                                gradient_of(p, l->weight), gradient_of(p, l->offset),
+                                index ? d_in : NULL);
         break;
     case LAYER_DENSE:
-        reference_dense_backward(l, rows, value_of(p, l->weight), in, d_out, gradient_of(p, l->weight),
-                                 gradient_of(p, l->offset), index ? d_in : NULL);
+        reference_dense_backward(l, rows, value_of(p, l->weight), in, d_out,
+                                 gradient_of(p, l->weight), gradient_of(p, l->offset),
+                                 index ? d_in : NULL);
         break;
     case LAYER_RELU:
         reference_relu_backward(count, in, d_out, d_in);
@@ -296,13 +347,16 @@ static void backward(program *p, size_t rows)
     double *d_embedding = p->spec.freeze_backbone ? NULL : p->d_activation[n->layer_count];
     memset(p->gradient, 0, n->total * sizeof *p->gradient);
     reference_head_backward(n, rows, value_of(p, n->head_scale), value_of(p, n->head_weight),
-                            p->activation[n->layer_count], p->d_logits, gradient_of(p, n->head_scale),
-                            gradient_of(p, n->head_weight), d_embedding);
-    for (size_t i = n->layer_count; d_embedding && i > 0; i--)
+                            p->activation[n->layer_count], p->d_logits,
+                            gradient_of(p, n->head_scale), gradient_of(p, n->head_weight),
+                            d_embedding);
+    for (size_t i = n->layer_count; d_embedding && i > 0; i--) {
+        store(p, rows * extent_size(n->layers[i - 1].out), p->d_activation[i]);
         backward_layer(p, i - 1, rows);
+    }
 }
 
-/* ---- steps ---------------------------------------------------------------------------------------- */
+/* ---- steps ----------------------------------------------------------------------------------- */
 
 /* Fills the input and the labels with rows of the data set. */
 static void batch_load(program *p, const uint32_t *order, size_t rows, bool augmented)
@@ -342,6 +396,7 @@ static void step_apply(program *p, double rate)
                                  q->count, p->gradient + q->start, p->parameters + q->start,
                                  p->first + q->start, p->second + q->start);
     }
+    weights_refresh(p);
 }
 
 static int check_order(const program *p, const uint32_t *order, size_t rows, error *e)
@@ -392,12 +447,13 @@ int reference_evaluate(backend *b, program *p, const uint32_t *order, size_t row
         size_t count = rows - r < p->spec.batch ? rows - r : p->spec.batch;
         batch_load(p, order + r, count, false);
         forward_head(p, count, forward(p, count, MODE_INFER));
-        reference_cross_entropy(count, p->net->class_count, p->logits, p->batch_labels, 0, total, NULL);
+        reference_cross_entropy(count, p->net->class_count, p->logits, p->batch_labels, 0, total,
+                                NULL);
     }
     return 0;
 }
 
-/* ---- embeddings ----------------------------------------------------------------------------------- */
+/* ---- embeddings ------------------------------------------------------------------------------ */
 
 static void embed_batch(program *p, const uint8_t *images, size_t rows, uint64_t first_row,
                         uint32_t view_number, float *embeddings)

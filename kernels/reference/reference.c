@@ -56,13 +56,14 @@ static const backend functions = {
 static int reference_open(const backend_options *options, int device, backend **out, error *e)
 {
     (void)device;
-    if (options->precision != PRECISION_AUTO && options->precision != PRECISION_FP32)
-        return error_set(e, "reference: precision %s; it has fp32 only",
-                         precision_name(options->precision));
+    if (options->precision == PRECISION_TF32)
+        return error_set(e, "reference: precision tf32; it has fp32 and bf16");
     backend *b = malloc(sizeof *b);
     if (!b)
         return error_set(e, "reference: out of memory");
     *b = functions;
+    if (options->precision == PRECISION_BF16)
+        b->precision = PRECISION_BF16;
     *out = b;
     return 0;
 }

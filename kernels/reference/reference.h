@@ -2,8 +2,8 @@
  *
  * Each function computes its formula as it reads, in double; only what crosses backend.h is float.
  * Activations and their gradients ("d_" before a name is the gradient of the loss by it) are double
- * [row][height][width][channel]. A backward function adds to the gradients of parameters and sets that
- * of its input, d_in, which may be NULL where nobody needs it. */
+ * [row][height][width][channel]. A backward function adds to the gradients of parameters and sets
+ * that of its input, d_in, which may be NULL where nobody needs it. */
 #ifndef KERNELS_REFERENCE_H
 #define KERNELS_REFERENCE_H
 
@@ -41,7 +41,8 @@ void reference_add(size_t count, const double *a, const double *b, double *out);
 void reference_dropout(size_t count, float rate, uint64_t seed, uint32_t layer, uint64_t step,
                        const double *in, double *out);
 
-/* batchnorm.c. By the statistics of each group; moves running_mean and running_variance if they are not NULL. */
+/* batchnorm.c. By the statistics of each group; moves running_mean and running_variance if they are
+ * not NULL. */
 void reference_batchnorm_train(const layer *l, size_t rows, const float *gamma, const float *beta,
                                const double *in, double *out, float *running_mean,
                                float *running_variance);
@@ -49,7 +50,8 @@ void reference_batchnorm_infer(const layer *l, size_t rows, const float *gamma, 
                                const float *running_mean, const float *running_variance,
                                const double *in, double *out);
 void reference_batchnorm_backward(const layer *l, size_t rows, const float *gamma, const double *in,
-                                  const double *d_out, double *d_gamma, double *d_beta, double *d_in);
+                                  const double *d_out, double *d_gamma, double *d_beta,
+                                  double *d_in);
 
 /* head.c: logits [row][class] of embeddings [row][dimension]; scale NULL for the softmax head. */
 void reference_head_forward(const network *n, size_t rows, const float *scale, const float *weight,
@@ -57,14 +59,16 @@ void reference_head_forward(const network *n, size_t rows, const float *scale, c
 void reference_head_backward(const network *n, size_t rows, const float *scale, const float *weight,
                              const double *embedding, const double *d_logits, double *d_scale,
                              double *d_weight, double *d_embedding);
-/* Adds loss and hits of these rows to *total; d_logits (may be NULL) gets the gradient of the mean loss
- * over the rows. */
-void reference_cross_entropy(size_t rows, size_t classes, const double *logits, const int32_t *labels,
-                             double smoothing, metrics *total, double *d_logits);
+/* Adds loss and hits of these rows to *total; d_logits (may be NULL) gets the gradient of the mean
+ * loss over the rows. */
+void reference_cross_entropy(size_t rows, size_t classes, const double *logits,
+                             const int32_t *labels, double smoothing, metrics *total,
+                             double *d_logits);
 
 /* optimizer.c: one step of one parameter, t = 1, 2, ... */
-void reference_optimizer_step(const optimizer *o, uint64_t t, double rate, bool decays, size_t count,
-                              const double *gradient, float *value, float *first, float *second);
+void reference_optimizer_step(const optimizer *o, uint64_t t, double rate, bool decays,
+                              size_t count, const double *gradient, float *value, float *first,
+                              float *second);
 
 /* program.c */
 int reference_program_new(backend *b, const program_spec *spec, program **out, error *e);

@@ -1,0 +1,464 @@
+/* conformance.c: every function of a backend against the reference, on fresh random inputs.
+ *
+ *   conformance                                   the CPU in every precision that it has natively
+ *   conformance --device cuda --precision bf16    that one
+ *   --all         every shape, not only the covering few
+ *   --seed N      the inputs of an earlier run
+ *   --only GLOB   tests whose names fit
+ *   --threads N
+ *
+ * A test's name says what it compares, on which device, in which precision and shape. Bounds:
+ * relative error 1e-4 in fp32, 2e-2 in bf16; conform_network.h says what happens near kinks. */
+#include "conform_embedding.h"
+#include "conform_network.h"
+
+#include <getopt.h>
+
+typedef struct {
+    const char *device;
+    precision_kind precision;
+    int threads;
+} target;
+
+typedef struct {
+    char name[256];
+    target on;
+    const char *missing; /* why it cannot run; NULL if it can */
+    enum { KIND_NETWORK, KIND_REPEAT, KIND_EMBEDDING } kind;
+    network_case network;
+    embedding_test embedding;
+    sizes z;
+} test_case;
+
+/* ---- the cases ---------------------------------------------------------------------------- */
+
+#define PICTURE_GREY                                                                               \
+    {                                                                                              \
+        28, 28, 1                                                                                  \
+    }
+#define PICTURE_COLOUR                                                                             \
+    {                                                                                              \
+        32, 32, 3                                                                                  \
+    }
+#define PICTURE_LARGE                                                                              \
+    {                                                                                              \
+        64, 64, 3                                                                                  \
+    }
+#define PICTURE_ODD                                                                                \
+    {                                                                                              \
+        9, 13, 2                                                                                   \
+    }
+
+/* A layer that has no parameters stands behind a small convolution: that gives it numbers of both
+ * signs, and shows the gradient that it sends back. */
+static const network_case layers[] = {
+    {.text = ""},
+    {.text = "conv:3x3x8:same"},
+    {.text = "conv:3x3x5"},
+    {.text = "conv:3x3x16:nobias"},
+    {.text = "conv:5x3x7:same:nobias"},
+    {.text = "conv:1x1x4"},
+    {.text = "conv:2x4x3"},
+    {.text = "conv:3x3x16:same conv:3x3x16"},
+    {.text = "conv:3x3x6:same conv:5x5x4:same"},
+    {.text = "dense:17"},
+    {.text = "dense:64:nobias"},
+    {.text = "dense:33 dense:9"},
+    {.text = "conv:1x1x6 relu"},
+    {.text = "conv:1x1x6 maxpool:2"},
+    {.text = "conv:1x1x5 maxpool:3"},
+    {.text = "conv:3x3x6 maxpool:all"},
+    {.text = "conv:1x1x6 avgpool"},
+    {.text = "conv:1x1x6 dropout:0.25"},
+    {.text = "conv:1x1x6 dropout:0"},
+    {.text = "conv:1x1x6 batchnorm"},
+    {.text = "conv:1x1x6 batchnorm:3"},
+    {.text = "conv:1x1x6 scale:-0.125"},
+    {.text = "conv:1x1x6 save conv:1x1x6 add"},
+    {.text = "relu"},
+    {.text = "maxpool:2"},
+    {.text = "dropout:0.5"},
+    {.text = "batchnorm"},
+    {.text = "conv:1x1x4 scale:0"}, /* embeddings without a direction */
+};
+
+/* What stands together in networks, and what a backend may fuse. */
+static const network_case pairings[] = {
+    {.text = "conv:3x3x8:same relu"},
+    {.text = "conv:3x3x8 relu maxpool:2"},
+    {.text = "conv:3x3x8:same maxpool:2 relu"},
+    {.text = "conv:3x3x8 relu maxpool:2 dropout:0.25"},
+    {.text = "conv:3x3x8 relu dropout:0.25 conv:3x3x8"},
+    {.text = "conv:3x3x8:same:nobias batchnorm relu"},
+    {.text = "conv:3x3x8:same batchnorm"},
+    {.text = "conv:3x3x8:same batchnorm:4 relu maxpool:2"},
+    {.text = "conv:3x3x8:same:nobias relu batchnorm"},
+    {.text = "conv:3x3x8:same:nobias batchnorm maxpool:2 relu"},
+    {.text = "dense:32 relu dropout:0.5"},
+    {.text = "dense:32 relu"},
+    {.text = "dense:32 dropout:0.5 relu"},
+    {.text = "dense:32 batchnorm relu dense:16"},
+    {.text = "maxpool:2 dense:24 relu dense:10"},
+    {.text = "conv:3x3x8 relu dense:24 relu"},
+    {.text = "conv:3x3x8 avgpool dense:24"},
+    {.text = "save conv:3x3x3:same add"},
+    {.text = "conv:3x3x8:same save conv:3x3x8:same relu add"},
+    {.text = "conv:3x3x8:same save conv:3x3x8:same add relu"},
+    {.text = "conv:3x3x8:same relu save conv:3x3x8:same:nobias batchnorm relu add maxpool:2"},
+    {.text = "conv:3x3x4:same save save conv:3x3x4:same relu add scale:0.5 add relu"},
+    {.text = "conv:3x3x4:same save dropout:0.25 add dropout:0.25 relu"},
+    {.text = "conv:3x3x4:same save add"},
+    {.text = "conv:3x3x4:same batchnorm save relu conv:3x3x4:same add batchnorm"},
+    {.text = "conv:3x3x8 relu scale:2 maxpool:2 scale:0.5 avgpool"},
+    {.text = "relu relu dropout:0.3 dropout:0.2 dense:12"},
+};
+
+static const char slim_keras[] =
+    "conv:3x3x8:same relu conv:3x3x8 relu maxpool:2 dropout:0.25 conv:3x3x16:same relu "
+    "conv:3x3x16 relu maxpool:2 dropout:0.25 dense:64 relu dropout:0.5";
+static const char slim_resnet[] =
+    "conv:3x3x4:same:nobias batchnorm relu conv:3x3x8:same:nobias batchnorm relu maxpool:2 save "
+    "conv:3x3x8:same:nobias batchnorm relu conv:3x3x8:same:nobias batchnorm relu add "
+    "conv:3x3x16:same:nobias batchnorm relu maxpool:2 conv:3x3x32:same:nobias batchnorm relu "
+    "maxpool:2 "
+    "save conv:3x3x32:same:nobias batchnorm relu conv:3x3x32:same:nobias batchnorm relu add "
+    "maxpool:all";
+static const char slim_ghost[] = "conv:3x3x8:same:nobias batchnorm:3 relu maxpool:2 save "
+                                 "conv:3x3x8:same:nobias batchnorm:3 relu add "
+                                 "avgpool scale:0.125";
+static const char small[] = "conv:3x3x8:same relu maxpool:2 dense:24 relu";
+
+static const network_case networks[] = {
+    {.text = "keras-cnn", .input = PICTURE_COLOUR, .batch = 7, .classes = 9},
+    {.text = "keras-cnn", .input = PICTURE_GREY, .batch = 16, .classes = 9, .keras_epsilon = true},
+    {.text = slim_keras, .input = PICTURE_LARGE, .batch = 7, .classes = 1000, .head = HEAD_SOFTMAX},
+    {.text = slim_keras, .input = PICTURE_COLOUR, .batch = 64, .classes = 9, .augment = true},
+    {.text = slim_keras, .input = PICTURE_COLOUR, .batch = 1, .classes = 1},
+    {.text = slim_resnet,
+     .input = PICTURE_COLOUR,
+     .batch = 64,
+     .classes = 9,
+     .smooth = true,
+     .augment = true,
+     .optimizer = OPTIMIZER_SGD,
+     .decays = true},
+    {.text = slim_resnet, .input = PICTURE_GREY, .batch = 7, .classes = 9},
+    {.text = slim_ghost, .input = PICTURE_GREY, .batch = 7, .classes = 9, .head = HEAD_SOFTMAX},
+    {.text = small, .input = PICTURE_ODD, .batch = 1000, .classes = 9},
+    {.text = small, .input = PICTURE_GREY, .batch = 7, .classes = 1000},
+    {.text = small, .input = PICTURE_GREY, .batch = 1, .classes = 1000},
+    {.text = small, .input = PICTURE_GREY, .batch = 7, .classes = 1, .head = HEAD_SOFTMAX},
+    {.text = small,
+     .input = PICTURE_COLOUR,
+     .batch = 7,
+     .classes = 9,
+     .augment = true,
+     .smooth = true},
+    {.text = small, .input = PICTURE_ODD, .batch = 7, .classes = 9, .augment = true},
+    {.text = slim_resnet, .input = PICTURE_COLOUR, .batch = 7, .classes = 9, .freeze = true},
+    {.text = slim_keras,
+     .input = PICTURE_GREY,
+     .batch = 7,
+     .classes = 9,
+     .freeze = true,
+     .head = HEAD_SOFTMAX,
+     .decays = true,
+     .optimizer = OPTIMIZER_ADAMW},
+    {.text = slim_ghost,
+     .input = PICTURE_GREY,
+     .batch = 7,
+     .classes = 9,
+     .decays = true,
+     .optimizer = OPTIMIZER_ADAMW},
+    {.text = small,
+     .input = PICTURE_ODD,
+     .batch = 7,
+     .classes = 9,
+     .decays = true,
+     .optimizer = OPTIMIZER_SGD,
+     .head = HEAD_SOFTMAX},
+    {.text = small, .input = PICTURE_ODD, .batch = 7, .classes = 9, .optimizer = OPTIMIZER_SGD},
+    {.text = small,
+     .input = PICTURE_ODD,
+     .batch = 7,
+     .classes = 9,
+     .decays = true,
+     .optimizer = OPTIMIZER_ADAMW,
+     .head = HEAD_SOFTMAX},
+};
+static const network_case networks_all[] = {
+    {.text = "keras-cnn", .input = PICTURE_COLOUR, .batch = 64, .classes = 9},
+    {.text = "keras-cnn", .input = PICTURE_COLOUR, .batch = 64, .classes = 9, .head = HEAD_SOFTMAX},
+    {.text = "keras-cnn", .input = PICTURE_LARGE, .batch = 7, .classes = 1000},
+    {.text = "keras-cnn", .input = PICTURE_COLOUR, .batch = 1, .classes = 1},
+    {.text = "resnet9", .input = PICTURE_COLOUR, .batch = 7, .classes = 9},
+    {.text = "resnet9", .input = PICTURE_GREY, .batch = 7, .classes = 9, .head = HEAD_SOFTMAX},
+    {.text = slim_keras, .input = PICTURE_COLOUR, .batch = 1000, .classes = 9},
+    {.text = slim_resnet, .input = PICTURE_LARGE, .batch = 64, .classes = 1000},
+};
+
+static const struct {
+    const char *name;
+    embedding_test test;
+    sizes z[8];
+} embeddings[] = {
+    {"scores",
+     test_scores,
+     {{1, 1, 1}, {1, 512, 1000}, {7, 3, 9}, {64, 512, 9}, {1000, 65, 1}, {1000, 512, 1000}}},
+    {"features",
+     test_features,
+     {{1, 1, 1}, {7, 3, 9}, {64, 512, 9}, {1000, 65, 1}, {64, 512, 1000}}},
+    {"normalise", test_normalise, {{1, 1, 0}, {7, 3, 0}, {64, 512, 0}, {1000, 65, 0}}},
+    {"top_k",
+     test_top_k,
+     {{1, 1, 1},
+      {7, 9, 1},
+      {7, 9, 9},
+      {64, 1000, 5},
+      {1000, 9, 2},
+      {7, 1000, 1000},
+      {7, 1000, 33}}},
+    {"assign", test_assign, {{1, 1, 1}, {7, 3, 9}, {64, 512, 9}, {1000, 65, 2}, {1000, 512, 64}}},
+    {"sums", test_sums, {{1, 1, 1}, {7, 3, 1}, {64, 512, 1}, {1000, 65, 1}, {4000, 512, 1}}},
+    {"gram", test_gram, {{1, 1, 1}, {7, 3, 1}, {64, 512, 1}, {1000, 65, 1}}},
+    {"projected sums", test_projected_sums, {{1, 1, 1}, {7, 3, 9}, {64, 512, 100}, {1000, 65, 7}}},
+    {"projected gram", test_projected_gram, {{1, 1, 1}, {7, 3, 9}, {64, 512, 100}, {1000, 65, 33}}},
+    {"solve", test_solve, {{1, 0, 1}, {7, 0, 9}, {100, 0, 1}, {300, 0, 9}}},
+    {"solve refuses", test_solve_refuses, {{1, 0, 0}, {7, 0, 0}, {100, 0, 0}}},
+    {"eigen", test_eigen, {{1, 0, 0}, {7, 0, 0}, {100, 0, 0}}},
+};
+
+/* ---- the list ----------------------------------------------------------------------------- */
+
+static test_case *cases;
+static size_t case_count;
+
+static test_case *case_add(const target *on, const char *missing)
+{
+    cases = realloc(cases, (case_count + 1) * sizeof *cases);
+    if (!cases)
+        abort();
+    test_case *t = &cases[case_count++];
+    *t = (test_case){.on = *on, .missing = missing};
+    return t;
+}
+
+static void network_add(const target *on, const char *missing, network_case c, bool repeat)
+{
+    static const char *const optimizers[] = {"adam", "adamw", "sgd"};
+    test_case *t = case_add(on, missing);
+    t->kind = repeat ? KIND_REPEAT : KIND_NETWORK;
+    t->network = c;
+    snprintf(t->name, sizeof t->name,
+             "%s [%.110s%s] %s %s %zux%zux%zux%zu %zu classes %s %s%s%s%s%s%s",
+             repeat ? "same bytes" : "network", c.text, strlen(c.text) > 110 ? "..." : "",
+             on->device, precision_name(on->precision), c.batch, c.input.height, c.input.width,
+             c.input.channels, c.classes, head_name(c.head), optimizers[c.optimizer],
+             c.freeze ? " frozen" : "", c.augment ? " augmented" : "", c.decays ? " decay" : "",
+             c.smooth ? " smoothed" : "", c.keras_epsilon ? " epsilon 1e-7" : "");
+}
+
+/* A list whose cases name no shape gets some: a few that turn over the list, or each with all. */
+static void shapes_add(const target *on, const char *missing, const network_case *list,
+                       size_t count, bool all)
+{
+    static const struct {
+        extent input;
+        size_t batch, classes;
+        head_kind head;
+    } shapes[] = {
+        {PICTURE_ODD, 7, 9, HEAD_COSINE},    {PICTURE_GREY, 7, 9, HEAD_SOFTMAX},
+        {PICTURE_COLOUR, 7, 9, HEAD_COSINE}, {PICTURE_ODD, 64, 1000, HEAD_SOFTMAX},
+        {PICTURE_ODD, 2, 1, HEAD_COSINE},    {PICTURE_LARGE, 3, 9, HEAD_SOFTMAX},
+        {PICTURE_ODD, 1000, 9, HEAD_COSINE},
+    };
+    size_t kinds = sizeof shapes / sizeof *shapes;
+    for (size_t i = 0; i < count; i++) {
+        for (size_t k = 0; k < kinds; k++) {
+            bool chosen = all || k == i % kinds || k == 0;
+            if (!chosen || (strstr(list[i].text, "x3:same add") && shapes[k].input.channels != 3))
+                continue;
+            network_case c = list[i];
+            c.input = shapes[k].input;
+            c.batch = shapes[k].batch;
+            c.classes = shapes[k].classes;
+            c.head = shapes[k].head;
+            network_add(on, missing, c, false);
+        }
+    }
+}
+
+static void embeddings_add(const target *on, const char *missing)
+{
+    for (size_t i = 0; i < sizeof embeddings / sizeof *embeddings; i++) {
+        for (const sizes *z = embeddings[i].z; z->rows; z++) {
+            test_case *t = case_add(on, missing);
+            t->kind = KIND_EMBEDDING;
+            t->embedding = embeddings[i].test;
+            t->z = *z;
+            snprintf(t->name, sizeof t->name, "%s %s %s %zux%zux%zu", embeddings[i].name,
+                     on->device, precision_name(on->precision), z->rows, z->dimension, z->count);
+        }
+    }
+}
+
+static void target_add(const target *on, const char *missing, bool all)
+{
+    if (missing) { /* one line that says so, not hundreds */
+        test_case *t = case_add(on, missing);
+        snprintf(t->name, sizeof t->name, "%s %s: %.150s", on->device,
+                 precision_name(on->precision), missing);
+        return;
+    }
+    shapes_add(on, missing, layers, sizeof layers / sizeof *layers, all);
+    shapes_add(on, missing, pairings, sizeof pairings / sizeof *pairings, all);
+    for (size_t i = 0; i < sizeof networks / sizeof *networks; i++)
+        network_add(on, missing, networks[i], false);
+    for (size_t i = 0; all && i < sizeof networks_all / sizeof *networks_all; i++)
+        network_add(on, missing, networks_all[i], false);
+    network_add(on, missing, networks[3], true);
+    network_add(on, missing, networks[5], true);
+    embeddings_add(on, missing);
+}
+
+/* ---- running ------------------------------------------------------------------------------ */
+
+static backend *target_open(const target *on, bool deterministic)
+{
+    backend_options options = {.device = on->device,
+                               .precision = on->precision,
+                               .threads = on->threads,
+                               .deterministic = deterministic};
+    backend *b = NULL;
+    must(backend_open(&options, &b, NULL, e));
+    return b;
+}
+
+/* Everything twice, in programs of their own. */
+static void repeat_network(backend *b, const network_case *c, source *s)
+{
+    inputs in;
+    outcome one, two;
+    verdict v = {.count = 0};
+    inputs_new(c, s, &in);
+    outcome_run(b, &in, &one, &v);
+    outcome_run(b, &in, &two, &v);
+    size_t total = in.net.total * sizeof(float);
+    if (memcmp(one.gradient, two.gradient, total) != 0)
+        verdict_add(&v, "gradients differ from run to run\n");
+    if (memcmp(one.update, two.update, total) != 0)
+        verdict_add(&v, "training differs from run to run\n");
+    if (memcmp(one.view, two.view, in.rows * in.net.dimension * sizeof(float)) != 0)
+        verdict_add(&v, "embeddings differ from run to run\n");
+    outcome_free(&one);
+    outcome_free(&two);
+    inputs_free(&in);
+    verdict_close(&v);
+}
+
+/* One backend after another stays open: opening a device takes longer than most tests. */
+static backend *opened;
+static target opened_target;
+static bool opened_deterministic;
+
+static backend *target_keep(const target *on, bool deterministic)
+{
+    if (opened &&
+        (strcmp(opened_target.device, on->device) != 0 || deterministic != opened_deterministic ||
+         opened_target.precision != on->precision || opened_target.threads != on->threads)) {
+        opened->close(opened);
+        opened = NULL;
+    }
+    if (!opened)
+        opened = target_open(on, deterministic);
+    opened_target = *on;
+    opened_deterministic = deterministic;
+    return opened;
+}
+
+static void run_case(void **state)
+{
+    const test_case *t = *state;
+    if (t->missing)
+        skip();
+    backend *b = target_keep(&t->on, t->kind == KIND_REPEAT);
+    source s = source_named(t->name);
+    if (t->kind == KIND_NETWORK)
+        conform_network(b, &t->network, &s);
+    else if (t->kind == KIND_REPEAT)
+        repeat_network(b, &t->network, &s);
+    else
+        conform_embedding(b, t->embedding, t->z, &s);
+}
+
+/* The CPU's precisions: fp32 always, bf16 where `auto` chooses it. */
+static void defaults_add(int threads, bool all)
+{
+    backend_options options = {.device = "cpu", .threads = threads};
+    backend *b = NULL;
+    error e = {""};
+    bool narrow = false, absent = true;
+    if (backend_open(&options, &b, NULL, &e) == 0) {
+        absent = false;
+        narrow = b->precision == PRECISION_BF16;
+        b->close(b);
+    }
+    target_add(&(target){"cpu", PRECISION_FP32, threads},
+               absent ? "there is no CPU backend yet" : NULL, all);
+    target_add(&(target){"cpu", PRECISION_BF16, threads},
+               narrow ? NULL : "this processor does not compute bf16 natively", all);
+}
+
+static int usage(void)
+{
+    fputs("usage: conformance [--device D] [--precision P] [--threads N] [--seed N] [--all] "
+          "[--only GLOB]\n",
+          stderr);
+    return 2;
+}
+
+static int run_all(void)
+{
+    struct CMUnitTest *tests = calloc(case_count, sizeof *tests);
+    for (size_t i = 0; tests && i < case_count; i++)
+        tests[i] = (struct CMUnitTest){cases[i].name, run_case, NULL, NULL, &cases[i]};
+    int failed = tests ? _cmocka_run_group_tests("conformance", tests, case_count, NULL, NULL) : 1;
+    if (opened)
+        opened->close(opened);
+    free(tests);
+    free(cases);
+    return failed ? 1 : 0;
+}
+
+int main(int count, char **words)
+{
+    static const struct option options[] = {{"device", 1, NULL, 'd'},  {"precision", 1, NULL, 'p'},
+                                            {"threads", 1, NULL, 't'}, {"seed", 1, NULL, 's'},
+                                            {"all", 0, NULL, 'a'},     {"only", 1, NULL, 'o'},
+                                            {NULL, 0, NULL, 0}};
+    target on = {NULL, PRECISION_FP32, 0};
+    bool all = false;
+    fixture_seed = (uint64_t)time(NULL);
+    for (int letter; (letter = getopt_long(count, words, "", options, NULL)) != -1;) {
+        if (letter == 'd')
+            on.device = optarg;
+        else if (letter == 'p' && precision_parse(optarg, &on.precision) == 0)
+            continue;
+        else if (letter == 't')
+            on.threads = atoi(optarg);
+        else if (letter == 's')
+            fixture_seed = strtoull(optarg, NULL, 10);
+        else if (letter == 'a')
+            all = true;
+        else if (letter == 'o')
+            cmocka_set_test_filter(optarg);
+        else
+            return usage();
+    }
+    printf("# seed %llu\n", (unsigned long long)fixture_seed);
+    if (on.device)
+        target_add(&on, NULL, all);
+    else
+        defaults_add(on.threads, all);
+    return run_all();
+}

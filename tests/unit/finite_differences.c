@@ -1,0 +1,179 @@
+/* finite_differences.c: the reference's gradients against central differences of its loss.
+ *
+ *   d loss / d w  ~  (loss(w + h) - loss(w - h)) / 2h
+ *
+ * The loss comes in double and the step actually taken is known exactly, so that little but the h^2
+ * of the formula is left. Near a kink (relu at 0, equal values under a max-pool) a difference means
+ * nothing: an element may choose among three steps, and only a few elements may do without any. */
+#include "fixture.h"
+
+typedef struct {
+    const char *text;
+    bool freeze, smooth, augment;
+} network_case;
+
+static const network_case cases[] = {
+    {.text = ""},
+    {.text = "conv:3x3x4:same"},
+    {.text = "conv:2x3x4"},
+    {.text = "conv:5x3x3:same:nobias conv:3x3x4"},
+    {.text = "dense:6 dense:5:nobias"},
+    {.text = "conv:1x1x4 relu dense:6"},
+    {.text = "conv:1x1x4 maxpool:2 dense:6"},
+    {.text = "conv:3x3x4 maxpool:all"},
+    {.text = "conv:1x1x4 avgpool"},
+    {.text = "conv:1x1x4 dropout:0.4 dense:6 dropout:0.2"},
+    {.text = "conv:3x3x4:same:nobias batchnorm dense:6"},
+    {.text = "conv:3x3x4:same batchnorm:2 relu dense:6"},
+    {.text = "dense:6 batchnorm"},
+    {.text = "conv:3x3x4 scale:-0.3 dense:6"},
+    {.text = "conv:3x3x3:same save conv:3x3x3:same add dense:6"},
+    {.text = "conv:1x1x3 save save conv:3x3x3:same relu add scale:0.5 add dense:6"},
+    {.text =
+         "conv:3x3x4:same relu conv:3x3x4 relu maxpool:2 dropout:0.25 dense:8 relu dropout:0.5"},
+    {.text = "conv:3x3x4 relu dense:6", .smooth = true},
+    {.text = "conv:3x3x4 relu dense:6", .augment = true},
+    {.text = "conv:3x3x4 batchnorm relu dense:6", .freeze = true},
+};
+
+enum { ROWS = 5, CLASSES = 4, ELEMENTS = 24 };
+static const extent picture = {5, 6, 2};
+
+typedef struct {
+    backend *b;
+    network net;
+    program *p;
+    float *parameters, *gradient;
+    uint8_t images[ROWS * 60];
+    int32_t labels[ROWS];
+} bench;
+
+static const uint32_t order[ROWS] = {3, 0, 4, 1, 2};
+
+static void bench_new(bench *t, const network_case *c, head_kind head, source *s)
+{
+    must(backend_open(&(backend_options){.device = "reference"}, &t->b, NULL, e));
+    must(network_parse(c->text, picture, head, CLASSES, &t->net, e));
+    program_spec spec = {.net = &t->net, .batch = ROWS, .training = true, .seed = source_bits(s)};
+    spec.freeze_backbone = c->freeze;
+    spec.label_smoothing = c->smooth ? 0.3f : 0;
+    spec.augment = c->augment ? (augmentation){true, 1, 2} : (augmentation){false, 0, 0};
+    must(t->b->program_new(t->b, &spec, &t->p, e));
+    t->parameters = normal_new(s, t->net.total);
+    t->gradient = poisoned_new(t->net.total);
+    for (size_t k = 0; k < t->net.parameter_count; k++) {
+        const parameter *q = &t->net.parameters[k];
+        for (size_t i = q->start; i < q->start + q->count; i++)
+            t->parameters[i] = (float)q->trainable * t->parameters[i] * 0.4f + (float)!q->trainable;
+    }
+    for (size_t i = 0; i < sizeof t->images; i++)
+        t->images[i] = (uint8_t)source_bits(s);
+    for (size_t r = 0; r < ROWS; r++)
+        t->labels[r] = (int32_t)source_below(s, CLASSES);
+    must(t->b->data_set(t->b, t->p, t->images, t->labels, ROWS, e));
+}
+
+static void bench_free(bench *t)
+{
+    t->b->program_free(t->b, t->p);
+    t->b->close(t->b);
+    network_free(&t->net);
+    free(t->parameters);
+    free(t->gradient);
+}
+
+static double loss(bench *t, float *gradient)
+{
+    metrics m = {0};
+    must(t->b->parameters_set(t->b, t->p, t->parameters, e));
+    must(t->b->gradients(t->b, t->p, order, ROWS, gradient, &m, e));
+    assert_int_equal(m.rows, ROWS);
+    return m.loss / ROWS;
+}
+
+static double difference(bench *t, float *scratch, size_t i, float h)
+{
+    float w = t->parameters[i], above = w + h, below = w - h;
+    t->parameters[i] = above;
+    double high = loss(t, scratch);
+    t->parameters[i] = below;
+    double low = loss(t, scratch);
+    t->parameters[i] = w;
+    return (high - low) / ((double)above - (double)below);
+}
+
+static bool element_agrees(bench *t, float *scratch, size_t i, double scale, double *found)
+{
+    const float steps[] = {1e-4f, 1e-5f, 1e-3f};
+    for (int k = 0; k < 3; k++) {
+        *found = difference(t, scratch, i, steps[k]);
+        if (fabs(*found - (double)t->gradient[i]) <= 1e-5 * scale)
+            return true;
+    }
+    return false;
+}
+
+static void parameter_check(bench *t, const network_case *c, size_t k, source *s, verdict *v)
+{
+    const parameter *q = &t->net.parameters[k];
+    bool learns = q->trainable && (!c->freeze || k == t->net.head_scale || k == t->net.head_weight);
+    float *scratch = poisoned_new(t->net.total);
+    double scale =
+        fmax(rms(t->gradient + q->start, q->count), 0.1 * rms(t->gradient, t->net.total));
+    size_t wrong = 0, tried = q->count < ELEMENTS ? q->count : ELEMENTS;
+    for (size_t n = 0; n < tried; n++) {
+        size_t i = q->start + (tried == q->count ? n : source_below(s, q->count));
+        double found = 0;
+        if (!learns && t->gradient[i] != 0)
+            verdict_add(v, "%s: a gradient, though it does not learn\n", q->name);
+        else if (learns && !element_agrees(t, scratch, i, scale, &found) && ++wrong > tried / 12)
+            verdict_add(v, "%s [%zu]: gradient %.9g, difference %.9g\n", q->name, i - q->start,
+                        (double)t->gradient[i], found);
+    }
+    free(scratch);
+}
+
+static void check(const char *name, const network_case *c, head_kind head)
+{
+    bench t = {0};
+    verdict v = {.count = 0};
+    source s = source_named(name);
+    bench_new(&t, c, head, &s);
+    loss(&t, t.gradient);
+    assert_true(margin_intact(t.gradient, t.net.total));
+    for (size_t k = 0; k < t.net.parameter_count; k++)
+        parameter_check(&t, c, k, &s, &v);
+    bench_free(&t);
+    verdict_close(&v);
+}
+
+typedef struct {
+    char name[160];
+    const network_case *c;
+    head_kind head;
+} test_case;
+
+static void run_case(void **state)
+{
+    const test_case *t = *state;
+    check(t->name, t->c, t->head);
+}
+
+int main(int count, char **words)
+{
+    enum { CASES = sizeof cases / sizeof *cases };
+    static test_case tests[2 * CASES];
+    static struct CMUnitTest all[2 * CASES];
+    fixture_seed = count == 3 && strcmp(words[1], "--seed") == 0 ? strtoull(words[2], NULL, 10)
+                                                                 : (uint64_t)time(NULL);
+    printf("# seed %llu\n", (unsigned long long)fixture_seed);
+    for (size_t i = 0; i < 2 * CASES; i++) {
+        const network_case *c = &cases[i / 2];
+        tests[i] = (test_case){.c = c, .head = i % 2 ? HEAD_SOFTMAX : HEAD_COSINE};
+        snprintf(tests[i].name, sizeof tests[i].name, "gradient of [%s] %s%s%s%s", c->text,
+                 head_name(tests[i].head), c->freeze ? " frozen" : "", c->smooth ? " smoothed" : "",
+                 c->augment ? " augmented" : "");
+        all[i] = (struct CMUnitTest){tests[i].name, run_case, NULL, NULL, &tests[i]};
+    }
+    return _cmocka_run_group_tests("finite differences", all, 2 * CASES, NULL, NULL) ? 1 : 0;
+}
