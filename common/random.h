@@ -39,7 +39,7 @@ RANDOM_FUNCTION random_block random_philox(uint64_t key, uint64_t low, uint64_t 
 
 /* What a number is for; the upper part of the counter, so that uses never share numbers. */
 enum { RANDOM_DROPOUT = 1, RANDOM_AUGMENT = 2, RANDOM_INITIAL = 3, RANDOM_SHUFFLE = 4, RANDOM_KMEANS = 5,
-       RANDOM_PROJECTION = 6 };
+       RANDOM_PROJECTION = 6, RANDOM_SAMPLE = 7 };
 
 RANDOM_FUNCTION uint64_t random_stream(uint32_t use, uint32_t what, uint64_t step)
 {

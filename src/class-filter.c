@@ -1,0 +1,206 @@
+/* class-filter: the rows of some classes; see class-filter(1). */
+#include "../common/sample.h"
+#include "../common/tool.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const tool_description about = {
+    .name = "class-filter",
+    .summary = "Writes the records' rows of the classes chosen. The classes keep their numbers.\n"
+               "LIST has names and numbers, as in ship,8,0-7.",
+    .usage = "--keep LIST | --drop LIST [OPTION]... [FILE]...",
+    .options = "      --keep LIST       the rows of these classes\n"
+               "      --drop LIST       the rows of all other classes\n"
+               "      --per-class N     at most N rows of each class: the first ones\n"
+               "      --seed S          with --per-class: N at random, the same for the same seed\n",
+    .example = "cifar-read data_batch_*.bin | class-filter --keep ship --per-class 5 --seed 1 > five.records",
+};
+
+static tool_options options;
+static const char *keep_words, *drop_words;
+static uint64_t per_class, seed; /* per_class 0: all */
+static bool have_seed;
+
+typedef struct {
+    stream_reader *reader;
+    stream_writer *writer;
+    sample *sample;       /* with --seed only */
+    stream_header header; /* what stands in the output; its classes grow with the input's */
+    size_t classes;       /* how many the next two have */
+    bool *chosen;
+    uint64_t *counts; /* rows of each class that were chosen */
+    bool *keep;       /* one a row of the batch */
+    size_t keep_room;
+} job;
+
+enum { OPTION_KEEP = TOOL_OWN, OPTION_DROP, OPTION_PER_CLASS, OPTION_SEED };
+
+static void parse_options(int argc, char **argv)
+{
+    static const struct option table[] = {{"keep", required_argument, NULL, OPTION_KEEP},
+                                          {"drop", required_argument, NULL, OPTION_DROP},
+                                          {"per-class", required_argument, NULL, OPTION_PER_CLASS},
+                                          {"seed", required_argument, NULL, OPTION_SEED},
+                                          TOOL_OPTIONS,
+                                          {0}};
+    for (int letter; (letter = getopt_long(argc, argv, TOOL_SHORT, table, NULL)) != -1;) {
+        if (tool_option(letter, &options))
+            continue;
+        if (letter == OPTION_KEEP)
+            keep_words = optarg;
+        else if (letter == OPTION_DROP)
+            drop_words = optarg;
+        else if (letter == OPTION_PER_CLASS)
+            per_class = tool_integer("--per-class", optarg, 1, UINT32_MAX);
+        else {
+            seed = tool_integer("--seed", optarg, 0, UINT64_MAX);
+            have_seed = true;
+        }
+    }
+    if (!keep_words == !drop_words)
+        tool_usage("give one of --keep LIST and --drop LIST");
+    if (have_seed && !per_class)
+        tool_usage("--seed needs --per-class N");
+}
+
+/* Takes the reader's class list, at first and whenever it has grown. */
+static int take_classes(job *j, error *e)
+{
+    const class_list *list = stream_classes(j->reader);
+    bool *chosen = realloc(j->chosen, (list->count + 1) * sizeof *chosen);
+    if (chosen)
+        j->chosen = chosen;
+    uint64_t *counts = realloc(j->counts, (list->count + 1) * sizeof *counts);
+    if (counts)
+        j->counts = counts;
+    if (!chosen || !counts)
+        return error_set(e, "out of memory for %zu classes", list->count);
+    memset(counts + j->classes, 0, (list->count - j->classes) * sizeof *counts);
+    j->classes = list->count;
+    if (class_list_choose(list, keep_words ? keep_words : drop_words, chosen, e) != 0)
+        return error_prefix(e, "%s", keep_words ? "--keep" : "--drop");
+    for (size_t i = 0; drop_words && i < list->count; i++)
+        chosen[i] = !chosen[i];
+    class_list_free(&j->header.classes);
+    if (class_list_copy(&j->header.classes, list) != 0)
+        return error_set(e, "out of memory for %zu classes", list->count);
+    /* A sample's header is written when all classes are known. */
+    return j->sample ? 0 : stream_write_header(j->writer, &j->header, e);
+}
+
+static int begin(job *j, error *e)
+{
+    const stream_header *first;
+    if (have_seed && sample_new(per_class, seed, &j->sample, e) != 0)
+        return -1;
+    if (stream_header_first(j->reader, &first, e) != 0)
+        return -1;
+    if (stream_header_copy(&j->header, first) != 0)
+        return error_set(e, "out of memory");
+    return take_classes(j, e);
+}
+
+static int filter_batch(job *j, batch *b, error *e)
+{
+    int32_t *labels;
+    if (stream_classes(j->reader)->count != j->classes && take_classes(j, e) != 0)
+        return -1;
+    if (batch_labels(b, stream_classes(j->reader), &labels, e) != 0)
+        return error_prefix(e, "%s", stream_name(j->reader));
+    if (b->rows > j->keep_room) {
+        free(j->keep);
+        j->keep = malloc(b->rows * sizeof *j->keep);
+        j->keep_room = j->keep ? b->rows : 0;
+        if (!j->keep)
+            return error_set(e, "out of memory for %zu rows", b->rows);
+    }
+    for (size_t i = 0; i < b->rows; i++) {
+        uint64_t *count = &j->counts[labels[i]];
+        j->keep[i] = j->chosen[labels[i]] && (j->sample || !per_class || *count < per_class);
+        *count += j->keep[i];
+    }
+    if (j->sample)
+        return sample_offer(j->sample, b, labels, j->keep, e);
+    batch_keep(b, j->keep);
+    return stream_write(j->writer, b, e);
+}
+
+static int finish(job *j, error *e)
+{
+    if (j->sample && (stream_write_header(j->writer, &j->header, e) != 0 ||
+                      sample_write(j->sample, j->writer, e) != 0))
+        return -1;
+    return stream_write_end(j->writer, e);
+}
+
+/* What the user may not have meant. */
+static void say_shortages(const job *j)
+{
+    for (size_t i = 0; i < j->classes; i++) {
+        /* A class that was named but is not there; with --drop, one that need not have been dropped
+         * goes unsaid: nobody misses its rows. */
+        if (!j->chosen[i] || (!per_class && drop_words))
+            continue;
+        const char *name = j->header.classes.names[i];
+        if (j->counts[i] == 0)
+            tool_say(&options, "note: no row of class '%s' came", name);
+        else if (j->counts[i] < per_class)
+            tool_say(&options, "note: only %llu rows of class '%s' came where %llu are wanted",
+                     (unsigned long long)j->counts[i], name, (unsigned long long)per_class);
+    }
+}
+
+static int filter(job *j, error *e)
+{
+    progress p;
+    batch *b;
+    int status = begin(j, e);
+    progress_begin(&p, &options, "rows", 0);
+    while (status == 0 && (status = stream_read(j->reader, &b, e)) > 0) {
+        progress_update(&p, stream_rows(j->reader), NULL);
+        status = filter_batch(j, b, e);
+    }
+    if (status == 0)
+        status = finish(j, e);
+    if (status == 0) {
+        progress_end(&p);
+        say_shortages(j);
+    }
+    return status;
+}
+
+static void job_free(job *j)
+{
+    stream_close(j->reader);
+    stream_writer_free(j->writer);
+    stream_header_free(&j->header);
+    sample_free(j->sample);
+    free(j->chosen);
+    free(j->counts);
+    free(j->keep);
+}
+
+int main(int argc, char **argv)
+{
+    tool_begin(&about);
+    parse_options(argc, argv);
+    error e;
+    job j = {0};
+    output *out;
+    if (output_open(options.output, true, &out, &e) != 0)
+        tool_fail(&e);
+    int status = stream_open(argv + optind, (size_t)(argc - optind), &j.reader, &e);
+    if (status == 0)
+        status = stream_create(out, &j.writer, &e);
+    if (status == 0)
+        status = filter(&j, &e);
+    job_free(&j);
+    if (status != 0)
+        output_abandon(out);
+    else
+        status = output_commit(out, &e);
+    if (status != 0)
+        tool_fail(&e);
+    return TOOL_OK;
+}
