@@ -351,11 +351,14 @@ int model_rename_class(model *m, size_t index, const char *name, error *e)
         return error_set(e, "the model has a class '%s' already", name);
     if (!is_class_name(name))
         return error_set(e, "a class's name has 1 to 1023 bytes and no control characters");
-    char *copy = strdup(name);
-    if (!copy)
-        return out_of_memory(e);
-    free(m->classes.names[index]);
-    m->classes.names[index] = copy;
+    class_list renamed = {0};
+    for (size_t i = 0; i < m->classes.count; i++)
+        if (class_list_add(&renamed, i == index ? name : m->classes.names[i]) < 0) {
+            class_list_free(&renamed);
+            return out_of_memory(e);
+        }
+    class_list_free(&m->classes);
+    m->classes = renamed;
     return 0;
 }
 

@@ -233,6 +233,25 @@ static void test_classes_come_and_go(void **state)
     model_free(&m);
 }
 
+static void test_rename(void **state)
+{
+    (void)state;
+    model m = make_model(NULL, HEAD_COSINE);
+    error e = {0};
+    assert_int_equal(model_rename_class(&m, 0, "dog", &e), -1);
+    assert_int_equal(model_rename_class(&m, 3, "frog", &e), -1);
+    assert_int_equal(model_rename_class(&m, 0, "", &e), -1);
+    assert_int_equal(model_rename_class(&m, 0, "a\nb", &e), -1);
+    assert_int_equal(model_rename_class(&m, 0, "cat", &e), 0);
+    assert_int_equal(model_rename_class(&m, 0, "kitten", &e), 0);
+    assert_int_equal(class_list_find(&m.classes, "kitten"), 0);
+    assert_int_equal(class_list_find(&m.classes, "cat"), -1);
+    assert_int_equal(model_rename_class(&m, 1, "cat", &e), 0);
+    assert_int_equal(class_list_find(&m.classes, "cat"), 1);
+    assert_int_equal(model_check(&m, &e), 0);
+    model_free(&m);
+}
+
 /* A model for embeddings from elsewhere begins without classes. */
 static void test_begins_empty(void **state)
 {
@@ -700,6 +719,7 @@ int main(void)
         cmocka_unit_test(test_round_trip_without_network),
         cmocka_unit_test(test_notes),
         cmocka_unit_test(test_classes_come_and_go),
+        cmocka_unit_test(test_rename),
         cmocka_unit_test(test_begins_empty),
         cmocka_unit_test(test_tensors_by_name),
         cmocka_unit_test(test_roles),

@@ -1,0 +1,113 @@
+#!/usr/bin/env bats
+# model-edit: classes dropped and renamed, as Python reads the result; and input that is wrong.
+
+load common
+
+setup() {
+    common_setup
+    need_python numpy
+    need_python msgpack msgpack_numpy
+}
+
+# make_model FILE: a model without a network: classes cat, dog (base), ship, a=b (novel), dimension 3.
+make_model() {
+    "$PYTHON" - "$1" <<'PYTHON'
+import sys, msgpack, msgpack_numpy, numpy as np
+tensors = {"head/scale": np.array([10], "f4"), "head/weight": np.arange(12, dtype="f4").reshape(4, 3),
+           "imprint/sum": np.arange(12, dtype="f8").reshape(4, 3), "imprint/count": np.arange(4, dtype="f8"),
+           "imprint/feature-sum": np.arange(16, dtype="f8").reshape(4, 4), "imprint/feature-gram": np.eye(4),
+           "other": np.arange(4, dtype="f4")}
+with open(sys.argv[1], "wb") as f:
+    pack = lambda o: f.write(msgpack.packb(o, default=msgpack_numpy.encode))
+    pack({"tensor-stream": 1, "classes": ["cat", "dog", "ship", "a=b"],
+          "model": {"version": 1, "network": "", "input": [0, 0, 0], "dimension": 3, "head": "cosine",
+                    "kinds": ["base", "base", "novel", "novel"], "norm": "l2", "seed": 7, "made": "by hand"}})
+    for name, value in tensors.items():
+        pack({name: value})
+    pack({"end": sum(len(t) for t in tensors.values())})
+PYTHON
+}
+
+# model_is FILE EXPRESSION: a Python expression over the model's header h and tensors t.
+model_is() {
+    "$PYTHON" - "$@" <<'PYTHON'
+import sys, msgpack, msgpack_numpy, numpy as np
+records = list(msgpack.Unpacker(open(sys.argv[1], "rb"), object_hook=msgpack_numpy.decode))
+h, t = records[0], {k: v for r in records[1:-1] for k, v in r.items()}
+assert records[-1] == {"end": sum(len(v) for v in t.values())}
+if not eval(sys.argv[2]):
+    sys.exit("not so: %s\n%s\n%s" % (sys.argv[2], h, t))
+PYTHON
+}
+
+@test "drops classes with all that is theirs" {
+    make_model m
+    model-edit --drop dog,3 m >got
+    model_is got 'h["classes"] == ["cat", "ship"] and h["model"]["kinds"] == ["base", "novel"]'
+    model_is got 't["head/weight"].tolist() == [[0, 1, 2], [6, 7, 8]]'
+    model_is got 't["imprint/sum"].tolist() == [[0, 1, 2], [6, 7, 8]] and t["imprint/count"].tolist() == [0, 2]'
+    model_is got 't["imprint/feature-sum"].shape == (2, 4) and t["imprint/feature-gram"].shape == (4, 4)'
+    model_is got 't["other"].tolist() == [0, 1, 2, 3]'
+    model_is got 'h["model"]["seed"] == 7 and h["model"]["made"] == "by hand" and h["model"]["version"] == 1'
+}
+
+@test "renames classes, also those with = in their names" {
+    make_model m
+    model-edit --rename cat=kitten --rename a=b=c=d --rename 1=hound <m >got
+    model_is got 'h["classes"] == ["kitten", "hound", "ship", "c=d"]'
+    model_is got 't["head/weight"].tolist() == np.arange(12.0).reshape(4, 3).tolist()'
+}
+
+@test "changes are made in their order" {
+    make_model m
+    model-edit --rename cat=x --rename dog=cat --rename x=dog m >got
+    model_is got 'h["classes"] == ["dog", "cat", "ship", "a=b"]'
+    model-edit --drop cat --rename dog=cat m >got
+    model_is got 'h["classes"] == ["cat", "ship", "a=b"]'
+}
+
+@test "may write over the model it reads" {
+    make_model m
+    model-edit --drop 0 m -o m
+    model_is m 'h["classes"] == ["dog", "ship", "a=b"]'
+}
+
+@test "classes that are not there, or would be there twice, or none" {
+    make_model m
+    cp m before
+    fails 1 "frog" model-edit --drop frog m -o m
+    fails 1 "9" model-edit --drop 9 m -o m
+    fails 1 "frog=toad" model-edit --rename frog=toad m -o m
+    fails 1 "dog" model-edit --rename cat=dog m -o m
+    fails 1 "1 to 1023 bytes" model-edit --rename cat= m -o m
+    fails 1 "control" model-edit --rename "cat=a"$'\t'"b" m -o m
+    fails 1 "only class" model-edit --drop 0-3 m -o m
+    cmp m before
+}
+
+@test "a model that is damaged" {
+    make_model m
+    head -c 300 m >cut
+    fails 1 "cut" model-edit --drop cat -o out cut
+    cat m m >twice
+    fails 1 "twice" model-edit --drop cat -o out twice
+    sed 's/version\x01/version\x02/' m >other
+    fails 1 "version 2" model-edit --drop cat -o out other
+    : >empty
+    fails 1 "empty" model-edit --drop cat -o out empty
+    fails_with empty 1 "empty" model-edit --drop cat -o out
+    fails 1 "missing" model-edit --drop cat -o out missing
+    fails 1 "not a tensor stream" model-edit --drop cat -o out "$ROOT/Makefile"
+    leaves_nothing out
+}
+
+@test "wrong usage, a terminal and a full disk" {
+    make_model m
+    fails 2 "nothing to do" model-edit m
+    fails 2 "OLD=NEW" model-edit --rename cat m
+    fails 2 "one model" model-edit --drop cat m m
+    model-edit --drop cat m >/dev/full 2>said && false
+    [ "$(wc -l <said)" -eq 1 ]
+    script -qec "model-edit --drop cat m" /dev/null >said && false
+    grep -q 'terminal' said
+}

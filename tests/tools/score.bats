@@ -1,0 +1,230 @@
+#!/usr/bin/env bats
+# score: its figures against NumPy's, its formats, and input that is wrong.
+
+load common
+
+setup() {
+    common_setup
+    need_python numpy
+    need_python msgpack msgpack_numpy
+}
+
+# predictions FILE [FLAW]: 200 made-up rows over cat, dog (base), ship (novel), and with FLAW unknown*
+# also frog, which the model does not know. Beside it FILE.json with the figures as NumPy has them.
+predictions() {
+    "$PYTHON" - "$@" <<'PYTHON'
+import json, sys, msgpack, msgpack_numpy, numpy as np
+
+path, flaw = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else ""
+unknown = flaw.startswith("unknown")
+r = np.random.RandomState(3)
+rows, classes = 200, 3
+label = r.randint(0, classes + unknown, rows).astype("i4")
+score = r.randn(rows, classes).astype("f4")
+known = label < classes
+score[known, label[known]] += 1.5
+prediction = score.argmax(1).astype("i4")
+if flaw == "unknown-rejected":
+    prediction[score.max(1) < 0.5] = -1
+
+figures = {"rows": rows, "unknown_rows": int((~known).sum())}
+right = prediction == label
+base, novel = right[known & (label < 2)].mean(), right[label == 2].mean()
+figures.update(base=base, novel=novel, all=right[known].mean(), harmonic_mean=2 * base * novel / (base + novel))
+s = score.astype("f8")
+figures["loss"] = np.mean((np.log(np.exp(s).sum(1)) - s[np.arange(rows), np.minimum(label, 2)])[known])
+best = score.max(1)
+if unknown:
+    pairs = best[known][:, None] - best[~known][None]
+    figures["auroc"] = (pairs > 0).mean() + (pairs == 0).mean() / 2
+    figures["rejected_known"] = (prediction < 0)[known].mean()
+    figures["rejected_unknown"] = (prediction < 0)[~known].mean()
+json.dump({k: float(v) for k, v in figures.items()}, open(path + ".json", "w"))
+
+header = {"tensor-stream": 1, "classes": ["cat", "dog", "ship"] + ["frog"] * unknown,
+          "kinds": ["base", "base", "novel"]}
+fields = {"label": label, "prediction": prediction, "score": score}
+if flaw == "no-kinds": del header["kinds"]
+if flaw == "no-novel": header["kinds"][2] = "base"
+if flaw == "bad-kinds": header["kinds"] = ["old"]
+if flaw == "other-kinds": header["kinds"] = ["base", "novel", "novel"]
+if flaw == "no-label": del fields["label"]
+if flaw == "no-prediction": del fields["prediction"]
+if flaw == "no-score": del fields["score"]
+if flaw == "float-prediction": fields["prediction"] = prediction.astype("f4")
+if flaw == "large-prediction": prediction[17] = 3
+if flaw == "large-label": label[17] = 9
+if flaw == "nan": score[17, 1] = np.nan
+if flaw == "narrow": fields["score"] = score[:, :2].copy()
+with open(path, "wb") as f:
+    pack = lambda o: f.write(msgpack.packb(o, default=msgpack_numpy.encode))
+    pack(header)
+    if flaw == "no-rows":
+        rows = 0
+    for at in range(0, rows, 64):
+        pack({k: v[at:at + 64] for k, v in fields.items()})
+    if flaw != "no-end":
+        pack({"end": rows})
+PYTHON
+}
+
+# same_figures JSON WANTED: every figure that NumPy has is the tool's, within rounding and the AUROC's bins.
+same_figures() {
+    jq -e -n --slurpfile a "$1" --slurpfile b "$2" '
+        [$b[0] | to_entries[] | (if .key == "auroc" then 1e-3 else 1e-6 end) as $near
+               | select($a[0][.key] == null or (.value - $a[0][.key] | fabs) > $near)]
+        | if length == 0 then true else (., false) end'
+}
+
+@test "figures are NumPy's" {
+    predictions p
+    score --format json p >got
+    same_figures got p.json
+    jq -e '.auroc == null and .rejected_unknown == null and .classes == ["cat", "dog", "ship"]' got
+    jq -e '.kinds == ["base", "base", "novel"]' got
+}
+
+@test "per-class accuracy and confusion agree with the figures" {
+    predictions p
+    score --format json p >got
+    jq -e '([.confusion[][]] | add) == .rows' got
+    jq -e '([.confusion[0][0], .confusion[1][1], .confusion[2][2]] | add) / .rows - .all | fabs < 1e-6' got
+    jq -e '.confusion[2][2] / (.confusion[2] | add) - .per_class.ship | fabs < 1e-6' got
+    jq -e '(.per_class | keys) == ["cat", "dog", "ship"]' got
+}
+
+@test "rows of unknown classes are left out, counted and told of" {
+    predictions p unknown
+    score --format json p >got 2>said
+    same_figures got p.json
+    [ "$(jq .unknown_rows got)" -gt 0 ]
+    grep -q 'frog' said
+    jq -e '.rejected_known == 0' got
+    score --quiet p 2>said >table
+    [ ! -s said ]
+    grep -q '^auroc ' table
+}
+
+@test "rejected rows count as wrong, and their shares are told" {
+    predictions p unknown-rejected
+    score --quiet --format json p >got
+    same_figures got p.json
+    jq -e '.rejected_unknown > .rejected_known and .rejected_known > 0' got
+}
+
+@test "without novel classes there is no harmonic mean" {
+    for flaw in no-novel no-kinds; do
+        predictions p $flaw
+        score --format json p >got
+        jq -e '.novel == null and .harmonic_mean == null and .base == .all' got
+        score p | grep -Eq '^novel +-$'
+    done
+}
+
+@test "without scores there is no loss" {
+    predictions p no-score
+    score --format json p >got
+    jq -e '.loss == null and .all > 0' got
+}
+
+@test "the table has every figure, every class and the confusion matrix" {
+    predictions p
+    score p >table
+    for word in rows base novel all harmonic_mean loss; do grep -Eq "^$word +[0-9.]+$" table; done
+    grep -Eq '^2 +novel +[0-9.]+ +[0-9]+  ship$' table
+    grep -q '^confusion' table
+    ! grep -q auroc table
+}
+
+@test "--by gives two lines of tab separated values" {
+    predictions p
+    score --by base,novel,all p >got
+    [ "$(wc -l <got)" -eq 2 ]
+    [ "$(head -n 1 got)" = $'base\tnovel\tall\tharmonic_mean' ]
+    [ "$(sed -n 2p got | cut -f 3)" = "$(printf %.4f "$(jq .all p.json)")" ]
+    [ "$(score --by loss,auroc p | sed -n 2p | cut -f 2)" = - ]
+}
+
+@test "predictions of one model join, those of another do not" {
+    predictions p
+    predictions q unknown
+    predictions other other-kinds
+    [ "$(cat p p | score --by rows | tail -n 1)" -eq 400 ]
+    [ "$(score --quiet --by rows p q | tail -n 1)" -eq 400 ]
+    fails 1 "predictions of a model with other classes" score p other
+}
+
+@test "runs: mean and interval" {
+    echo '{"rows": 10, "base": 0.5, "novel": null, "all": 0.1}' >a
+    echo '{"rows": 10, "base": 0.6, "novel": 0.5, "all": 0.2}' >b
+    echo '{"rows": 10, "base": 0.7, "novel": 0.7, "all": 0.6}' >c
+    score --runs --format json a b c >got
+    jq -e '.runs == 3 and .base.runs == 3 and .novel.runs == 2 and .loss == null' got
+    jq -e '.base.mean - 0.6 | fabs < 1e-9' got
+    # Half the width: t(2) s / sqrt(3) = 4.302653 * 0.1 / 1.7320508
+    jq -e '.base.high - 0.6 - 0.2484138 | fabs < 1e-6' got
+    # and for two runs t(1) = 12.706205, s = 0.1414214
+    jq -e '.novel.mean - .novel.low - 1.2706205 | fabs < 1e-6' got
+    score --runs a b c | grep -Eq '^base +3 +0.6000 +0.3516 +0.8484$'
+    [ "$(score --runs --by all a | tail -n 1)" = $'all\t1\t0.1000\t-\t-' ]
+}
+
+@test "runs: what is no result of score" {
+    echo '{"rows": 10' >cut
+    echo '[1, 2]' >list
+    echo '{"x": 1}' >other
+    : >empty
+    fails 1 "cut: line" score --runs cut
+    fails 1 "list: holds none" score --runs list
+    fails 1 "other: holds none" score --runs other
+    fails 1 "empty: line" score --runs empty
+    fails 1 "missing" score --runs missing
+    fails 2 "--runs needs" score --runs
+}
+
+@test "input that is wrong" {
+    for case in "no-label:'label'" "no-prediction:'prediction'" "float-prediction:'prediction'" \
+        "large-prediction:prediction 3" "large-label:9" "nan:'score'" "narrow:2 columns" "bad-kinds:'kinds'" \
+        "no-rows:no rows" "no-end:end"; do
+        predictions p "${case%%:*}"
+        fails 1 "${case#*:}" score -o out p
+        leaves_nothing out
+    done
+    predictions p
+    head -c 2000 p >cut
+    fails 1 "cut" score -o out cut
+    leaves_nothing out
+    : >empty
+    fails_with empty 1 "empty" score -o out
+    fails 1 "missing" score missing
+    echo "not a stream at all" >text
+    fails 1 "text" score text
+}
+
+@test "wrong usage and a full disk" {
+    predictions p
+    fails 2 "'bas'" score --by bas p
+    fails 2 "xml" score --format xml p
+    fails 2 "exclude" score --format json --by all p
+    run score --colour p
+    [ "$status" -eq 2 ]
+    score p >/dev/full 2>said && false
+    [ "$(wc -l <said)" -eq 1 ]
+    echo old >out
+    predictions bad nan
+    score -o out bad 2>/dev/null && false
+    [ "$(cat out)" = old ]
+    score -o out p
+    grep -q '^all ' out
+}
+
+@test "memory does not grow with rows" {
+    need_no_sanitizer
+    predictions p
+    for i in $(seq 64); do cat p; done >many
+    for i in $(seq 20); do cat many; done | (
+        ulimit -v 300000
+        score --by rows
+    ) >got
+    [ "$(tail -n 1 got)" -eq 256000 ]
+}
