@@ -174,8 +174,9 @@ static int read_conv(parser *p, layer *l, char *rest)
         return parser_fail(p, "same needs an odd height and width");
     l->pad_height = same ? l->kernel_height / 2 : 0;
     l->pad_width = same ? l->kernel_width / 2 : 0;
-    size_t reach = same ? 2 : 1; /* with `same`, half of a filter may lie outside */
-    if (l->kernel_height > reach * l->in.height || l->kernel_width > reach * l->in.width)
+    /* With `same`, the filter's middle must lie on the picture and its halves may reach over it. */
+    if (l->kernel_height > (same ? 2 * l->in.height + 1 : l->in.height) ||
+        l->kernel_width > (same ? 2 * l->in.width + 1 : l->in.width))
         return parser_fail(p, "the filter is larger than what it is laid on");
     l->out.height = same ? l->in.height : l->in.height - l->kernel_height + 1;
     l->out.width = same ? l->in.width : l->in.width - l->kernel_width + 1;
