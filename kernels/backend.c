@@ -7,9 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Absent until its folder is built. */
-extern const backend_driver backend_cpu __attribute__((weak));
-
 static const char *const precision_names[] = {
     [PRECISION_AUTO] = "auto",
     [PRECISION_FP32] = "fp32",
@@ -105,14 +102,6 @@ static int open_cuda(const backend_options *options, int device, backend **out, 
 
 /* ---- the choice ------------------------------------------------------------------------------ */
 
-static int open_built_in(const backend_driver *driver, const backend_options *options,
-                         backend **out, error *e)
-{
-    if (!driver)
-        return error_set(e, "device %s: not built into this program", options->device);
-    return driver->open(options, 0, out, e);
-}
-
 static int open_auto(const backend_options *options, backend **out, const char **notice, error *e)
 {
     static _Thread_local error why;
@@ -120,7 +109,7 @@ static int open_auto(const backend_options *options, backend **out, const char *
         return 0;
     if (notice)
         *notice = why.text;
-    return open_built_in(&backend_cpu, options, out, e);
+    return backend_cpu.open(options, 0, out, e);
 }
 
 /* "cuda" is device 0, "cuda:N" device N. */
@@ -148,9 +137,9 @@ int backend_open(const backend_options *options, backend **out, const char **not
     if (strcmp(device, "auto") == 0)
         return open_auto(options, out, notice, e);
     if (strcmp(device, "cpu") == 0)
-        return open_built_in(&backend_cpu, options, out, e);
+        return backend_cpu.open(options, 0, out, e);
     if (strcmp(device, "reference") == 0)
-        return open_built_in(&backend_reference, options, out, e);
+        return backend_reference.open(options, 0, out, e);
     if (parse_cuda(device, &number))
         return open_cuda(options, number, out, e);
     return error_set(e, "unknown device %.64s; there are auto, cpu, cuda, cuda:N and reference",

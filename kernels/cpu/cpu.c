@@ -1,0 +1,139 @@
+#include "cpu.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* OpenBLAS's own; its header is not the one that <cblas.h> means on every machine. */
+void openblas_set_num_threads(int threads);
+
+void cpu_begin(const backend *b)
+{
+    const cpu *own = b->own;
+    if (omp_get_max_threads() != own->threads)
+        omp_set_num_threads(own->threads);
+}
+
+static int threads_allowed(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0 || CPU_COUNT(&set) < 1)
+        return 1;
+    return CPU_COUNT(&set);
+}
+
+/* ---- the processor
+ * ---------------------------------------------------------------------------------- */
+
+static bool computes(dnnl_cpu_isa_t what)
+{
+#if defined(__x86_64__)
+    return ((unsigned)dnnl_get_effective_cpu_isa() & (unsigned)what) == (unsigned)what;
+#else
+    (void)what;
+    return false;
+#endif
+}
+
+static const char *processor_name(void)
+{
+    if (computes(dnnl_cpu_isa_avx512_core_amx))
+        return "AMX";
+    if (computes(dnnl_cpu_isa_avx512_core_bf16))
+        return "AVX512-BF16";
+    if (computes(dnnl_cpu_isa_avx512_core))
+        return "AVX512";
+    if (computes(dnnl_cpu_isa_avx2))
+        return "AVX2";
+#if defined(__x86_64__)
+    return "x86-64";
+#elif defined(__aarch64__)
+    return "arm64";
+#else
+    return "CPU";
+#endif
+}
+
+static int precision_choose(precision_kind asked, precision_kind *out, error *e)
+{
+    if (asked == PRECISION_TF32)
+        return error_set(e, "precision tf32: only GPUs compute it; use fp32, bf16 or auto");
+    *out = asked;
+    if (asked == PRECISION_AUTO)
+        *out = computes(dnnl_cpu_isa_avx512_core_bf16) ? PRECISION_BF16 : PRECISION_FP32;
+    return 0;
+}
+
+/* ---- opening and closing
+ * ---------------------------------------------------------------------------- */
+
+static void cpu_close(backend *b)
+{
+    if (!b)
+        return;
+    cpu *own = b->own;
+    if (own && own->stream)
+        dnnl_stream_destroy(own->stream);
+    if (own && own->engine)
+        dnnl_engine_destroy(own->engine);
+    free(own);
+    free(b);
+}
+
+static void *cpu_host_alloc(backend *b, size_t bytes)
+{
+    (void)b;
+    return bytes > SIZE_MAX - 64 ? NULL : aligned_alloc(64, (bytes + 64) / 64 * 64);
+}
+
+static void cpu_host_free(backend *b, void *memory)
+{
+    (void)b;
+    free(memory);
+}
+
+static int cpu_start(backend *b, const backend_options *options, error *e)
+{
+    cpu *own = b->own;
+    if (precision_choose(options->precision, &b->precision, e) != 0)
+        return -1;
+    own->type = b->precision == PRECISION_BF16 ? ELEMENT_BF16 : ELEMENT_F32;
+    own->threads = options->threads > 0 ? options->threads : threads_allowed();
+    dnnl_status_t status = dnnl_engine_create(&own->engine, dnnl_cpu, 0);
+    if (status == dnnl_success)
+        status = dnnl_stream_create(&own->stream, own->engine, dnnl_stream_default_flags);
+    if (status != dnnl_success)
+        return error_set(e, "oneDNN does not start: %s", dnnl_status_text(status));
+    openblas_set_num_threads(own->threads);
+    cpu_begin(b);
+    snprintf(b->device, sizeof b->device, "%d thread%s, %s", own->threads,
+             own->threads == 1 ? "" : "s", processor_name());
+    return 0;
+}
+
+static int cpu_open(const backend_options *options, int device, backend **out, error *e)
+{
+    (void)device;
+    backend *b = calloc(1, sizeof *b);
+    cpu *own = calloc(1, sizeof *own);
+    if (!b || !own) {
+        free(b);
+        free(own);
+        return error_set(e, "out of memory");
+    }
+    *b = (backend){.name = "cpu",
+                   .close = cpu_close,
+                   .host_alloc = cpu_host_alloc,
+                   .host_free = cpu_host_free,
+                   .own = own};
+    cpu_programs(b);
+    cpu_embeddings(b);
+    if (cpu_start(b, options, e) != 0) {
+        cpu_close(b);
+        return -1;
+    }
+    *out = b;
+    return 0;
+}
+
+const backend_driver backend_cpu = {BACKEND_ABI, cpu_open};

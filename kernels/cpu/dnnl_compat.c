@@ -1,0 +1,233 @@
+#include "dnnl_compat.h"
+
+#include <stdlib.h>
+
+static const dnnl_dims_t ones = {1, 1}, zeros = {0, 0};
+
+#if DNNL_VERSION_MAJOR >= 3
+
+dnnl_status_t layout_new(int rank, const dnnl_dim_t *sizes, dnnl_data_type_t type,
+                         dnnl_format_tag_t tag, layout *out)
+{
+    dnnl_memory_desc_t made = NULL;
+    dnnl_status_t status = dnnl_memory_desc_create_with_tag(&made, rank, sizes, type, tag);
+    *out = made;
+    return status;
+}
+
+void layout_free(layout l)
+{
+    if (l)
+        dnnl_memory_desc_destroy((dnnl_memory_desc_t)l);
+}
+
+static dnnl_status_t append_relu(dnnl_post_ops_t operations)
+{
+    return dnnl_post_ops_append_eltwise(operations, dnnl_eltwise_relu, 0, 0);
+}
+
+dnnl_status_t convolution_forward(dnnl_engine_t engine, bool training, layout source,
+                                  layout weights, layout bias, layout target,
+                                  const dnnl_dim_t *padding, dnnl_primitive_attr_t attributes,
+                                  dnnl_primitive_desc_t *out)
+{
+    return dnnl_convolution_forward_primitive_desc_create(
+        out, engine, training ? dnnl_forward_training : dnnl_forward_inference,
+        dnnl_convolution_direct, source, weights, bias, target, ones, zeros, padding, padding,
+        attributes);
+}
+
+dnnl_status_t convolution_backward_data(dnnl_engine_t engine, layout source, layout weights,
+                                        layout target, const dnnl_dim_t *padding,
+                                        const_dnnl_primitive_desc_t hint,
+                                        dnnl_primitive_attr_t attributes,
+                                        dnnl_primitive_desc_t *out)
+{
+    return dnnl_convolution_backward_data_primitive_desc_create(
+        out, engine, dnnl_convolution_direct, source, weights, target, ones, zeros, padding,
+        padding, hint, attributes);
+}
+
+dnnl_status_t convolution_backward_weights(dnnl_engine_t engine, layout source, layout weights,
+                                           layout bias, layout target, const dnnl_dim_t *padding,
+                                           const_dnnl_primitive_desc_t hint,
+                                           dnnl_primitive_attr_t attributes,
+                                           dnnl_primitive_desc_t *out)
+{
+    return dnnl_convolution_backward_weights_primitive_desc_create(
+        out, engine, dnnl_convolution_direct, source, weights, bias, target, ones, zeros, padding,
+        padding, hint, attributes);
+}
+
+dnnl_status_t dense_forward(dnnl_engine_t engine, bool training, layout source, layout weights,
+                            layout bias, layout target, dnnl_primitive_attr_t attributes,
+                            dnnl_primitive_desc_t *out)
+{
+    return dnnl_inner_product_forward_primitive_desc_create(
+        out, engine, training ? dnnl_forward_training : dnnl_forward_inference, source, weights,
+        bias, target, attributes);
+}
+
+dnnl_status_t dense_backward_data(dnnl_engine_t engine, layout source, layout weights,
+                                  layout target, const_dnnl_primitive_desc_t hint,
+                                  dnnl_primitive_attr_t attributes, dnnl_primitive_desc_t *out)
+{
+    return dnnl_inner_product_backward_data_primitive_desc_create(out, engine, source, weights,
+                                                                  target, hint, attributes);
+}
+
+dnnl_status_t dense_backward_weights(dnnl_engine_t engine, layout source, layout weights,
+                                     layout bias, layout target, const_dnnl_primitive_desc_t hint,
+                                     dnnl_primitive_attr_t attributes, dnnl_primitive_desc_t *out)
+{
+    return dnnl_inner_product_backward_weights_primitive_desc_create(
+        out, engine, source, weights, bias, target, hint, attributes);
+}
+
+#else /* version 2 */
+
+dnnl_status_t layout_new(int rank, const dnnl_dim_t *sizes, dnnl_data_type_t type,
+                         dnnl_format_tag_t tag, layout *out)
+{
+    dnnl_memory_desc_t *made = calloc(1, sizeof *made);
+    *out = made;
+    return made ? dnnl_memory_desc_init_by_tag(made, rank, sizes, type, tag) : dnnl_out_of_memory;
+}
+
+void layout_free(layout l)
+{
+    free((dnnl_memory_desc_t *)l);
+}
+
+static dnnl_status_t append_relu(dnnl_post_ops_t operations)
+{
+    return dnnl_post_ops_append_eltwise(operations, 1, dnnl_eltwise_relu, 0, 0);
+}
+
+static dnnl_status_t create(dnnl_status_t described, const_dnnl_op_desc_t description,
+                            dnnl_primitive_attr_t attributes, dnnl_engine_t engine,
+                            const_dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *out)
+{
+    if (described != dnnl_success)
+        return described;
+    return dnnl_primitive_desc_create(out, description, attributes, engine, hint);
+}
+
+dnnl_status_t convolution_forward(dnnl_engine_t engine, bool training, layout source,
+                                  layout weights, layout bias, layout target,
+                                  const dnnl_dim_t *padding, dnnl_primitive_attr_t attributes,
+                                  dnnl_primitive_desc_t *out)
+{
+    dnnl_convolution_desc_t d;
+    return create(dnnl_dilated_convolution_forward_desc_init(
+                      &d, training ? dnnl_forward_training : dnnl_forward_inference,
+                      dnnl_convolution_direct, source, weights, bias, target, ones, zeros, padding,
+                      padding),
+                  &d, attributes, engine, NULL, out);
+}
+
+dnnl_status_t convolution_backward_data(dnnl_engine_t engine, layout source, layout weights,
+                                        layout target, const dnnl_dim_t *padding,
+                                        const_dnnl_primitive_desc_t hint,
+                                        dnnl_primitive_attr_t attributes,
+                                        dnnl_primitive_desc_t *out)
+{
+    dnnl_convolution_desc_t d;
+    return create(dnnl_dilated_convolution_backward_data_desc_init(&d, dnnl_convolution_direct,
+                                                                   source, weights, target, ones,
+                                                                   zeros, padding, padding),
+                  &d, attributes, engine, hint, out);
+}
+
+dnnl_status_t convolution_backward_weights(dnnl_engine_t engine, layout source, layout weights,
+                                           layout bias, layout target, const dnnl_dim_t *padding,
+                                           const_dnnl_primitive_desc_t hint,
+                                           dnnl_primitive_attr_t attributes,
+                                           dnnl_primitive_desc_t *out)
+{
+    dnnl_convolution_desc_t d;
+    return create(dnnl_dilated_convolution_backward_weights_desc_init(
+                      &d, dnnl_convolution_direct, source, weights, bias, target, ones, zeros,
+                      padding, padding),
+                  &d, attributes, engine, hint, out);
+}
+
+dnnl_status_t dense_forward(dnnl_engine_t engine, bool training, layout source, layout weights,
+                            layout bias, layout target, dnnl_primitive_attr_t attributes,
+                            dnnl_primitive_desc_t *out)
+{
+    dnnl_inner_product_desc_t d;
+    return create(dnnl_inner_product_forward_desc_init(
+                      &d, training ? dnnl_forward_training : dnnl_forward_inference, source,
+                      weights, bias, target),
+                  &d, attributes, engine, NULL, out);
+}
+
+dnnl_status_t dense_backward_data(dnnl_engine_t engine, layout source, layout weights,
+                                  layout target, const_dnnl_primitive_desc_t hint,
+                                  dnnl_primitive_attr_t attributes, dnnl_primitive_desc_t *out)
+{
+    dnnl_inner_product_desc_t d;
+    return create(dnnl_inner_product_backward_data_desc_init(&d, source, weights, target), &d,
+                  attributes, engine, hint, out);
+}
+
+dnnl_status_t dense_backward_weights(dnnl_engine_t engine, layout source, layout weights,
+                                     layout bias, layout target, const_dnnl_primitive_desc_t hint,
+                                     dnnl_primitive_attr_t attributes, dnnl_primitive_desc_t *out)
+{
+    dnnl_inner_product_desc_t d;
+    return create(dnnl_inner_product_backward_weights_desc_init(&d, source, weights, bias, target),
+                  &d, attributes, engine, hint, out);
+}
+
+#endif
+
+size_t layout_bytes(layout l)
+{
+    return l ? dnnl_memory_desc_get_size(l) : 0;
+}
+
+bool layout_equal(layout a, layout b)
+{
+    return dnnl_memory_desc_equal(a, b) != 0;
+}
+
+layout layout_of(const_dnnl_primitive_desc_t pd, dnnl_query_t what)
+{
+    return dnnl_primitive_desc_query_md(pd, what, 0);
+}
+
+dnnl_status_t attributes_new(bool relu, dnnl_primitive_attr_t *out)
+{
+    dnnl_post_ops_t operations = NULL;
+    dnnl_status_t status = dnnl_primitive_attr_create(out);
+    if (status == dnnl_success)
+        status = dnnl_primitive_attr_set_scratchpad_mode(*out, dnnl_scratchpad_mode_user);
+    if (status == dnnl_success && relu) {
+        status = dnnl_post_ops_create(&operations);
+        if (status == dnnl_success)
+            status = append_relu(operations);
+        if (status == dnnl_success)
+            status = dnnl_primitive_attr_set_post_ops(*out, operations);
+        if (operations)
+            dnnl_post_ops_destroy(operations);
+    }
+    return status;
+}
+
+const char *dnnl_status_text(dnnl_status_t status)
+{
+    switch (status) {
+    case dnnl_success:
+        return "success";
+    case dnnl_out_of_memory:
+        return "out of memory";
+    case dnnl_invalid_arguments:
+        return "invalid arguments";
+    case dnnl_unimplemented:
+        return "not implemented for this processor";
+    default:
+        return "a runtime error";
+    }
+}
