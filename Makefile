@@ -40,6 +40,7 @@ LIBS   := -ldnnl -lopenblas -ljansson $(MSGPACK) -lz -lm -ldl -lpthread
 TOOLS   = $(patsubst src/%.c,$(BIN)/%,$(wildcard src/*.c))
 PAGES   = $(wildcard src/*.1 src/*.5)
 COMMON  = $(patsubst %.c,$B/%.o,$(wildcard common/*.c))
+METHOD  = $(patsubst %.c,$B/%.o,$(wildcard method/*.c))
 KERNELS = $(patsubst %.c,$B/%.o,$(wildcard kernels/*.c kernels/reference/*.c kernels/cpu/*.c))
 UNITS   = $(patsubst tests/unit/%.c,$B/tests/%,$(wildcard tests/unit/*.c))
 FUZZERS = $(patsubst tests/fuzz/%.c,build-fuzz/%,$(wildcard tests/fuzz/*.c))
@@ -59,14 +60,17 @@ endif
 $B/libcommon.a: $(COMMON)
 	@rm -f $@
 	ar rcs $@ $^
+$B/libmethod.a: $(METHOD)
+	@rm -f $@
+	ar rcs $@ $^
 $B/libkernels.a: $(KERNELS)
 	@rm -f $@
 	ar rcs $@ $^
 
 # A tool that calls no kernel takes nothing from libkernels.a and so links no library of it.
-$(BIN)/%: $B/src/%.o $B/libcommon.a $B/libkernels.a
+$(BIN)/%: $B/src/%.o $B/libmethod.a $B/libcommon.a $B/libkernels.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -fopenmp -o $@ $< $B/libkernels.a $B/libcommon.a -Wl,--as-needed $(LIBS)
+	$(CC) $(CFLAGS) -fopenmp -o $@ $< $B/libmethod.a $B/libkernels.a $B/libcommon.a -Wl,--as-needed $(LIBS)
 
 # ---- the CUDA plug-in: target `cuda` ---------------------------------------------------------------------
 -include kernels/cuda/build.mk
@@ -84,9 +88,9 @@ check:
 	@BUILD=$B BIN=$(BIN) tests/run
 
 units: $(UNITS)
-$B/tests/%: $B/tests/unit/%.o $B/libcommon.a $B/libkernels.a
+$B/tests/%: $B/tests/unit/%.o $B/libmethod.a $B/libcommon.a $B/libkernels.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -fopenmp -o $@ $< $B/libkernels.a $B/libcommon.a -Wl,--as-needed -lcmocka $(LIBS)
+	$(CC) $(CFLAGS) -fopenmp -o $@ $< $B/libmethod.a $B/libkernels.a $B/libcommon.a -Wl,--as-needed -lcmocka $(LIBS)
 
 bench:
 	@.ci/packages $(BENCH_PACKAGES)

@@ -1,0 +1,237 @@
+/* imprint: labelled embeddings and a model to a model that knows those classes too. */
+#include "../common/model.h"
+#include "../common/tool.h"
+#include "../kernels/backend.h"
+#include "../method/classifier.h"
+#include "../method/imprinting.h"
+#include "device.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const tool_description about = {
+    .name = "imprint",
+    .summary = "labelled embeddings (and a model) in, a model that knows those classes too out",
+    .usage = "[OPTION]... [FILE]...",
+    .options =
+        "  -m, --model FILE   the model to add to; without it, a new one without a network\n"
+        "  --classes LIST     imprint these classes of the input alone (names, numbers, ranges)\n"
+        "  --norm l2|none     normalise embeddings and weights (default), or take plain means\n"
+        "  --update-base      make base classes anew too, from the rows given\n"
+        "  --head NAME        cosine or softmax, for a new model (default cosine)\n"
+        "  --scale S          of a new model's cosine head (default 10)\n"
+        DEVICE_HELP,
+    .example = "embed --model base.model ship.records | imprint --model base.model -o nine.model",
+};
+
+static struct {
+    tool_options tool;
+    const char *model, *classes, *norm;
+    head_kind head;
+    double scale;
+    imprinting_options method;
+    backend_options backend;
+} options = {.scale = 10, .backend = DEVICE_DEFAULTS};
+
+enum { CLASSES = TOOL_OWN, NORM, UPDATE_BASE, HEAD, SCALE };
+
+static const struct option long_options[] = {
+    TOOL_OPTIONS,
+    {"model", required_argument, NULL, 'm'},
+    {"classes", required_argument, NULL, CLASSES},
+    {"norm", required_argument, NULL, NORM},
+    {"update-base", no_argument, NULL, UPDATE_BASE},
+    {"head", required_argument, NULL, HEAD},
+    {"scale", required_argument, NULL, SCALE},
+    DEVICE_OPTIONS,
+    {NULL, 0, NULL, 0},
+};
+
+static size_t choose_word(const char *option, const char *word, const char *first, const char *second)
+{
+    if (strcmp(word, first) != 0 && strcmp(word, second) != 0)
+        tool_usage("%s is %s or %s, not %s", option, first, second, word);
+    return strcmp(word, second) == 0;
+}
+
+static void set_option(int letter)
+{
+    switch (letter) {
+    case 'm': options.model = optarg; break;
+    case CLASSES: options.classes = optarg; break;
+    case NORM: options.norm = choose_word("--norm", optarg, "l2", "none") ? "none" : "l2"; break;
+    case UPDATE_BASE: options.method.update_base = true; break;
+    case HEAD:
+        options.head = choose_word("--head", optarg, "cosine", "softmax") ? HEAD_SOFTMAX : HEAD_COSINE;
+        break;
+    case SCALE: options.scale = tool_number("--scale", optarg, 1e-6, 1e6); break;
+    }
+}
+
+/* The model to add to: the one given, or a new one of the embeddings' dimension. */
+static void begin_model(model *m, size_t dimension)
+{
+    error e = {0};
+    if (options.model) {
+        if (model_load(options.model, m, &e) < 0)
+            tool_fail(&e);
+    } else {
+        class_list none = {0};
+        if (model_new(NULL, (extent){0}, dimension, options.head, &none, CLASS_NOVEL, m, &e) < 0)
+            tool_fail(&e);
+        if (options.head == HEAD_COSINE)
+            *(float *)model_find(m, "head/scale")->data = (float)options.scale;
+    }
+    norm_kind norm = options.norm && strcmp(options.norm, "none") == 0 ? NORM_NONE : NORM_L2;
+    if (options.norm && norm != m->norm && model_find(m, "imprint/sum")) {
+        error_set(&e, "%s: holds classes imprinted with the other --norm", options.model);
+        tool_fail(&e);
+    }
+    if (options.norm)
+        m->norm = norm;
+}
+
+/* Leaves the rows of the classes that --classes names. */
+static void choose_classes(batch *b, const int32_t *labels, const class_list *classes)
+{
+    error e = {0};
+    bool *chosen = calloc(classes->count + 1, sizeof *chosen);
+    bool *keep = malloc(b->rows + 1);
+    if (!chosen || !keep || class_list_choose(classes, options.classes, chosen, &e) < 0) {
+        if (!chosen || !keep)
+            error_set(&e, "out of memory");
+        tool_fail(&e);
+    }
+    for (size_t r = 0; r < b->rows; r++)
+        keep[r] = chosen[labels[r]];
+    batch_keep(b, keep);
+    free(chosen);
+    free(keep);
+}
+
+static void add_batch(batch *b, stream_reader *in, const model *m, imprinting *work)
+{
+    error e = {0};
+    tensor *embedding;
+    int32_t *labels;
+    if (batch_require(b, "embedding", TYPE_F32, 2, &embedding, &e) < 0 ||
+        batch_labels(b, stream_classes(in), &labels, &e) < 0)
+        tool_fail(&e);
+    if (embedding->shape[1] != m->net.dimension) {
+        error_set(&e, "%s: the embeddings have %zu numbers, the model's have %zu; embed the pictures with "
+                      "the same model", stream_name(in), embedding->shape[1], m->net.dimension);
+        tool_fail(&e);
+    }
+    if (options.classes) {
+        choose_classes(b, labels, stream_classes(in));
+        if (batch_labels(b, stream_classes(in), &labels, &e) < 0)
+            tool_fail(&e);
+    }
+    if (imprinting_add(work, stream_classes(in), embedding->data, labels, b->rows, &e) < 0)
+        tool_fail(&e);
+}
+
+/* Every class that was asked for by name has rows, and there is something to do. */
+static void check_rows(const imprinting *work, const class_list *classes)
+{
+    error e = {0};
+    imprinting_rows rows = imprinting_counted(work);
+    bool *chosen = calloc(classes->count + 1, sizeof *chosen);
+    if (options.classes && chosen && class_list_choose(classes, options.classes, chosen, &e) < 0)
+        tool_fail(&e);
+    for (size_t c = 0; options.classes && chosen && c < classes->count; c++) {
+        if (!chosen[c] || imprinting_class_rows(work, c) > 0)
+            continue;
+        if (rows.used == 0)
+            break;
+        error_set(&e, "class %s has no rows that can be imprinted", classes->names[c]);
+        tool_fail(&e);
+    }
+    free(chosen);
+    if (rows.used > 0)
+        return;
+    if (rows.base > 0)
+        error_set(&e, "only rows of base classes came, and those classes stay as they are; "
+                      "--update-base makes them anew");
+    else if (rows.zeros > 0)
+        error_set(&e, "all embeddings are zeros, which have no direction");
+    else
+        error_set(&e, "no rows came");
+    tool_fail(&e);
+}
+
+static void report(const imprinting *work, const class_list *classes)
+{
+    imprinting_rows rows = imprinting_counted(work);
+    size_t count = 0;
+    for (size_t c = 0; c < classes->count; c++)
+        count += imprinting_class_rows(work, c) > 0;
+    if (rows.base > 0)
+        tool_say(&options.tool, "left out %" PRIu64 " rows of base classes (--update-base takes them)",
+                 rows.base);
+    if (rows.zeros > 0)
+        tool_say(&options.tool, "left out %" PRIu64 " embeddings of zeros", rows.zeros);
+    tool_say(&options.tool, "imprinted %zu %s from %" PRIu64 " embeddings", count,
+             count == 1 ? "class" : "classes", rows.used);
+}
+
+static void run(stream_reader *in, output *out)
+{
+    error e = {0};
+    model m;
+    batch *b;
+    imprinting *work = NULL;
+    backend *device = NULL;
+    progress shown;
+    uint64_t fingerprint = 0;
+    progress_begin(&shown, &options.tool, "rows", 0);
+    int got;
+    while ((got = stream_read(in, &b, &e)) > 0) {
+        if (!work) {
+            tensor *embedding;
+            if (batch_require(b, "embedding", TYPE_F32, 2, &embedding, &e) < 0)
+                tool_fail(&e);
+            begin_model(&m, embedding->shape[1]);
+            fingerprint = model_fingerprint(&m);
+            device = device_open(&options.backend, &options.tool);
+            if (imprinting_new(device, &m, &options.method, &work, &e) < 0)
+                tool_fail(&e);
+        }
+        if (classifier_check_origin(stream_header_latest(in), fingerprint, &e) < 0)
+            tool_fail(&e);
+        add_batch(b, in, &m, work);
+        progress_update(&shown, stream_rows(in), NULL);
+    }
+    if (got < 0)
+        tool_fail(&e);
+    progress_end(&shown);
+    if (!work) {
+        error_set(&e, "%s: no rows came", stream_name(in));
+        tool_fail(&e);
+    }
+    check_rows(work, stream_classes(in));
+    if (imprinting_finish(work, &e) < 0 || model_save(&m, out, &e) < 0 || output_commit(out, &e) < 0)
+        tool_fail(&e);
+    report(work, stream_classes(in));
+    imprinting_free(work);
+    device->close(device);
+    model_free(&m);
+}
+
+int main(int argc, char **argv)
+{
+    error e = {0};
+    tool_begin(&about);
+    for (int c; (c = getopt_long(argc, argv, TOOL_SHORT "m:", long_options, NULL)) != -1;)
+        if (!tool_option(c, &options.tool) && !device_option(c, &options.backend))
+            set_option(c);
+    stream_reader *in;
+    output *out;
+    if (output_open(options.tool.output, true, &out, &e) < 0 ||
+        stream_open(argv + optind, (size_t)(argc - optind), &in, &e) < 0)
+        tool_fail(&e);
+    run(in, out);
+    stream_close(in);
+    return TOOL_OK;
+}

@@ -1,0 +1,85 @@
+setup() {
+    load common
+    common_setup
+    need_python numpy msgpack msgpack_numpy
+    D="--device reference"
+    made a,b,c 20 >train
+    made c,a,x 10 16 2 >test
+    imprint --quiet $D train -o m
+}
+
+made() { "$PYTHON" "$ROOT/tests/tools/embeddings.py" "$@"; }
+
+@test "scores are the scale times the cosine, as NumPy finds them" {
+    classify $D --model m test -o out
+    "$PYTHON" - <<'PYTHON'
+import msgpack, msgpack_numpy, numpy
+def read(path):
+    records = list(msgpack.Unpacker(open(path, "rb"), object_hook=msgpack_numpy.decode))
+    names = {k for r in records[1:] for k in r if k != "end"}
+    return records[0], {k: numpy.concatenate([r[k] for r in records if k in r]) for k in names}
+_, model = read("m")
+head, rows = read("test")
+out_head, out = read("out")
+x = rows["embedding"].astype(float); x /= numpy.linalg.norm(x, axis=1, keepdims=True)
+w = model["head/weight"].astype(float); w /= numpy.linalg.norm(w, axis=1, keepdims=True)
+want = 10 * x @ w.T
+assert numpy.abs(out["score"] - want).max() < 1e-4
+assert (out["prediction"] == want.argmax(1)).all()
+assert out_head["classes"] == ["a", "b", "c", "x"], out_head
+assert out_head["kinds"] == ["novel"] * 3
+old = [head["classes"][i] for i in rows["label"]]
+assert [out_head["classes"][i] for i in out["label"]] == old
+assert "embedding" not in out and len(out["prediction"]) == len(x)
+PYTHON
+    classify $D --model m --keep-embedding test -o kept
+    grep -q embedding kept && ! grep -q embedding out
+}
+
+@test "tsv and jsonl say the same" {
+    classify $D --model m --format tsv --top 3 test >tsv
+    classify $D --model m --format jsonl --top 3 test >jsonl
+    [ "$(wc -l <tsv)" -eq 31 ] && [ "$(wc -l <jsonl)" -eq 30 ]
+    jq -r '[.row, .label, (.top[] | .class, .score, .probability)] | @tsv' jsonl >from-json
+    tail -n +2 tsv | awk -F'\t' -v OFS='\t' '{ for (i = 3; i <= NF; i += 3) { $(i+1) += 0; $(i+2) += 0 } print }' |
+        diff - <(awk -F'\t' -v OFS='\t' '{ for (i = 3; i <= NF; i += 3) { $(i+1) += 0; $(i+2) += 0 } print }' from-json)
+    jq -e '.prediction == .top[0].class and ([.top[].probability] | add > 0.999 and add < 1.001)' jsonl >/dev/null
+}
+
+@test "streams with other classes one after the other" {
+    made y,b 5 16 3 >more
+    cat test more | classify $D --model m --format tsv | cut -f2 | tail -n +2 | sort | uniq -c | tr -s ' ' >got
+    printf ' 10 a\n 5 b\n 10 c\n 10 x\n 5 y\n' | diff - got
+    cat test more | classify $D --model m -o out
+    classify $D --model m test more -o same
+    cmp out same
+    score out | grep -q "unknown_rows *15"
+}
+
+@test "rows without labels" {
+    "$PYTHON" - >bare <<'PYTHON'
+import sys, msgpack, msgpack_numpy, numpy
+w = lambda r: sys.stdout.buffer.write(msgpack.packb(r, default=msgpack_numpy.encode))
+w({"tensor-stream": 1, "classes": []})
+w({"embedding": numpy.eye(16, dtype=numpy.float32), "name": numpy.arange(16)})
+w({"end": 16})
+PYTHON
+    classify $D --model m --format jsonl bare | head -1 | jq -e '.label == null' >/dev/null
+    classify $D --model m bare | grep -q name
+}
+
+@test "wrong input: one line, nothing left behind" {
+    made a,b 5 8 >narrow
+    fails 1 "8 numbers" classify $D --model m narrow -o none
+    fails 1 "no field 'embedding'" classify $D --model m m -o none
+    fails 2 "which model" classify $D test -o none
+    fails 2 "3 classes" classify $D --model m --top 4 test -o none
+    fails 2 "not xml" classify $D --model m --format xml test -o none
+    fails 1 "" classify $D --model test test -o none
+    fails 1 "" classify $D --model missing test -o none
+    head -c 900 test >cut
+    fails 1 "" classify $D --model m cut -o none
+    fails 1 "" classify $D --model m /dev/null -o none
+    fails 1 "" classify $D --model m test -o /dev/full
+    leaves_nothing none
+}

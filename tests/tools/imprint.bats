@@ -1,0 +1,170 @@
+setup() {
+    load common
+    common_setup
+    need_python numpy msgpack msgpack_numpy
+    D="--device reference"
+}
+
+made() { "$PYTHON" "$ROOT/tests/tools/embeddings.py" "$@"; }
+
+# weights MODEL: a line a class, name, kind, weights, from the model as Python reads it.
+weights() {
+    "$PYTHON" - "$@" <<'PYTHON'
+import sys, msgpack, msgpack_numpy
+header, tensors = None, {}
+for record in msgpack.Unpacker(open(sys.argv[1], "rb"), object_hook=msgpack_numpy.decode, max_buffer_size=1 << 30):
+    if "model" in record:
+        header = record
+    else:
+        tensors.update(record)
+for name, kind, row in zip(header["classes"], header["model"]["kinds"], tensors["head/weight"]):
+    print(name, kind, " ".join("%.6f" % x for x in row))
+PYTHON
+}
+
+@test "a weight is the normalised mean of the normalised embeddings" {
+    made a,b 20 >in
+    imprint $D in -o m
+    weights m >got
+    "$PYTHON" - >want <<'PYTHON'
+import msgpack, msgpack_numpy, numpy
+x, y, names = [], [], None
+for r in msgpack.Unpacker(open("in", "rb"), object_hook=msgpack_numpy.decode):
+    names = r.get("classes", names)
+    if "embedding" in r:
+        x.append(r["embedding"]); y.append(r["label"])
+x, y = numpy.concatenate(x).astype(float), numpy.concatenate(y)
+x /= numpy.linalg.norm(x, axis=1, keepdims=True)
+for c, name in enumerate(names):
+    w = x[y == c].mean(0)
+    print(name, "novel", " ".join("%.6f" % v for v in w / numpy.linalg.norm(w)))
+PYTHON
+    diff got want
+}
+
+@test "--norm none takes the plain mean" {
+    made a,b 20 >in
+    imprint $D --head softmax --norm none in -o m
+    weights m >got
+    "$PYTHON" - >want <<'PYTHON'
+import msgpack, msgpack_numpy, numpy
+x, y = [], []
+for r in msgpack.Unpacker(open("in", "rb"), object_hook=msgpack_numpy.decode):
+    if "embedding" in r:
+        x.append(r["embedding"]); y.append(r["label"])
+x, y = numpy.concatenate(x).astype(float), numpy.concatenate(y)
+for c, name in enumerate("ab"):
+    print(name, "novel", " ".join("%.6f" % v for v in x[y == c].mean(0)))
+PYTHON
+    diff got want
+}
+
+@test "examples added later give the weights of all at once, and so does another order" {
+    made a,b,c 30 16 1 >one
+    made a,b,c 30 16 2 >two
+    cat one two | imprint $D -o all
+    cat two one | imprint $D -o turned
+    imprint $D one -o first
+    imprint $D --model first two -o both
+    weights all >want
+    weights both | diff - want
+    weights turned | diff - want
+}
+
+@test "classes in two runs are classes at once" {
+    made a,b,c 30 >in
+    imprint $D in -o all
+    imprint $D --classes a in -o first
+    imprint $D --model first --classes b,c in -o both
+    weights all >want
+    weights both | diff - want
+}
+
+@test "base classes stay unless --update-base is given" {
+    need_cifar10
+    cifar-read "$CIFAR10/data_batch_1.bin" >pictures
+    class-filter --keep 0-2 --per-class 20 pictures >few
+    echo 'dense:8 relu' >arch
+    cnn-train $D --arch @arch --epochs 1 few -o base 2>/dev/null
+    class-filter --keep 0,8 --per-class 10 pictures | embed $D --model base >embedded
+    weights base >before
+    imprint $D --model base embedded -o nine 2>said
+    grep -q "left out 10 rows of base classes" said
+    weights nine >after
+    head -3 after | diff - before
+    [ "$(tail -1 after | cut -d' ' -f1,2)" = "ship novel" ]
+    imprint $D --model base --update-base embedded -o changed
+    weights changed >changed.txt
+    ! diff <(head -1 changed.txt) <(head -1 before)
+    diff <(sed -n 2,3p changed.txt) <(sed -n 2,3p before)
+    fails 1 "only rows of base classes came" imprint $D --model base --classes 0 embedded -o none
+    leaves_nothing none
+}
+
+@test "embeddings of another network are refused" {
+    need_cifar10
+    cifar-read "$CIFAR10/test_batch.bin" | class-filter --keep 0-2 --per-class 20 >few
+    echo 'dense:8 relu' >arch
+    for s in 1 2; do cnn-train $D --arch @arch --epochs 1 --seed $s few -o base$s 2>/dev/null; done
+    embed $D --model base1 few >embedded
+    fails 1 "of another network" imprint $D --model base2 embedded -o none
+    fails 1 "of another network" classify $D --model base2 embedded -o none
+    leaves_nothing none
+}
+
+@test "wrong input: one line, nothing left behind" {
+    made a,b 5 >in
+    made a,b 5 8 >narrow
+    imprint $D in -o m 2>/dev/null
+    fails 1 "8 numbers" imprint $D --model m narrow -o none
+    fails 1 "no class 'z'" imprint $D --classes z in -o none
+    fails 1 "no field 'embedding'" imprint $D m -o none
+    head -c 700 in >cut
+    fails 1 "" imprint $D cut -o none
+    fails 1 "" imprint $D /dev/null -o none
+    fails 1 "" imprint $D missing -o none
+    fails 1 "" imprint $D --model in in -o none
+    fails 2 "" imprint $D --norm both in -o none
+    fails 2 "" imprint $D --scale nan in -o none
+    fails 1 "other --norm" imprint $D --model m --norm none in -o none
+    fails 1 "" imprint $D in -o /dev/full
+    leaves_nothing none
+    echo old >kept
+    fails 1 "" imprint $D cut -o kept
+    [ "$(cat kept)" = old ]
+}
+
+# stream EMBEDDING: a stream of class a whose rows are that Python expression, two classes in the header.
+stream() {
+    "$PYTHON" - "$1" <<'PYTHON'
+import sys, msgpack, msgpack_numpy, numpy
+w = lambda r: sys.stdout.buffer.write(msgpack.packb(r, default=msgpack_numpy.encode))
+x = numpy.array(eval(sys.argv[1]), numpy.float32)
+w({"tensor-stream": 1, "classes": ["a", "b"]})
+if len(x): w({"embedding": x, "label": numpy.zeros(len(x), numpy.int32)})
+w({"end": len(x)})
+PYTHON
+}
+
+@test "NaN, zeros, no rows, a class without rows; one row and equal rows" {
+    stream "[[1,2],[numpy.nan,1]]" >nan
+    fails 1 "embedding" imprint $D nan -o none
+    stream "[[0,0],[0,0]]" >zero
+    fails 1 "zeros" imprint $D zero -o none
+    stream "[]" >empty
+    fails 1 "no rows" imprint $D empty -o none
+    stream "[[1,2],[2,1]]" >only-a
+    fails 1 "class b has no rows" imprint $D --classes a,b only-a -o none
+    fails 1 "no rows" imprint $D --classes b only-a -o none
+    leaves_nothing none
+    stream "[[1,-1],[-1,1]]" >opposite
+    fails 1 "no direction" imprint $D opposite -o none
+    leaves_nothing none
+    stream "[[3,4]]" | imprint $D -o one
+    [ "$(weights one)" = "a novel 0.600000 0.800000" ]
+    stream "[[3,4]]*7" | imprint $D -o seven
+    [ "$(weights seven)" = "a novel 0.600000 0.800000" ]
+    stream "[[0,0],[3,4]]" | imprint $D -o some 2>said
+    grep -q "left out 1 embedding" said
+    [ "$(weights some)" = "a novel 0.600000 0.800000" ]
+}
