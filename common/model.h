@@ -36,10 +36,10 @@
  *   ridge/weight            float32 [classes, F]
  *
  * Whatever imprinting makes (rows of head/weight, head/bias, ridge/weight, which method `auto` picks) it
- * makes from these sums and the notes alone, by one function of method/imprinting.h that imprint calls
- * after adding its rows and model-merge after adding its inputs' sums. So a merge gives what imprinting
- * all rows at once gives. Only proxies do not follow from sums: a class that several inputs imprinted
- * keeps the proxies of all of them.
+ * makes from these sums and the notes alone, by one function, weights_make of method/weights.h, that
+ * imprint calls after adding its rows and model-merge after adding its inputs' sums. So a merge gives
+ * what imprinting all rows at once gives. Only proxies do not follow from sums: a class that several
+ * inputs imprinted keeps the proxies of all of them.
  *
  * The features of an embedding e (normalised) are relu(P e), P [F, D] made from the seed as
  * kernels/random.h says; the notes ridge/features (F) and ridge/seed name them. */
@@ -87,14 +87,14 @@ typedef struct {
 /* Reads a whole model and checks it: version, text, every shape, finite numbers, nothing missing,
  * nothing after its end. *m is set on success only; free it with model_free. */
 int model_load(const char *path, model *m, error *e);
-/* The same from an open reader, of which no more than the first header was read. It stays open. */
-int model_read(stream_reader *r, model *m, error *e);
 int model_load_memory(const void *data, size_t bytes, model *m, error *e); /* for fuzzers */
 /* Checks and writes it as one stream; the caller commits the output. */
 struct output;
 int model_save(const model *m, struct output *out, error *e);
 int model_check(const model *m, error *e);
 void model_free(model *m);
+/* A whole copy; *to need not be initialised, and is set on success only. */
+int model_copy(model *to, const model *from, error *e);
 
 /* A new model of that network text (NULL or "" for none: then input is ignored and dimension given),
  * classes all of `kind`, all tensors zero, norm l2. A model without a network may begin without

@@ -1,6 +1,6 @@
 #include "imprinting.h"
+#include "weights.h"
 
-#include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -176,41 +176,6 @@ double imprinting_class_rows(const imprinting *i, size_t class_index)
     return class_index < i->classes.count ? (double)i->rows_used[class_index] : 0;
 }
 
-/* The mean length of the base classes' weights; 1 where there is no base class. */
-static double base_length(const model *m)
-{
-    const float *w = model_find(m, "head/weight")->data;
-    double total = 0, count = 0;
-    for (size_t c = 0; c < m->classes.count; c++) {
-        double square = 0;
-        for (size_t d = 0; m->kinds[c] == CLASS_BASE && d < m->net.dimension; d++)
-            square += (double)w[c * m->net.dimension + d] * w[c * m->net.dimension + d];
-        total += sqrt(square);
-        count += m->kinds[c] == CLASS_BASE;
-    }
-    return count > 0 && total > 0 ? total / count : 1;
-}
-
-/* Norm l2: the mean's direction, of length 1 for the cosine head (which looks at directions alone) and
- * of the base weights' mean length for the softmax head. Norm none: the mean as it is. */
-static int set_weight(model *m, size_t class_index, double length, error *e)
-{
-    size_t dimension = m->net.dimension;
-    const double *sum = (const double *)model_find(m, "imprint/sum")->data + class_index * dimension;
-    double count = ((const double *)model_find(m, "imprint/count")->data)[class_index];
-    float *w = (float *)model_find(m, "head/weight")->data + class_index * dimension;
-    double square = 0;
-    for (size_t d = 0; d < dimension; d++)
-        square += sum[d] * sum[d];
-    if (!(sqrt(square) > 1e-9 * count))
-        return error_set(e, "class %s: its embeddings are zeros or cancel out, so their mean has no "
-                            "direction", m->classes.names[class_index]);
-    double factor = m->norm == NORM_NONE ? 1 / count : length / sqrt(square);
-    for (size_t d = 0; d < dimension; d++)
-        w[d] = (float)(sum[d] * factor);
-    return 0;
-}
-
 static int put_sums(model *m, error *e)
 {
     size_t shape[2] = {m->classes.count, m->net.dimension};
@@ -245,17 +210,22 @@ static void add_sums(imprinting *i, size_t from, size_t to)
 
 int imprinting_finish(imprinting *i, error *e)
 {
-    double length = i->m->net.head == HEAD_SOFTMAX ? base_length(i->m) : 1;
     int *places = malloc((i->classes.count + 1) * sizeof *places);
-    if (!places)
-        return error_set(e, "out of memory");
-    int status = collect(i, e) < 0 || place_classes(i, places, e) < 0 || put_sums(i->m, e) < 0 ? -1 : 0;
+    bool *changed = NULL;
+    int status = places ? 0 : error_set(e, "out of memory");
+    if (status == 0 && (collect(i, e) < 0 || place_classes(i, places, e) < 0 || put_sums(i->m, e) < 0))
+        status = -1;
+    if (status == 0 && !(changed = calloc(i->m->classes.count + 1, sizeof *changed)))
+        status = error_set(e, "out of memory");
     for (size_t k = 0; status == 0 && k < i->classes.count; k++) {
         if (places[k] < 0)
             continue;
         add_sums(i, k, (size_t)places[k]);
-        status = set_weight(i->m, (size_t)places[k], length, e);
+        changed[places[k]] = true;
     }
+    if (status == 0)
+        status = weights_make(i->b, i->m, changed, e);
+    free(changed);
     free(places);
     return status;
 }
