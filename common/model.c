@@ -220,6 +220,45 @@ int model_new(const char *text, extent input, size_t dimension, head_kind head,
     return 0;
 }
 
+static int copy_tensors(model *to, const model *from, error *e)
+{
+    for (size_t i = 0; i < from->tensor_count; i++) {
+        const tensor *t = &from->tensors[i].value;
+        tensor *copy;
+        if (model_put(to, from->tensors[i].name, t->type, t->rank, t->shape, &copy, e) < 0)
+            return -1;
+        memcpy(copy->data, t->data, tensor_bytes(t));
+    }
+    return 0;
+}
+
+static int copy_notes(model *to, const model *from, error *e)
+{
+    for (size_t i = 0; i < from->note_count; i++) {
+        const model_note *n = &from->notes[i];
+        if ((n->is_number ? model_note_number(to, n->key, n->number)
+                          : model_note_text(to, n->key, n->text)) < 0)
+            return out_of_memory(e);
+    }
+    return 0;
+}
+
+int model_copy(model *to, const model *from, error *e)
+{
+    model made;
+    if (model_new(from->net.text, from->net.input, from->net.dimension, from->net.head,
+                  &from->classes, CLASS_BASE, &made, e) < 0)
+        return -1;
+    memcpy(made.kinds, from->kinds, from->classes.count * sizeof *made.kinds);
+    made.norm = from->norm;
+    if (copy_tensors(&made, from, e) < 0 || copy_notes(&made, from, e) < 0) {
+        model_free(&made);
+        return -1;
+    }
+    *to = made;
+    return 0;
+}
+
 void model_free(model *m)
 {
     network_free(&m->net);
