@@ -1,9 +1,10 @@
 /* cifar.c: see cifar.h. */
 #include "cifar.h"
 
+#include "names.h"
+
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #if defined __x86_64__ || defined __i386__
 #include <immintrin.h>
@@ -110,31 +111,6 @@ size_t cifar_unpack(const cifar_kind *kind, const uint8_t *records, size_t rows,
 
 /* ---- names --------------------------------------------------------------------------------------- */
 
-int cifar_parse_names(const cifar_kind *kind, const char *text, size_t bytes, class_list *names,
-                      error *e)
-{
-    const char *end = text + bytes;
-    while (text < end) {
-        const char *newline = memchr(text, '\n', (size_t)(end - text));
-        const char *stop = newline ? newline : end;
-        size_t length = (size_t)(stop - text);
-        while (length > 0 && (text[length - 1] == '\r' || text[length - 1] == ' '))
-            length--;
-        char name[256];
-        if (length >= sizeof name || memchr(text, '\0', length))
-            return error_set(e, "a line that is no class name");
-        memcpy(name, text, length);
-        name[length] = '\0';
-        if (length > 0 && class_list_add(names, name) < 0)
-            return error_set(e, "class '%s' stands there twice", name);
-        text = newline ? newline + 1 : end;
-    }
-    if (names->count != kind->class_count)
-        return error_set(e, "%zu class names; %s has %zu", names->count, kind->title,
-                         kind->class_count);
-    return 0;
-}
-
 static int built_in_names(const cifar_kind *kind, class_list *names, error *e)
 {
     for (size_t i = 0; i < kind->class_count; i++)
@@ -145,24 +121,19 @@ static int built_in_names(const cifar_kind *kind, class_list *names, error *e)
 
 int cifar_names(const cifar_kind *kind, const char *path, class_list *names, error *e)
 {
-    char text[1 << 14], beside[4096];
-    const char *slash = path ? strrchr(path, '/') : NULL;
+    char beside[4096];
+    const char *slash = strrchr(path, '/');
     int folder = slash ? (int)(slash - path) + 1 : 0;
     *names = (class_list){0};
-    if (!path || strcmp(path, "-") == 0 ||
+    if (strcmp(path, "-") == 0 ||
         snprintf(beside, sizeof beside, "%.*s%s", folder, path, kind->names_file) >= (int)sizeof beside)
         return built_in_names(kind, names, e);
-    FILE *file = fopen(beside, "r");
-    if (!file)
-        return errno == ENOENT || errno == ENOTDIR ? built_in_names(kind, names, e)
-                                                   : error_system(e, "%s: cannot open", beside);
-    size_t bytes = fread(text, 1, sizeof text, file);
-    bool whole = bytes < sizeof text && !ferror(file);
-    fclose(file);
-    int status = whole ? cifar_parse_names(kind, text, bytes, names, e)
-                       : error_set(e, "no file of class names");
-    if (status == 0)
+    if (names_load(beside, names, e) != 0)
+        return errno == ENOENT ? built_in_names(kind, names, e) : error_prefix(e, "%s", beside);
+    if (names->count == kind->class_count)
         return 0;
+    error_set(e, "%s: %zu class names; %s has %zu", beside, names->count, kind->title,
+              kind->class_count);
     class_list_free(names);
-    return error_prefix(e, "%s", beside);
+    return -1;
 }

@@ -30,10 +30,7 @@ size_t cifar_unpack(const cifar_kind *kind, const uint8_t *records, size_t rows,
 /* Three planes of `count` bytes to `count` pixels of three bytes; the planes follow each other. */
 void cifar_interleave(const uint8_t *planes, size_t count, uint8_t *pixels);
 
-/* The class names: from the file beside the batch `path`, else (and for NULL) those built in. */
+/* The class names: from the file beside the batch `path`, else (and for "-") those built in. */
 int cifar_names(const cifar_kind *kind, const char *path, class_list *names, error *e);
-/* The same from the names file's text. */
-int cifar_parse_names(const cifar_kind *kind, const char *text, size_t bytes, class_list *names,
-                      error *e);
 
 #endif

@@ -87,6 +87,8 @@ typedef struct {
 /* Reads a whole model and checks it: version, text, every shape, finite numbers, nothing missing,
  * nothing after its end. *m is set on success only; free it with model_free. */
 int model_load(const char *path, model *m, error *e);
+/* The same from an open reader, of which no more than the first header was read. It stays open. */
+int model_read(stream_reader *r, model *m, error *e);
 int model_load_memory(const void *data, size_t bytes, model *m, error *e); /* for fuzzers */
 /* Checks and writes it as one stream; the caller commits the output. */
 struct output;

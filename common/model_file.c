@@ -281,18 +281,24 @@ static int load(stream_reader *r, model *m, bool *named, error *e)
     return model_check(m, e);
 }
 
-static int load_reader(stream_reader *r, model *m, error *e)
+int model_read(stream_reader *r, model *m, error *e)
 {
     model loaded = {0};
     bool named;
     int status = load(r, &loaded, &named, e);
     if (status < 0 && !named)
         error_prefix(e, "%s", stream_name(r));
-    stream_close(r);
     if (status < 0)
         model_free(&loaded);
     else
         *m = loaded;
+    return status;
+}
+
+static int load_reader(stream_reader *r, model *m, error *e)
+{
+    int status = model_read(r, m, e);
+    stream_close(r);
     return status;
 }
 

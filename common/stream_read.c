@@ -2,7 +2,6 @@
  *
  * The heads of maps, arrays and texts are pulled one by one; a tensor's data goes from the file straight
  * into the buffer of its field, once its claimed length was found to be possible. */
-#include "batch.h"
 #include "source.h"
 #include "stream_header.h"
 

@@ -1,6 +1,7 @@
 /* tensor.c: see tensor.h. */
 #include "tensor.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -44,6 +45,30 @@ int type_parse(const char *code, size_t length, tensor_type *out)
         }
     }
     return -1;
+}
+
+bool type_is_integer(tensor_type type)
+{
+    return type >= TYPE_U8 && type <= TYPE_I64;
+}
+
+/* What is too large for int64 is too large for an index all the same. */
+int64_t tensor_integer(const tensor *t, size_t i)
+{
+    switch (t->type) {
+    case TYPE_U8: return ((const uint8_t *)t->data)[i];
+    case TYPE_I8: return ((const int8_t *)t->data)[i];
+    case TYPE_U16: return ((const uint16_t *)t->data)[i];
+    case TYPE_I16: return ((const int16_t *)t->data)[i];
+    case TYPE_U32: return ((const uint32_t *)t->data)[i];
+    case TYPE_I32: return ((const int32_t *)t->data)[i];
+    case TYPE_I64: return ((const int64_t *)t->data)[i];
+    case TYPE_U64: {
+        uint64_t value = ((const uint64_t *)t->data)[i];
+        return value > INT64_MAX ? INT64_MAX : (int64_t)value;
+    }
+    default: return -1;
+    }
 }
 
 size_t tensor_rows(const tensor *t)

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define TENSOR_RANK_MAX 8
 
@@ -24,9 +25,14 @@ const char *type_name(tensor_type type);     /* "uint8", "float32", as numpy's *
 const char *type_code(tensor_type type);     /* "|u1", "<f4", as numpy's dtype.str */
 int type_parse(const char *code, size_t length, tensor_type *out); /* -1 for another code */
 
+bool type_is_integer(tensor_type type); /* whole numbers; not bool */
+
 size_t tensor_rows(const tensor *t);
 size_t tensor_row_size(const tensor *t);     /* elements in one row */
 size_t tensor_bytes(const tensor *t);        /* of all rows */
+
+/* Element i of a tensor of whole numbers, for labels; INT64_MAX for what int64 cannot hold. */
+int64_t tensor_integer(const tensor *t, size_t i);
 
 /* "float32 [40000, 512]", as people read it, into text of that size. */
 char *tensor_describe(const tensor *t, char *text, size_t size);

@@ -26,6 +26,7 @@ typedef struct {
     stream_reader *reader;
     stream_writer *writer;
     sample *sample;       /* with --seed only */
+    size_t streams;       /* of the input, whose headers were seen */
     stream_header header; /* what stands in the output; its classes grow with the input's */
     size_t classes;       /* how many the next two have */
     bool *chosen;
@@ -64,10 +65,9 @@ static void parse_options(int argc, char **argv)
         tool_usage("--seed needs --per-class N");
 }
 
-/* Takes the reader's class list, at first and whenever it has grown. */
-static int take_classes(job *j, error *e)
+/* Makes the choice anew, over a class list that has grown. */
+static int choose_classes(job *j, const class_list *list, error *e)
 {
-    const class_list *list = stream_classes(j->reader);
     bool *chosen = realloc(j->chosen, (list->count + 1) * sizeof *chosen);
     if (chosen)
         j->chosen = chosen;
@@ -82,11 +82,36 @@ static int take_classes(job *j, error *e)
         return error_prefix(e, "%s", keep_words ? "--keep" : "--drop");
     for (size_t i = 0; drop_words && i < list->count; i++)
         chosen[i] = !chosen[i];
-    class_list_free(&j->header.classes);
-    if (class_list_copy(&j->header.classes, list) != 0)
+    return 0;
+}
+
+static bool same_header(const stream_header *a, const stream_header *b)
+{
+    return a->extra_bytes == b->extra_bytes && class_list_equal(&a->classes, &b->classes) &&
+           (a->extra_bytes == 0 || memcmp(a->extra, b->extra, a->extra_bytes) == 0);
+}
+
+/* A stream of the input begins: its header goes on to the output, with the classes of all so far. */
+static int begin_stream(job *j, error *e)
+{
+    const class_list *list = stream_classes(j->reader);
+    stream_header header;
+    bool first = j->streams == 0;
+    j->streams = stream_count(j->reader);
+    if (choose_classes(j, list, e) != 0)
+        return -1;
+    if (stream_header_copy(&header, stream_header_latest(j->reader)) != 0)
+        return error_set(e, "out of memory for the header");
+    class_list_free(&header.classes);
+    if (class_list_copy(&header.classes, list) != 0) {
+        stream_header_free(&header);
         return error_set(e, "out of memory for %zu classes", list->count);
+    }
+    bool anew = first || !same_header(&j->header, &header);
+    stream_header_free(&j->header);
+    j->header = header;
     /* A sample's header is written when all classes are known. */
-    return j->sample ? 0 : stream_write_header(j->writer, &j->header, e);
+    return anew && !j->sample ? stream_write_header(j->writer, &j->header, e) : 0;
 }
 
 static int begin(job *j, error *e)
@@ -96,15 +121,13 @@ static int begin(job *j, error *e)
         return -1;
     if (stream_header_first(j->reader, &first, e) != 0)
         return -1;
-    if (stream_header_copy(&j->header, first) != 0)
-        return error_set(e, "out of memory");
-    return take_classes(j, e);
+    return begin_stream(j, e);
 }
 
 static int filter_batch(job *j, batch *b, error *e)
 {
     int32_t *labels;
-    if (stream_classes(j->reader)->count != j->classes && take_classes(j, e) != 0)
+    if (stream_count(j->reader) != j->streams && begin_stream(j, e) != 0)
         return -1;
     if (batch_labels(b, stream_classes(j->reader), &labels, e) != 0)
         return error_prefix(e, "%s", stream_name(j->reader));

@@ -1,0 +1,292 @@
+/* tensor-info: what a stream or a model holds; see tensor-info(1). */
+#include "../common/model.h"
+#include "../common/tool.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const tool_description about = {
+    .name = "tensor-info",
+    .summary = "Tells in a few lines what streams and models hold: fields with their types and shapes,\n"
+               "classes with their rows; a model's layers, parameters and classes.",
+    .usage = "[OPTION]... [FILE]...",
+    .example = "cifar-read test_batch.bin | tensor-info",
+};
+
+static tool_options options;
+
+static void parse_options(int argc, char **argv)
+{
+    static const struct option table[] = {TOOL_OPTIONS, {0}};
+    for (int letter; (letter = getopt_long(argc, argv, TOOL_SHORT, table, NULL)) != -1;)
+        tool_option(letter, &options);
+}
+
+/* ---- what a stream holds ----------------------------------------------------------------------------- */
+
+enum { SHAPES_MAX = 64 };
+
+typedef struct {
+    field shapes[SHAPES_MAX]; /* each field in each type and row shape; rows added up; no data */
+    size_t shape_count, hidden;
+    uint64_t batches, *rows_of_class, labels, no_class;
+    size_t classes;
+} summary;
+
+static bool same_rows(const field *a, const field *b)
+{
+    return strcmp(a->name, b->name) == 0 && a->value.type == b->value.type &&
+           a->value.rank == b->value.rank &&
+           memcmp(a->value.shape + 1, b->value.shape + 1, (a->value.rank - 1) * sizeof(size_t)) == 0;
+}
+
+static void add_field(summary *s, const field *f)
+{
+    for (size_t i = 0; i < s->shape_count; i++) {
+        if (same_rows(&s->shapes[i], f)) {
+            s->shapes[i].value.shape[0] += f->value.shape[0];
+            return;
+        }
+    }
+    if (s->shape_count < SHAPES_MAX)
+        s->shapes[s->shape_count++] = *f;
+    else
+        s->hidden++;
+}
+
+static int make_classes(summary *s, size_t count, error *e)
+{
+    if (count <= s->classes)
+        return 0;
+    uint64_t *grown = realloc(s->rows_of_class, count * sizeof *grown);
+    if (!grown)
+        return error_set(e, "out of memory for %zu classes", count);
+    memset(grown + s->classes, 0, (count - s->classes) * sizeof *grown);
+    s->rows_of_class = grown;
+    s->classes = count;
+    return 0;
+}
+
+/* Labels that are no class are counted, not refused: to find them is what one looks for here. */
+static void add_labels(summary *s, batch *b)
+{
+    tensor *label = batch_find(b, "label");
+    if (!label || label->rank != 1 || !type_is_integer(label->type))
+        return;
+    for (size_t i = 0; i < b->rows; i++) {
+        int64_t value = tensor_integer(label, i);
+        s->labels++;
+        if (value >= 0 && (uint64_t)value < s->classes)
+            s->rows_of_class[value]++;
+        else
+            s->no_class++;
+    }
+}
+
+static int read_summary(stream_reader *r, summary *s, error *e)
+{
+    progress p;
+    batch *b;
+    int status;
+    progress_begin(&p, &options, "rows", 0);
+    while ((status = stream_read(r, &b, e)) > 0) {
+        if (make_classes(s, stream_classes(r)->count, e) != 0)
+            return -1;
+        s->batches++;
+        for (size_t i = 0; i < b->field_count; i++)
+            add_field(s, &b->fields[i]);
+        add_labels(s, b);
+        progress_update(&p, stream_rows(r), NULL);
+    }
+    if (status == 0)
+        progress_end(&p);
+    return status == 0 ? make_classes(s, stream_classes(r)->count, e) : -1;
+}
+
+static int print_fields(output *out, const summary *s, error *e)
+{
+    size_t width = 0;
+    for (size_t i = 0; i < s->shape_count; i++)
+        if (strlen(s->shapes[i].name) > width)
+            width = strlen(s->shapes[i].name);
+    for (size_t i = 0; i < s->shape_count; i++) {
+        char shape[256];
+        if (output_printf(out, e, "  %-*s  %s\n", (int)width, s->shapes[i].name,
+                          tensor_describe(&s->shapes[i].value, shape, sizeof shape)) != 0)
+            return -1;
+    }
+    return s->hidden ? output_printf(out, e, "  and %zu batches of other shapes\n", s->hidden) : 0;
+}
+
+static int print_classes(output *out, const stream_reader *r, const summary *s, error *e)
+{
+    const class_list *classes = stream_classes(r);
+    if (output_printf(out, e, "classes: %zu\n", classes->count) != 0)
+        return -1;
+    for (size_t i = 0; i < classes->count; i++) {
+        int status = s->labels ? output_printf(out, e, "  %3zu  %-20s %8llu rows\n", i, classes->names[i],
+                                               (unsigned long long)s->rows_of_class[i])
+                               : output_printf(out, e, "  %3zu  %s\n", i, classes->names[i]);
+        if (status != 0)
+            return -1;
+    }
+    return s->no_class ? output_printf(out, e, "  labels that are no class: %llu rows\n",
+                                       (unsigned long long)s->no_class)
+                       : 0;
+}
+
+static int describe_stream(stream_reader *r, output *out, error *e)
+{
+    summary s = {0};
+    int status = read_summary(r, &s, e);
+    if (status == 0)
+        status = output_printf(out, e, "%s: a stream, %llu rows in %llu batches\nfields: %zu\n", stream_name(r),
+                               (unsigned long long)stream_rows(r), (unsigned long long)s.batches,
+                               s.shape_count);
+    if (status == 0 && (status = print_fields(out, &s, e)) == 0)
+        status = print_classes(out, r, &s, e);
+    free(s.rows_of_class);
+    return status;
+}
+
+/* ---- what a model holds ------------------------------------------------------------------------------ */
+
+/* The number of floats in the parameters that a layer has. */
+static size_t layer_parameters(const network *n, const layer *l)
+{
+    const size_t indices[] = {l->weight, l->offset, l->mean, l->variance};
+    size_t count = 0;
+    for (size_t i = 0; i < sizeof indices / sizeof *indices; i++)
+        if (indices[i] != SIZE_MAX)
+            count += n->parameters[indices[i]].count;
+    return count;
+}
+
+static int print_layers(output *out, const network *n, error *e)
+{
+    const char *word = n->text;
+    if (output_printf(out, e, "input: %zu x %zu x %zu\nlayers: %zu\n", n->input.height, n->input.width,
+                      n->input.channels, n->layer_count) != 0)
+        return -1;
+    for (size_t i = 0; i < n->layer_count; i++) {
+        const layer *l = &n->layers[i];
+        size_t length = strcspn(word, " ");
+        char shape[64];
+        snprintf(shape, sizeof shape, "%zu x %zu x %zu", l->out.height, l->out.width, l->out.channels);
+        if (output_printf(out, e, "  %3zu  %-20.*s %-14s %10zu parameters\n", i, (int)length, word, shape,
+                          layer_parameters(n, l)) != 0)
+            return -1;
+        word += length + (word[length] == ' ');
+    }
+    return 0;
+}
+
+static int print_tensors(output *out, const model *m, error *e)
+{
+    size_t width = 0;
+    for (size_t i = 0; i < m->tensor_count; i++)
+        if (strlen(m->tensors[i].name) > width)
+            width = strlen(m->tensors[i].name);
+    if (output_printf(out, e, "tensors: %zu\n", m->tensor_count) != 0)
+        return -1;
+    for (size_t i = 0; i < m->tensor_count; i++) {
+        char shape[256];
+        if (output_printf(out, e, "  %-*s  %s\n", (int)width, m->tensors[i].name,
+                          tensor_describe(&m->tensors[i].value, shape, sizeof shape)) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int print_notes(output *out, const model *m, error *e)
+{
+    if (m->note_count && output_printf(out, e, "notes: %zu\n", m->note_count) != 0)
+        return -1;
+    for (size_t i = 0; i < m->note_count; i++) {
+        const model_note *n = &m->notes[i];
+        int status = n->is_number ? output_printf(out, e, "  %s %.9g\n", n->key, n->number)
+                                  : output_printf(out, e, "  %s %s\n", n->key, n->text);
+        if (status != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int print_kinds(output *out, const model *m, error *e)
+{
+    tensor *count = model_find(m, "imprint/count");
+    if (output_printf(out, e, "classes: %zu\n", m->classes.count) != 0)
+        return -1;
+    for (size_t i = 0; i < m->classes.count; i++) {
+        char rows[64] = "";
+        if (count && ((double *)count->data)[i] > 0)
+            snprintf(rows, sizeof rows, "  imprinted from %.0f rows", ((double *)count->data)[i]);
+        if (output_printf(out, e, "  %3zu  %-20s %s%s\n", i, m->classes.names[i],
+                          class_kind_name(m->kinds[i]), rows) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int describe_model(stream_reader *r, output *out, error *e)
+{
+    model m;
+    if (model_read(r, &m, e) != 0)
+        return -1;
+    const network *n = &m.net;
+    int status = output_printf(out, e, "%s: a model, version %d\nhead: %s, dimension %zu, imprinted by norm %s\n"
+                                       "parameters: %zu\n", stream_name(r), MODEL_VERSION,
+                               head_name(n->head), n->dimension, norm_name(m.norm), n->total);
+    if (status == 0)
+        status = *n->text ? print_layers(out, n, e)
+                          : output_printf(out, e, "layers: none; it classifies embeddings made elsewhere\n");
+    if (status == 0 && (status = print_tensors(out, &m, e)) == 0 &&
+        (status = print_notes(out, &m, e)) == 0)
+        status = print_kinds(out, &m, e);
+    model_free(&m);
+    return status;
+}
+
+/* ---- files -------------------------------------------------------------------------------------------- */
+
+static int describe(char *path, output *out, error *e)
+{
+    stream_reader *r;
+    const stream_header *h;
+    size_t bytes;
+    if (stream_open(&path, 1, &r, e) != 0)
+        return -1;
+    int status = stream_header_first(r, &h, e);
+    if (status == 0)
+        status = stream_header_get_encoded(h, "model", &bytes) ? describe_model(r, out, e)
+                                                               : describe_stream(r, out, e);
+    stream_close(r);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    tool_begin(&about);
+    parse_options(argc, argv);
+    error e;
+    output *out;
+    char *standard[] = {"-"};
+    char **paths = optind < argc ? argv + optind : standard;
+    int count = optind < argc ? argc - optind : 1, status = 0;
+    if (output_open(options.output, false, &out, &e) != 0)
+        tool_fail(&e);
+    for (int i = 0; i < count && status == 0; i++) {
+        if (i > 0)
+            status = output_printf(out, &e, "\n");
+        if (status == 0)
+            status = describe(paths[i], out, &e);
+    }
+    if (status != 0)
+        output_abandon(out);
+    else
+        status = output_commit(out, &e);
+    if (status != 0)
+        tool_fail(&e);
+    return TOOL_OK;
+}
