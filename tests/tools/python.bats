@@ -1,0 +1,121 @@
+#!/usr/bin/env bats
+# Python's msgpack and msgpack_numpy read what the tools write, and write what they read.
+
+load common
+
+setup() {
+    common_setup
+    need_python numpy
+    need_python msgpack msgpack_numpy
+}
+
+# filter CODE: passes a stream through Python; CODE may change each record r, a dictionary of arrays.
+filter() {
+    "$PYTHON" -c '
+import sys, msgpack, msgpack_numpy, numpy as np
+header = None
+for r in msgpack.Unpacker(sys.stdin.buffer, object_hook=msgpack_numpy.decode):
+    if header is None:
+        header = r
+        assert r["tensor-stream"] == 1
+    elif "end" not in r:
+        exec(sys.argv[1])
+    sys.stdout.buffer.write(msgpack.packb(r, default=msgpack_numpy.encode))
+' "$1"
+}
+
+@test "pictures go through Python and back into a tool" {
+    make_cifar pictures.bin 250
+    cifar-read pictures.bin |
+        filter 'r["image"] = 255 - r["image"]; r["mean"] = r["image"].mean((1, 2, 3)).astype("f4")' |
+        class-filter --keep ship,0-2 >inverted
+    cifar-read pictures.bin | class-filter --keep ship,0-2 >plain
+    "$PYTHON" - <<'PYTHON'
+import msgpack, msgpack_numpy, numpy as np
+def read(path):
+    records = list(msgpack.Unpacker(open(path, "rb"), object_hook=msgpack_numpy.decode))
+    rows = records[1:-1]
+    assert records[-1] == {"end": sum(len(r["label"]) for r in rows)}
+    return records[0], {k: np.concatenate([r[k] for r in rows]) for k in rows[0]}
+raw = np.fromfile("pictures.bin", np.uint8).reshape(-1, 3073)
+keep = np.isin(raw[:, 0], [0, 1, 2, 8])
+image = raw[keep, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+header, plain = read("plain")
+_, inverted = read("inverted")
+assert plain["image"].dtype == np.uint8 and plain["image"].shape == (keep.sum(), 32, 32, 3)
+assert (plain["image"] == image).all()
+assert (inverted["image"] == 255 - image).all()
+assert np.allclose(inverted["mean"], (255 - image.astype("f8")).mean((1, 2, 3)), atol=1e-3)
+names = np.array(header["classes"])[plain["label"]]
+original = "airplane automobile bird cat deer dog frog horse ship truck".split()
+assert (names == np.array(original)[raw[keep, 0]]).all()
+PYTHON
+}
+
+@test "a stream that Python rewrites whole is the same stream" {
+    make_cifar pictures.bin 100
+    cifar-read pictures.bin >before
+    filter pass <before >rewritten
+    class-filter --keep 0-9 before >a
+    class-filter --keep 0-9 rewritten >b
+    cmp a b
+}
+
+@test "labels of every integer type, as NumPy has them" {
+    make_cifar pictures.bin 60
+    cifar-read pictures.bin | class-filter --keep 3 >wanted.records
+    for type in u1 i1 u2 i2 u4 i4 u8 i8; do
+        cifar-read pictures.bin | filter "r['label'] = r['label'].astype('$type')" | class-filter --keep 3 |
+            filter "r['label'] = r['label'].astype('i4')" >got
+        filter "r['label'] = r['label'].astype('i4')" <wanted.records | cmp - got
+    done
+}
+
+# Embeddings of any other network, made in Python, imprinted and classified here.
+@test "embeddings from Python are imprinted and classified, and Python reads the model" {
+    "$PYTHON" "$ROOT/tests/tools/embeddings.py" cat,dog,ship 60 24 1 >train
+    "$PYTHON" "$ROOT/tests/tools/embeddings.py" cat,dog,ship 40 24 2 >test
+    imprint --quiet <train >own.model
+    classify --model own.model <test | tee predictions | score --format json >figures
+    "$PYTHON" - <<'PYTHON'
+import json, msgpack, msgpack_numpy, numpy as np
+def read(path):
+    records = list(msgpack.Unpacker(open(path, "rb"), object_hook=msgpack_numpy.decode))
+    return records[0], records[1:-1]
+def rows(records, key):
+    return np.concatenate([r[key] for r in records])
+header, tensors = read("own.model")
+model = {k: v for r in tensors for k, v in r.items()}
+assert header["model"]["version"] == 1 and header["model"]["head"] == "cosine"
+assert header["classes"] == ["cat", "dog", "ship"] and model["head/weight"].shape == (3, 24)
+
+unit = lambda x: x / np.linalg.norm(x, axis=1, keepdims=True)
+_, train = read("train")
+e, label = unit(rows(train, "embedding").astype("f8")), rows(train, "label")
+weight = unit(np.array([e[label == c].mean(0) for c in range(3)]))
+assert np.abs(model["head/weight"] - weight).max() < 1e-6
+assert np.abs(model["imprint/sum"] - [e[label == c].sum(0) for c in range(3)]).max() < 1e-4
+assert model["imprint/count"].tolist() == [60, 60, 60]
+
+_, test = read("test")
+e, label = unit(rows(test, "embedding").astype("f8")), rows(test, "label")
+score = model["head/scale"] * (e @ weight.T)
+_, predictions = read("predictions")
+assert np.abs(rows(predictions, "score") - score).max() < 1e-4
+assert (rows(predictions, "prediction") == score.argmax(1)).mean() > 0.99
+figures = json.load(open("figures"))
+assert abs(figures["all"] - (score.argmax(1) == label).mean()) < 0.01
+PYTHON
+}
+
+# A classifier of one's own may end in score: int64 predictions from numpy.argmax, no scores.
+@test "predictions from Python are scored" {
+    "$PYTHON" - >predictions <<'PYTHON'
+import sys, msgpack, msgpack_numpy, numpy as np
+write = lambda r: sys.stdout.buffer.write(msgpack.packb(r, default=msgpack_numpy.encode))
+write({"tensor-stream": 1, "classes": ["cat", "dog"]})
+write({"label": np.array([0, 1, 1, 0]), "prediction": np.eye(2)[[0, 1, 0, 0]].argmax(1)})
+write({"end": 4})
+PYTHON
+    [ "$(score --by all predictions | tail -n 1)" = 0.7500 ]
+}
