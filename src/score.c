@@ -73,6 +73,8 @@ typedef struct {
     class_kind *kinds;
     size_t count, streams;
     tally *counts;
+    int32_t *predictions; /* the batch's, whatever integers they came as */
+    size_t room;
 } scoring;
 
 /* Streams may be joined only if one model made them: the columns of `score` are its classes. */
@@ -96,12 +98,35 @@ static int check_same_model(const scoring *s, stream_reader *r, error *e)
     return 0;
 }
 
+/* What int32 cannot hold becomes what no model predicts. */
+static int take_predictions(scoring *s, batch *b, error *e)
+{
+    char is[160];
+    tensor *t = batch_find(b, "prediction");
+    if (!t)
+        return error_set(e, "the records have no field 'prediction'; classify makes it");
+    if (t->rank != 1 || !type_is_integer(t->type))
+        return error_set(e, "field 'prediction' is %s; whole numbers, one a row, are needed",
+                         tensor_describe(t, is, sizeof is));
+    if (s->room < b->rows) {
+        free(s->predictions);
+        s->predictions = malloc(b->rows * sizeof *s->predictions);
+        s->room = s->predictions ? b->rows : 0;
+    }
+    if (!s->predictions)
+        return error_set(e, "out of memory for %zu predictions", b->rows);
+    for (size_t i = 0; i < b->rows; i++) {
+        int64_t value = tensor_integer(t, i);
+        s->predictions[i] = value >= -1 && value <= INT32_MAX ? (int32_t)value : INT32_MAX;
+    }
+    return 0;
+}
+
 static int score_batch(scoring *s, stream_reader *r, batch *b, error *e)
 {
     int32_t *labels;
-    tensor *prediction, *scores = NULL;
-    if (batch_labels(b, stream_classes(r), &labels, e) < 0 ||
-        batch_require(b, "prediction", TYPE_I32, 1, &prediction, e) < 0)
+    tensor *scores = NULL;
+    if (batch_labels(b, stream_classes(r), &labels, e) < 0 || take_predictions(s, b, e) < 0)
         return error_prefix(e, "%s", stream_name(r));
     if (batch_find(b, "score") && batch_require(b, "score", TYPE_F32, 2, &scores, e) < 0)
         return error_prefix(e, "%s", stream_name(r));
@@ -109,8 +134,7 @@ static int score_batch(scoring *s, stream_reader *r, batch *b, error *e)
         return error_set(
             e, "%s: field 'score' has %zu columns, but the model that made it %zu classes",
             stream_name(r), scores->shape[1], s->count);
-    if (tally_add(s->counts, labels, prediction->data, scores ? scores->data : NULL, b->rows, e) <
-        0)
+    if (tally_add(s->counts, labels, s->predictions, scores ? scores->data : NULL, b->rows, e) < 0)
         return error_prefix(e, "%s", stream_name(r));
     return 0;
 }
@@ -189,6 +213,7 @@ static int score_files(const score_options *o, char *const *paths, size_t count,
         status = print(&s, r, o, e);
     }
     tally_free(s.counts);
+    free(s.predictions);
     free(s.kinds);
     stream_close(r);
     return status;
