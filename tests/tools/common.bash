@@ -50,6 +50,15 @@ records.tofile(sys.argv[1])
 PYTHON
 }
 
+# peak_memory COMMAND...: runs it and writes its largest resident size, in KiB, to the file `peak`.
+peak_memory() {
+    need_python resource
+    "$PYTHON" -c 'import resource, subprocess, sys
+status = subprocess.call(sys.argv[1:])
+open("peak", "w").write(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))
+sys.exit(status)' "$@"
+}
+
 # ---- checks ------------------------------------------------------------------------------------------
 
 # fails STATUS PART COMMAND...: the command ends with that status, says nothing on stdout that counts as

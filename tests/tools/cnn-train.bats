@@ -1,0 +1,393 @@
+# cnn-train: models from labelled pictures. A tiny network on the reference device keeps it quick.
+
+load common
+
+setup() {
+    common_setup
+    echo 'conv:3x3x4 relu maxpool:4 dropout:0.25 dense:16 relu' >tiny.net
+}
+
+# 240 made-up pictures of ten classes, and 60 of the first eight to validate on.
+make_rows() {
+    make_cifar made.bin 300
+    cifar-read made.bin | class-filter --keep 0-7 >all
+    cifar-read made.bin | class-filter --keep 0-7 --per-class 20 >rows
+    class-filter --keep 0-7 --per-class 5 all >val
+}
+
+train() {
+    cnn-train --quiet --device reference --arch @tiny.net --epochs 2 --batch 32 "$@"
+}
+
+classes_of() {
+    tensor-info "$1" | grep -oE 'airplane|automobile|bird|cat|deer|dog|frog|horse|ship|truck' | sort -u
+}
+
+# parameters FILE: a digest a tensor, NAME DIGEST.
+parameters() {
+    need_python msgpack msgpack_numpy
+    "$PYTHON" - "$1" <<'PYTHON'
+import hashlib, sys, msgpack, msgpack_numpy
+for record in msgpack.Unpacker(open(sys.argv[1], "rb"), object_hook=msgpack_numpy.decode, strict_map_key=False):
+    for name, value in record.items():
+        if hasattr(value, "tobytes"):
+            print(name, hashlib.sha256(value.tobytes()).hexdigest())
+PYTHON
+}
+
+@test "real pictures are learned: loss falls, accuracy beats chance, the log says so" {
+    need_cifar10
+    cifar-read "$CIFAR10"/data_batch_1.bin | class-filter --keep 0-7 >rows
+    cifar-read "$CIFAR10"/test_batch.bin | class-filter --keep 0-7 --per-class 20 >val
+    echo 'conv:5x5x8 relu maxpool:4 dense:32 relu' >small.net
+    cnn-train --arch @small.net --val val --epochs 6 --log log rows >model 2>said
+    [ "$(wc -l <log)" -eq 6 ]
+    jq -se '.[0].epoch == 1 and .[5].epoch == 6 and .[5].loss < .[0].loss and .[5].accuracy > 0.3
+            and .[5].val_accuracy > 0.2 and (.[5].val_loss | type) == "number"
+            and .[5].seconds > 0 and .[5].images_per_second > 0 and (.[0] | keys | length) == 7' log
+    [ "$(grep -cE '^cnn-train: epoch [1-6]/6: loss [0-9.]+, accuracy [0-9.]+, val_loss [0-9.]+, val_accuracy' said)" -eq 6 ]
+}
+
+@test "validation on a file is the accuracy that the pipeline gives" {
+    make_rows
+    train --val val --log log rows >model
+    embed --device reference --model model val | classify --device reference --model model |
+        score --format json >report
+    jq -e --slurpfile log <(tail -1 log) '(.all - $log[0].val_accuracy | fabs) < 1e-6
+            and (.loss - $log[0].val_loss | fabs) < 1e-4' report
+}
+
+@test "the model's classes are those of its rows, in the stream's order" {
+    make_rows
+    train --epochs 1 rows >model
+    [ "$(classes_of model | wc -l)" -eq 8 ]
+    cifar-read made.bin | class-filter --keep ship,cat,9 | train --epochs 1 >three
+    [ "$(classes_of three | tr '\n' ' ')" = "cat ship truck " ]
+}
+
+@test "both heads, and pictures of another size" {
+    make_rows
+    train --head softmax rows >model
+    tensor-info model | grep -q softmax
+    need_fashion
+    idx-read "$FASHION"/t10k-images-idx3-ubyte.gz "$FASHION"/t10k-labels-idx1-ubyte.gz |
+        class-filter --per-class 10 --keep 0-9 | train --epochs 1 >grey
+    tensor-info grey | grep -qE '28 ?x ?28 ?x ?1|28, 28, 1'
+}
+
+@test "same seed, same bytes; another seed, others" {
+    make_rows
+    train --augment flip,shift:2,cutout:4 rows >one
+    train --augment flip,shift:2,cutout:4 rows >two
+    train --augment flip,shift:2,cutout:4 --seed 2 rows >other
+    cmp one two
+    ! cmp -s one other
+}
+
+@test "the CPU gives the same bytes each time, too" {
+    make_rows
+    train --device cpu rows >one
+    train --device cpu rows >two
+    cmp one two
+}
+
+@test "every optimizer and schedule trains, each otherwise" {
+    make_rows
+    local options=("--optimizer adam" "--optimizer adamw --weight-decay 0.1"
+        "--optimizer sgd --rate 0.01" "--optimizer sgd --rate 0.01 --momentum 0.5" "--schedule one-cycle"
+        "--schedule one-cycle --warm-up 0.5" "--label-smoothing 0.1" "--beta1 0.5" "--beta2 0.9"
+        "--epsilon 0.1" "--decay 0.1" "--batch 20" "--balance" "--scale 3" "--augment flip")
+    local i
+    for i in "${!options[@]}"; do
+        # shellcheck disable=SC2086
+        train ${options[i]} rows >"model.$i"
+    done
+    [ "$(sha256sum model.* | cut -d' ' -f1 | sort -u | wc -l)" -eq "${#options[@]}" ]
+}
+
+@test "the last rows, or some at random, validate" {
+    make_rows
+    train --val-rows 40 --log log rows >model
+    jq -e '.val_accuracy * 40 | (. - round | fabs) < 1e-3' log
+    train --val-rows random:40 rows >one
+    train --val-rows random:40 rows >two
+    cmp one two
+    ! cmp -s one model
+    train rows --log log >whole
+    jq -e '.val_loss == null and .val_accuracy == null' log
+}
+
+@test "stopped and resumed, the model is the uninterrupted run's, byte for byte" {
+    make_rows
+    mkfifo log
+    local options=(--epochs 30 --schedule one-cycle --augment flip,shift:2 --balance --val-rows 40)
+    train "${options[@]}" rows >whole
+    cnn-train --quiet --device reference --arch @tiny.net --batch 32 "${options[@]}" --checkpoint state --log log \
+        -o out rows 2>stderr.log &
+    local pid=$! status=0 line
+    exec 4<>log
+    read -r line <&4 # an epoch is over; the next state is on its way
+    read -r line <&4
+    kill -TERM $pid
+    wait $pid || status=$?
+    exec 4<&-
+    cat stderr.log
+    grep -q "stopped in epoch" stderr.log
+    [ "$status" -eq 1 ]
+    leaves_nothing out
+    train "${options[@]}" --resume state --log rest rows >resumed
+    cmp whole resumed
+    # It went on from the middle.
+    jq -se '.[0].epoch > 1 and .[-1].epoch == 30' rest
+}
+
+@test "with a constant rate a finished run can be made longer" {
+    make_rows
+    train --epochs 3 rows >whole
+    train --epochs 1 --checkpoint state rows >one
+    train --epochs 3 --resume state rows >resumed
+    cmp whole resumed
+    train --epochs 1 --resume state rows >again
+    cmp one again
+}
+
+@test "a checkpoint works as a model" {
+    make_rows
+    train --checkpoint state rows >model
+    embed --device reference --model state val >from-state
+    embed --device reference --model model val >from-model
+    cmp from-state from-model
+}
+
+@test "other options or data than the checkpoint's are refused" {
+    make_rows
+    train --checkpoint state rows >/dev/null
+    resume() { # WHAT-IT-SAYS OPTION...
+        fails 1 "$1" cnn-train --quiet --device reference --arch @tiny.net --batch 32 --epochs 3 \
+            --resume state -o out "${@:2}"
+        leaves_nothing out
+    }
+    resume "had rate=0.001, this one has rate=0.01" --rate 0.01 rows
+    resume "had seed=1, this one has seed=2" --seed 2 rows
+    resume "had rows=160, this one has rows=40" val
+    cat val val val val >others
+    resume "had data=" others
+    resume "another network, head or classes" --head softmax rows
+    resume "had balance=0" --balance rows
+    train rows >model
+    fails 1 "not a checkpoint" cnn-train --device reference --arch @tiny.net --resume model -o out rows
+    fails 1 "none.such" cnn-train --device reference --arch @tiny.net --resume none.such -o out rows
+    leaves_nothing out
+}
+
+@test "interrupted, it writes no model and says so; the checkpoint lets it go on" {
+    make_rows
+    train --epochs 3 rows >whole
+    # More epochs than there is time for: only a signal ends it.
+    for signal in INT TERM; do
+        rm -f state
+        local status=0
+        timeout --foreground -s $signal 4 cnn-train --quiet --device reference --arch @tiny.net --batch 32 \
+            --epochs 1000000 --checkpoint state -o out rows 2>stderr.log || status=$?
+        # timeout gives 124 whatever the program ended with.
+        [ "$status" -eq 124 ]
+        [ "$(wc -l <stderr.log)" -eq 1 ]
+        grep -q 'stopped in epoch .*no model written; --resume state goes on' stderr.log
+        leaves_nothing out
+        [ -s state ]
+    done
+    timeout --foreground -s INT 2 cnn-train --quiet --device reference --arch @tiny.net --epochs 1000000 -o out \
+        rows 2>stderr.log || true
+    grep -q 'stopped in epoch .*no model written$' stderr.log
+    leaves_nothing out
+}
+
+@test "an interrupted training exits 1" {
+    make_rows
+    mkfifo log
+    # It blocks on its log; the first line read means that an epoch is over.
+    cnn-train --quiet --device reference --arch @tiny.net --epochs 1000000 --log log -o out rows 2>stderr.log &
+    local train=$! status=0
+    head -1 <log >/dev/null
+    kill -TERM $train
+    wait $train || status=$?
+    [ "$status" -eq 1 ]
+    leaves_nothing out
+}
+
+@test "further training keeps classes in place and adds new ones as novel" {
+    make_rows
+    train rows >eight
+    cifar-read made.bin >ten-rows
+    cnn-train --quiet --device reference --init eight --epochs 1 ten-rows >ten
+    [ "$(classes_of ten | wc -l)" -eq 10 ]
+    tensor-info ten | grep -E 'ship|truck' | grep -q novel
+    ! parameters ten | grep -qxF "$(parameters eight | grep '0.conv/weight')"
+}
+
+@test "a frozen backbone stays as it is: only the head changes" {
+    make_rows
+    echo 'conv:3x3x4 batchnorm relu maxpool:4 dropout:0.25 dense:16 relu' >tiny.net
+    train rows >base
+    cnn-train --quiet --device reference --init base --freeze backbone --epochs 1 rows >tuned
+    parameters base | grep -v '^head/' >before
+    parameters tuned | grep -v '^head/' >after
+    [ -s before ]
+    cmp before after
+    ! cmp -s <(parameters base | grep '^head/weight') <(parameters tuned | grep '^head/weight')
+    cmp <(embed --device reference --model base val) <(embed --device reference --model tuned val)
+}
+
+@test "streams concatenate: classes go by name" {
+    make_rows
+    class-filter --keep 0-3 all >a
+    class-filter --keep 4-7 all >b
+    cat a b | train >cat
+    train a b >files
+    cmp cat files
+    [ "$(classes_of cat | wc -l)" -eq 8 ]
+}
+
+@test "rows of classes that are not trained are an error that names them" {
+    make_rows
+    cifar-read made.bin >ten-rows
+    fails 1 "ship, truck" cnn-train --device reference --arch @tiny.net --val ten-rows -o out rows
+    class-filter --keep 8 ten-rows >ship
+    cat rows ship >mixed
+    fails 1 "ship" cnn-train --device reference --arch @tiny.net --val-rows 30 -o out mixed
+    leaves_nothing out
+}
+
+@test "nothing to train on" {
+    make_rows
+    class-filter --keep 9 rows >none
+    fails 1 "no rows to train on" cnn-train -o out none
+    fails 1 "empty" cnn-train -o out /dev/null
+    fails 1 "leave none" cnn-train --device reference --val-rows 160 -o out rows
+    fails 1 "no rows to validate on" cnn-train --device reference --val none -o out rows
+    leaves_nothing out
+}
+
+@test "broken streams leave no model, and an old one untouched" {
+    make_rows
+    echo old >out
+    head -c 100000 rows >cut
+    fails 1 "cut" cnn-train -o out cut
+    head -c -8 rows >endless
+    fails 1 "endless" cnn-train -o out endless
+    fails_with cut 1 "standard input" cnn-train -o out
+    fails 1 "made.bin" cnn-train -o out made.bin
+    fails 1 "no-such" cnn-train -o out no-such
+    (head -c 200000 rows) | { ! cnn-train -o out 2>/dev/null; }
+    [ "$(cat out)" = old ]
+    leaves_nothing .out
+}
+
+@test "pictures of two sizes, wrong types, missing fields" {
+    make_rows
+    need_python msgpack msgpack_numpy
+    write() {
+        "$PYTHON" - "$@" <<'PYTHON'
+import sys, numpy, msgpack, msgpack_numpy
+kind = sys.argv[1]
+def out(record):
+    sys.stdout.buffer.write(msgpack.packb(record, default=msgpack_numpy.encode))
+out({"tensor-stream": 1, "classes": ["a", "b"]})
+image, label = numpy.zeros((4, 8, 8, 1), "u1"), numpy.array([0, 1, 0, 1], "i4")
+if kind == "float": image = image.astype("f4")
+if kind == "flat": image = image.reshape(4, 64)
+if kind == "empty": image = image[:, :0]
+if kind == "label": label[2] = 2
+batch = {"image": image, "label": label}
+if kind == "unlabelled": del batch["label"]
+if kind == "blind": del batch["image"]
+out(batch)
+if kind == "sizes": out({"image": numpy.zeros((4, 9, 8, 1), "u1"), "label": label})
+out({"end": 8 if kind == "sizes" else 4})
+PYTHON
+    }
+    for case in "float:uint8" "flat:image" "empty:image" "label:label" "unlabelled:label" "blind:image" \
+        "sizes:rows 5 to 8: pictures of 9 x 8 x 1 after ones of 8 x 8 x 1"; do
+        write "${case%%:*}" >bad
+        fails 1 "${case#*:}" cnn-train --device reference --arch @tiny.net -o out bad
+        leaves_nothing out
+    done
+    write fine >small
+    fails 1 "x 8 x 1 after ones of" cnn-train --device reference --arch @tiny.net --val small -o out rows
+    fails 1 "maxpool" cnn-train --device reference --arch keras-cnn -o out small
+    leaves_nothing out
+}
+
+@test "a model that does not fit is refused" {
+    make_rows
+    train rows >model
+    head -c 3000 model >cut
+    fails 1 "cut" cnn-train --device reference --init cut -o out rows
+    need_fashion
+    idx-read "$FASHION"/t10k-images-idx3-ubyte.gz "$FASHION"/t10k-labels-idx1-ubyte.gz |
+        class-filter --per-class 2 --keep 0-9 >grey
+    fails 1 "the model takes pictures of 32 x 32 x 3" cnn-train --device reference --init model -o out grey
+    leaves_nothing out
+}
+
+@test "a loss that runs away is an error, not a model" {
+    make_rows
+    echo 'dense:16 dense:16' >linear.net
+    fails 1 "take a lower --rate" cnn-train --quiet --device reference --arch @linear.net --head softmax \
+        --optimizer sgd --rate 1000 --epochs 20 -o out rows
+    leaves_nothing out
+}
+
+@test "a full disk" {
+    make_rows
+    [ -w /dev/full ] || skip "no /dev/full"
+    fails 1 "No space" cnn-train --quiet --device reference --arch @tiny.net --epochs 1 -o /dev/full rows
+    fails 1 "No space" cnn-train --quiet --device reference --arch @tiny.net --epochs 1 --log /dev/full -o out rows
+    fails 1 "No space" cnn-train --quiet --device reference --arch @tiny.net --epochs 1 --checkpoint /dev/full \
+        -o out rows
+    leaves_nothing out
+}
+
+@test "a model is not written to a terminal" {
+    make_rows
+    command -v script >/dev/null || skip "script is not installed"
+    ! script -qec "cnn-train --device reference --arch @tiny.net --epochs 1 rows" /dev/null >said </dev/null
+    grep -q terminal said
+}
+
+@test "wrong usage exits 2 before anything is read" {
+    local wrong=("--head linear" "--optimizer lion" "--schedule linear" "--epochs 0" "--epochs 1.5"
+        "--batch 0" "--rate x" "--rate -1" "--augment spin" "--augment shift:x" "--freeze head"
+        "--freeze backbone" "--val a --val-rows 5" "--val-rows 0" "--val-rows random:" "--init m --arch keras-cnn"
+        "--init m --head cosine" "--weight-decay 0.1" "--label-smoothing 1" "--momentum 1" "--device gpu"
+        "--device cuda:x" "--precision fp8" "--threads 0" "--seed -1")
+    local options
+    for options in "${wrong[@]}"; do
+        # shellcheck disable=SC2086
+        fails 2 "" cnn-train $options -o out
+    done
+    ! cnn-train --no-such-option -o out </dev/null 2>/dev/null
+    leaves_nothing out
+}
+
+@test "unknown networks and bad texts are named" {
+    make_rows
+    fails 1 "no built-in network 'lenet'" cnn-train --arch lenet -o out rows
+    fails 1 "none.net" cnn-train --arch @none.net -o out rows
+    echo 'conv:3x3x4 rely' >bad.net
+    fails 1 "rely" cnn-train --arch @bad.net -o out rows
+    echo 'maxpool:64' >bad.net
+    fails 1 "maxpool:64" cnn-train --arch @bad.net -o out rows
+    leaves_nothing out
+}
+
+@test "memory: the set's bytes and at most 500 MB" {
+    need_no_sanitizer
+    need_cifar10
+    echo 'maxpool:16 dense:4 relu' >least.net
+    cifar-read "$CIFAR10"/data_batch_*.bin >five
+    # 100,000 pictures: 307 MB.
+    for _ in $(seq 20); do cat five; done |
+        peak_memory cnn-train --quiet --device reference --arch @least.net --epochs 1 --batch 1000 >model
+    [ "$(cat peak)" -lt $((100000 * 3072 / 1024 + 500 * 1024)) ]
+}
