@@ -11,8 +11,8 @@
 static const tool_description about = {
     .name = "embed",
     .summary = "Turns pictures (records) into embeddings, by a model's network below its head.",
-    .usage = "--model MODEL [OPTION]... [FILE]...",
-    .options = "  --model MODEL      the model whose network it is\n"
+    .usage = "--model FILE [OPTION]... [FILE]...",
+    .options = "  -m, --model FILE   the model whose network it is\n"
                "  --flip             the mean of a picture's embedding and its mirror image's\n"
                "  --views N          N rows a picture: the plain one and N - 1 augmented ones\n"
                "  --augment LIST     how: any of flip,shift:PIXELS,cutout:PIXELS\n"
@@ -30,12 +30,12 @@ static struct {
     bool augmented;
 } own = {.device = DEVICE_DEFAULTS, .work = {.views = 1, .seed = 1}};
 
-enum { MODEL = TOOL_OWN, FLIP, VIEWS, AUGMENT, AVERAGE, SEED, BATCH };
+enum { FLIP = TOOL_OWN, VIEWS, AUGMENT, AVERAGE, SEED, BATCH };
 
 static const struct option options[] = {
     TOOL_OPTIONS,
     DEVICE_OPTIONS,
-    {"model", required_argument, NULL, MODEL},
+    {"model", required_argument, NULL, 'm'},
     {"flip", no_argument, NULL, FLIP},
     {"views", required_argument, NULL, VIEWS},
     {"augment", required_argument, NULL, AUGMENT},
@@ -49,7 +49,7 @@ static void own_option(int letter)
 {
     error e = {""};
     switch (letter) {
-    case MODEL: own.model = optarg; break;
+    case 'm': own.model = optarg; break;
     case FLIP: own.work.mirror = true; break;
     case VIEWS: own.work.views = (uint32_t)tool_integer("--views", optarg, 1, 1000); break;
     case AUGMENT:
@@ -66,11 +66,11 @@ static void own_option(int letter)
 static void read_options(int argc, char **argv)
 {
     int letter;
-    while ((letter = getopt_long(argc, argv, TOOL_SHORT, options, NULL)) != -1)
+    while ((letter = getopt_long(argc, argv, TOOL_SHORT "m:", options, NULL)) != -1)
         if (!tool_option(letter, &own.tool) && !device_option(letter, &own.device))
             own_option(letter);
     if (!own.model)
-        tool_usage("--model MODEL is missing; cnn-train makes one");
+        tool_usage("--model FILE is missing; cnn-train makes one");
     if ((own.work.views > 1) != own.augmented)
         tool_usage("--views N and --augment LIST belong together");
 }

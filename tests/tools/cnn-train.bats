@@ -35,6 +35,28 @@ for record in msgpack.Unpacker(open(sys.argv[1], "rb"), object_hook=msgpack_nump
 PYTHON
 }
 
+# interrupted SIGNAL COMMAND...: two epochs after it began (its log has two lines), the signal comes. It
+# exits 1 with one line on standard error.
+interrupted() {
+    need_python signal
+    rm -f log
+    mkfifo log
+    local status=0
+    "$PYTHON" - "$@" <<'PYTHON' 2>stderr.log || status=$?
+import signal, subprocess, sys
+# A background job would have them ignored, and then so would the program.
+def defaults():
+    for number in signal.SIGINT, signal.SIGTERM: signal.signal(number, signal.SIG_DFL)
+program = subprocess.Popen(sys.argv[2:], preexec_fn=defaults)
+with open("log") as log:
+    for line in range(2): log.readline()
+    program.send_signal(getattr(signal, "SIG" + sys.argv[1]))
+    log.read()
+sys.exit(program.wait())
+PYTHON
+    said_once 1 "$status" "stopped in epoch" "$2"
+}
+
 @test "real pictures are learned: loss falls, accuracy beats chance, the log says so" {
     need_cifar10
     cifar-read "$CIFAR10"/data_batch_1.bin | class-filter --keep 0-7 >rows
@@ -119,26 +141,21 @@ PYTHON
 
 @test "stopped and resumed, the model is the uninterrupted run's, byte for byte" {
     make_rows
-    mkfifo log
     local options=(--epochs 30 --schedule one-cycle --augment flip,shift:2 --balance --val-rows 40)
     train "${options[@]}" rows >whole
-    cnn-train --quiet --device reference --arch @tiny.net --batch 32 "${options[@]}" --checkpoint state --log log \
-        -o out rows 2>stderr.log &
-    local pid=$! status=0 line
-    exec 4<>log
-    read -r line <&4 # an epoch is over; the next state is on its way
-    read -r line <&4
-    kill -TERM $pid
-    wait $pid || status=$?
-    exec 4<&-
-    cat stderr.log
-    grep -q "stopped in epoch" stderr.log
-    [ "$status" -eq 1 ]
-    leaves_nothing out
-    train "${options[@]}" --resume state --log rest rows >resumed
-    cmp whole resumed
-    # It went on from the middle.
-    jq -se '.[0].epoch > 1 and .[-1].epoch == 30' rest
+    for signal in INT TERM; do
+        echo old >out
+        rm -f state
+        interrupted $signal cnn-train --quiet --device reference --arch @tiny.net --batch 32 "${options[@]}" \
+            --checkpoint state --log log -o out rows
+        [ "$(cat out)" = old ]
+        grep -q 'stopped in epoch .*no model written; --resume state goes on' stderr.log
+        train "${options[@]}" --resume state --log rest rows >resumed
+        cmp whole resumed
+        # It went on from the middle.
+        jq -se '.[0].epoch > 1 and .[-1].epoch == 30' rest
+        rm rest
+    done
 }
 
 @test "with a constant rate a finished run can be made longer" {
@@ -180,38 +197,10 @@ PYTHON
     leaves_nothing out
 }
 
-@test "interrupted, it writes no model and says so; the checkpoint lets it go on" {
+@test "interrupted without a checkpoint it writes nothing" {
     make_rows
-    train --epochs 3 rows >whole
-    # More epochs than there is time for: only a signal ends it.
-    for signal in INT TERM; do
-        rm -f state
-        local status=0
-        timeout --foreground -s $signal 4 cnn-train --quiet --device reference --arch @tiny.net --batch 32 \
-            --epochs 1000000 --checkpoint state -o out rows 2>stderr.log || status=$?
-        # timeout gives 124 whatever the program ended with.
-        [ "$status" -eq 124 ]
-        [ "$(wc -l <stderr.log)" -eq 1 ]
-        grep -q 'stopped in epoch .*no model written; --resume state goes on' stderr.log
-        leaves_nothing out
-        [ -s state ]
-    done
-    timeout --foreground -s INT 2 cnn-train --quiet --device reference --arch @tiny.net --epochs 1000000 -o out \
-        rows 2>stderr.log || true
+    interrupted TERM cnn-train --quiet --device reference --arch @tiny.net --epochs 1000000 --log log -o out rows
     grep -q 'stopped in epoch .*no model written$' stderr.log
-    leaves_nothing out
-}
-
-@test "an interrupted training exits 1" {
-    make_rows
-    mkfifo log
-    # It blocks on its log; the first line read means that an epoch is over.
-    cnn-train --quiet --device reference --arch @tiny.net --epochs 1000000 --log log -o out rows 2>stderr.log &
-    local train=$! status=0
-    head -1 <log >/dev/null
-    kill -TERM $train
-    wait $train || status=$?
-    [ "$status" -eq 1 ]
     leaves_nothing out
 }
 
