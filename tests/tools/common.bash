@@ -2,6 +2,8 @@
 # `common_setup`. Tools are on the PATH, from BIN (default: bin/); every test stands in a scratch folder
 # of its own, which goes away afterwards.
 
+bats_require_minimum_version 1.5.0
+
 common_setup() {
     ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
     BIN=${BIN:-$ROOT/bin}

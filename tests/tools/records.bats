@@ -1,0 +1,286 @@
+#!/usr/bin/env bats
+# What every tool does with its input and output, shown on those that read and write records: writers
+# that die, full disks, terminals, lengths that lie, files that appear whole or not at all, Python.
+load common
+
+setup() {
+    common_setup
+    make_cifar a.bin 600
+    cifar-read a.bin >all
+}
+
+# ---- writers that die ---------------------------------------------------------------------------------
+
+@test "a stream cut anywhere is refused and leaves no file" {
+    size=$(stat -c %s all)
+    for bytes in 1 20 150 200 300 1000 700000 800000 $((size - 8)) $((size - 7)) $((size - 1)); do
+        head -c "$bytes" all >cut
+        fails 1 "cut: " class-filter --keep 0-9 cut -o out
+        fails_with cut 1 "standard input: " class-filter --keep 0-9 -o out
+        fails 1 "cut: " tensor-info cut
+        leaves_nothing out
+    done
+}
+
+@test "what the writer's death leaves is named: within a record, between records" {
+    size=$(stat -c %s all)
+    head -c 1000 all >cut
+    run -1 bash -c 'cat cut | class-filter --keep 0-9 -o out'
+    [[ $output == "class-filter: standard input: row 0, byte 1000: field 'image': cut short within a record; the program that wrote it died"* ]]
+    fails 1 "are left of the file; it is cut short" class-filter --keep 0-9 cut
+    head -c $((size - 8)) all >cut
+    fails 1 "ends after 600 rows without an end record; the program that wrote it failed or was stopped" \
+        class-filter --keep 0-9 cut
+    cat cut all >two
+    fails 1 "without an end record" class-filter --keep 0-9 two
+}
+
+@test "a tool that failed writes no end, so that the next one fails too" {
+    printf '\012' | dd of=a.bin bs=1 seek=$((3073 * 500)) conv=notrunc status=none
+    run -1 bash -c 'cifar-read a.bin | class-filter --keep 0-9 -o out'
+    [ "${#lines[@]}" -eq 2 ]
+    [[ $output == *"cifar-read: a.bin: row 500"* ]]
+    [[ $output == *"class-filter: standard input: row 256, byte "*": ends after 256 rows without an end"* ]]
+    leaves_nothing out
+}
+
+@test "no input at all" {
+    : >empty
+    fails 1 "empty: empty: no records came" class-filter --keep 0 empty -o out
+    fails_with empty 1 "standard input: empty: no records came; did the program before in the pipe fail?" \
+        class-filter --keep 0 -o out
+    fails 1 "nowhere: cannot open: No such file" class-filter --keep 0 nowhere -o out
+    fails 1 ".: is a folder" class-filter --keep 0 . -o out
+    fails 1 "empty: empty" class-filter --keep 0 all empty -o out
+    leaves_nothing out
+}
+
+@test "what is no stream" {
+    fails 1 "a.bin: byte 1: not a tensor stream" tensor-info a.bin
+    echo '{"tensor-stream": 1}' >json
+    fails 1 "json: byte 1: not a tensor stream" tensor-info json
+    { cat all; echo more; } >more
+    fails 1 "not a tensor stream" tensor-info more
+    printf '\201\255tensor-stream\002' >two
+    fails 1 "of another version; this program reads version 1" tensor-info two
+}
+
+# ---- lengths that lie ---------------------------------------------------------------------------------
+
+@test "lengths that claim gigabytes and terabytes, in little memory" {
+    need_no_sanitizer
+    need_python msgpack_numpy
+    "$PYTHON" - <<'PYTHON'
+import msgpack
+def head(n): return msgpack.Packer().pack_map_header(n)
+start = msgpack.packb({"tensor-stream": 1, "classes": ["a"]})
+def write(name, shape, data, kind=b"|u1"):
+    with open(name, "wb") as out:
+        out.write(start + head(1) + msgpack.packb("image") + head(4) + msgpack.packb(b"nd") + msgpack.packb(True))
+        out.write(msgpack.packb(b"type") + msgpack.packb(kind.decode()) + msgpack.packb(b"shape") + msgpack.packb(shape))
+        out.write(msgpack.packb(b"data") + data)
+big = b"\xc6\xff\xff\xff\xff"
+write("claims-4g", [2**32 - 1], big)
+write("claims-terabytes", [2**40, 2**20], big)
+write("overflows", [2**62, 8], b"\xc4\x00", b"<f8")
+write("claims-1g", [2**30], b"\xc6\x40\x00\x00\x00" + b"x" * 100)
+open("fields", "wb").write(start + b"\xdf\xff\xff\xff\xff")
+open("classes", "wb").write(head(2) + msgpack.packb("tensor-stream") + b"\x01" + msgpack.packb("classes") + b"\xdd\xff\xff\xff\xff")
+open("header", "wb").write(b"\xdf\xff\xff\xff\xff")
+open("value", "wb").write(head(2) + msgpack.packb("tensor-stream") + b"\x01" + msgpack.packb("x") + b"\xdb\xff\xff\xff\xff")
+open("deep", "wb").write(head(2) + msgpack.packb("tensor-stream") + b"\x01" + msgpack.packb("x") + b"\x91" * 100000)
+PYTHON
+    for file in claims-4g claims-terabytes overflows claims-1g fields classes header value deep; do
+        (ulimit -v 100000 && fails 1 "$file: " class-filter --keep a "$file" -o out)
+        (ulimit -v 100000 && fails_with "$file" 1 "standard input: " class-filter --keep a -o out)
+    done
+    leaves_nothing out
+}
+
+@test "memory does not grow with the rows" {
+    need_no_sanitizer
+    run -0 bash -c 'ulimit -v 300000; for i in $(seq 200); do cat all; done |
+        class-filter --keep 0-7 | class-filter --quiet --drop 3 --per-class 50 --seed 1 | tensor-info'
+    [[ ${lines[0]} == "standard input: a stream, 350 rows"* ]]
+}
+
+# ---- outputs ------------------------------------------------------------------------------------------
+
+@test "a full disk" {
+    for command in "cifar-read a.bin" "class-filter --keep 0 all" "tensor-info all" "class-filter --keep 0 --per-class 2 --seed 1 all"; do
+        run -1 bash -c "$command >/dev/full"
+        [[ $output == "${command%% *}: cannot write to standard output: No space left on device" ]]
+        run -1 $command -o /dev/full
+        [[ $output == "${command%% *}: cannot write to /dev/full: No space left on device" ]]
+    done
+    run -1 bash -c "cifar-read --help >/dev/full"
+}
+
+@test "records do not go to a terminal" {
+    for command in "cifar-read a.bin" "class-filter --keep 0 all"; do
+        run -1 script -qec "$command" /dev/null
+        [[ $output == *"${command%% *}: standard output is a terminal"* ]]
+        [[ $output != *tensor-stream* ]]
+        run -1 script -qec "$command -o /dev/tty" /dev/null
+        [[ $output == *"/dev/tty is a terminal"* ]]
+    done
+    run -0 script -qec "tensor-info all" /dev/null
+}
+
+@test "records do not come from a terminal" {
+    run -1 script -qec "class-filter --keep 0 >/dev/null" /dev/null
+    [[ $output == *"standard input is a terminal"* ]]
+}
+
+@test "a reader that goes away ends the writer quietly" {
+    run -0 bash -c 'for i in 1 2 3 4 5 6; do cat all; done | class-filter --keep 0-9 | head -c 100 >/dev/null
+        [ "${PIPESTATUS[1]}" -eq 0 ]'
+    [ -z "$output" ]
+    run -0 bash -c 'cifar-read a.bin a.bin a.bin a.bin | head -c 100 | wc -c; [ "${PIPESTATUS[0]}" -eq 0 ]'
+    [ "$output" = 100 ]
+}
+
+@test "-o makes the file whole or not at all" {
+    cifar-read a.bin -o out
+    cmp out all
+    leaves_nothing nothing
+    echo old >out
+    head -c 1000000 all >cut
+    fails 1 "cut: " class-filter --keep 0-9 cut -o out
+    [ "$(cat out)" = old ]
+    [ -z "$(compgen -G '.out.*')" ]
+    class-filter --keep 0-9 all -o all
+    cifar-read a.bin | cmp - all
+}
+
+@test "-o keeps permissions and writes through a link" {
+    umask 022
+    cifar-read a.bin -o out
+    [ "$(stat -c %a out)" = 644 ]
+    chmod 600 out
+    ln -s out link
+    class-filter --keep 0 all -o link
+    [ -L link ]
+    [ "$(stat -c %a out)" = 600 ]
+    tensor-info out | grep -q '0  airplane *60 rows'
+}
+
+@test "-o where no file can be" {
+    fails 1 "no/such/out: cannot make a file there" cifar-read a.bin -o no/such/out
+    fails 1 "is a folder; name a file" cifar-read a.bin -o .
+    fails 1 "'new/' is no name for a file" cifar-read a.bin -o new/
+    fails 1 "'' is no name for a file" cifar-read a.bin -o ''
+}
+
+@test "a tool that is stopped leaves nothing behind" {
+    mkfifo pipe
+    for signal in TERM INT HUP; do
+        # A shell's background job ignores SIGINT from its start on; env puts that right.
+        env --default-signal=INT class-filter --keep 0-9 pipe -o out &
+        job=$!
+        exec 7>pipe
+        head -c 1000000 all >&7
+        for i in $(seq 100); do compgen -G '.out.*' >/dev/null && break; sleep 0.05; done
+        compgen -G '.out.*'
+        kill -"$signal" "$job"
+        run ! wait "$job"
+        exec 7>&-
+        leaves_nothing out
+    done
+}
+
+# ---- progress -----------------------------------------------------------------------------------------
+
+@test "progress on a terminal or when asked for, and never with --quiet" {
+    run -0 bash -c 'cifar-read a.bin 2>&1 >/dev/null'
+    [ -z "$output" ]
+    run -0 bash -c 'cifar-read --progress a.bin 2>&1 >/dev/null'
+    [[ $output == *"600 of 600 pictures"* ]]
+    run -0 script -qec "cifar-read a.bin >/dev/null" /dev/null
+    [[ $output == *"600 of 600 pictures"* ]]
+    run -0 script -qec "cifar-read --quiet a.bin >/dev/null" /dev/null
+    [ -z "$output" ]
+}
+
+# ---- Python -------------------------------------------------------------------------------------------
+
+@test "a Python filter between two tools" {
+    need_python numpy msgpack_numpy
+    cifar-read a.bin | "$PYTHON" -c '
+import sys, msgpack, msgpack_numpy
+for r in msgpack.Unpacker(sys.stdin.buffer, object_hook=msgpack_numpy.decode):
+    if "image" in r:
+        r = {"image": 255 - r["image"], "label": r["label"].astype("i8")}
+    sys.stdout.buffer.write(msgpack_numpy.packb(r))' >turned
+    tensor-info turned | grep -q 'label  int64 \[600\]'
+    class-filter --keep ship turned | tensor-info | grep -q '8  ship *60 rows'
+}
+
+@test "a tool's bytes are those that Python writes for the same records" {
+    need_python numpy msgpack_numpy
+    "$PYTHON" -c '
+import sys, msgpack, msgpack_numpy
+for r in msgpack.Unpacker(open("all", "rb"), object_hook=msgpack_numpy.decode):
+    sys.stdout.buffer.write(msgpack_numpy.packb(r))' | cmp - all
+}
+
+@test "every type that Python may write, old and new kinds of text" {
+    need_python numpy msgpack_numpy
+    "$PYTHON" -c '
+import numpy, msgpack, msgpack_numpy
+fields = {t: numpy.arange(3).astype(t) for t in "? u1 i1 u2 i2 u4 i4 u8 i8 f2 f4 f8".split()}
+for name, new in (("new", True), ("old", False)):
+    with open(name, "wb") as out:
+        for r in ({"tensor-stream": 1, "classes": ["é"]}, fields, {"end": 3}):
+            out.write(msgpack_numpy.packb(r, use_bin_type=new))'
+    tensor-info new | tail -n +2 >a
+    tensor-info old | tail -n +2 >b
+    cmp a b
+    [ "$(grep -c '\[3\]' a)" -eq 12 ]
+    grep -q '  f2  float16 \[3\]' a
+    grep -q '  0  é' a
+}
+
+@test "what Python may write and no tool can read" {
+    need_python numpy msgpack_numpy
+    "$PYTHON" -c '
+import numpy, msgpack, msgpack_numpy
+a = numpy.arange(3)
+cases = {"big": a.astype(">i4"), "complex": a.astype("c8"), "text": a.astype("U3"), "objects": a.astype(object),
+    "structure": numpy.zeros(3, [("x", "f4"), ("y", "i2")]), "scalar": numpy.float32(1), "number": 3,
+    "list": [1, 2, 3], "whole": numpy.array(3.0), "hollow": numpy.zeros((3, 0)), "bytes": a.astype("S3")}
+for name, value in cases.items():
+    with open(name, "wb") as out:
+        for r in ({"tensor-stream": 1}, {"field": value}, {"end": 3}):
+            out.write(msgpack_numpy.packb(r))
+with open("rows", "wb") as out:
+    for r in ({"tensor-stream": 1}, {"one": numpy.zeros(3), "two": numpy.zeros((2, 3))}, {"end": 3}):
+        out.write(msgpack_numpy.packb(r))'
+    fails 1 "field 'field': has big-endian numbers ('>i4'); convert it with .astype('<i4')" tensor-info big
+    fails 1 "has type '<c8'; only bool, whole numbers and floats can be read" tensor-info complex
+    fails 1 "has type '<U3'" tensor-info text
+    fails 1 "has type '|S3'" tensor-info bytes
+    fails 1 "structured type" tensor-info structure
+    fails 1 "is a single number" tensor-info scalar
+    fails 1 "is no tensor; encode arrays with msgpack_numpy" tensor-info number
+    fails 1 "is no tensor" tensor-info list
+    fails 1 "has no dimensions" tensor-info whole
+    fails 1 "has a dimension of 0" tensor-info hollow
+    fails 1 "row 0, byte " tensor-info objects
+    fails 1 "field 'two' has 2 rows where 'one' has 3" tensor-info rows
+}
+
+@test "scores over different classes do not concatenate" {
+    need_python numpy msgpack_numpy
+    "$PYTHON" -c '
+import numpy, msgpack, msgpack_numpy
+for name, classes in (("ab", ["a", "b"]), ("ba", ["b", "a"])):
+    with open(name, "wb") as out:
+        for r in ({"tensor-stream": 1, "classes": classes},
+                  {"label": numpy.array([0, 1], "u1"), "prediction": numpy.array([1, 1]), "score": numpy.eye(2, dtype="f4")}, {"end": 2}):
+            out.write(msgpack_numpy.packb(r))'
+    tensor-info ab ab | grep -q 'score *float32 \[2, 2\]'
+    cat ab ab | tensor-info | grep -q 'score *float32 \[4, 2\]'
+    cat ab ba >both
+    fails 1 "scores over another list of classes than the stream's before it" tensor-info both
+}
