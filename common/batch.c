@@ -135,7 +135,7 @@ int batch_require(batch *b, const char *name, tensor_type type, size_t rank, ten
     if (!t)
         return missing_field(name, e);
     if (t->type != type || (rank != 0 && t->rank != rank)) {
-        char dimensions[32] = "";
+        char dimensions[40] = "";
         if (rank)
             snprintf(dimensions, sizeof dimensions, " with %zu dimension%s", rank, rank > 1 ? "s" : "");
         return error_set(e, "field '%s' is %s; %s%s is needed", name, tensor_describe(t, is, sizeof is),
