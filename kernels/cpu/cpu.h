@@ -77,6 +77,16 @@ typedef struct {
 
 #define PLANS 4
 
+/* Where a program's time went, in seconds; tests/bench shows it. */
+typedef struct {
+    double since; /* when the last of them ended */
+    double outside, pictures, weights, head,
+        optimizer; /* between steps, loading, reordering, ... */
+    struct node_times {
+        double forward, mask, weights, back; /* mask: ReLU's and dropout's way back */
+    } * nodes;
+} program_times;
+
 struct program {
     cpu *own;
     program_spec spec;
@@ -101,6 +111,7 @@ struct program {
     const uint8_t *images;
     const int32_t *labels;
     size_t data_rows;
+    program_times times;
 };
 
 /* Makes p->nodes, and the memory for p->chunk rows. */

@@ -1,12 +1,13 @@
 #include "loops.h"
 
-/* ---- forward
- * ---------------------------------------------------------------------------------------- */
+/* ---- forward -------------------------------------------------------------------------------- */
 
-/* What the loop over a stretch of channels of one output pixel needs. */
+/* A stretch of outputs: some whole pixels of a line, or some channels of one pixel. */
 typedef struct {
-    const void *x;                  /* the window's first pixel */
-    size_t pixel, line, high, wide; /* elements between pixels and lines; the window */
+    const void *x;           /* the first window's first element */
+    size_t pixels, channels; /* outputs */
+    size_t pixel, line;      /* elements between x's pixels and lines */
+    size_t high, wide;       /* the window */
     void *y;
     uint8_t *codes;          /* NULL: none wanted */
     const uint16_t *numbers; /* NULL: no dropout */
@@ -17,20 +18,69 @@ typedef struct {
 
 #define BLOCK 64
 
-/* Maxima and their places of up to 64 channels from channel c on. */
-ALWAYS_INLINE void block_maximum(const stretch *s, size_t c, size_t count, float *best,
-                                 int32_t *where, bool half)
+/* Maxima of up to 64 channels, and which of the window's elements they are. */
+ALWAYS_INLINE void maximum_float(const float *x, const stretch *s, size_t count,
+                                 float *restrict best, int32_t *restrict where)
 {
     for (size_t i = 0; i < count; i++) {
-        best[i] = element_get(s->x, c + i, half);
+        best[i] = x[i];
         where[i] = 0;
     }
     int32_t code = 0;
     for (size_t dy = 0; dy < s->high; dy++) {
         for (size_t dx = 0; dx < s->wide; dx++, code++) {
-            size_t at = dy * s->line + dx * s->pixel + c;
+            const float *from = x + dy * s->line + dx * s->pixel;
             for (size_t i = 0; i < count; i++) {
-                float v = element_get(s->x, at + i, half);
+                where[i] = from[i] > best[i] ? code : where[i];
+                best[i] = from[i] > best[i] ? from[i] : best[i];
+            }
+        }
+    }
+}
+
+CLONES static void pool_stretch_float(const stretch *s)
+{
+    float best[BLOCK];
+    int32_t where[BLOCK];
+    for (size_t at = 0; at < s->pixels * s->channels;) {
+        size_t c = at % s->channels, count = s->channels - c < BLOCK ? s->channels - c : BLOCK;
+        const float *x = (const float *)s->x + at / s->channels * s->wide * s->pixel + c;
+        float *y = (float *)s->y + at;
+        maximum_float(x, s, count, best, where);
+        for (size_t i = 0; s->relu && i < count; i++)
+            where[i] = best[i] > 0 ? where[i] : POOL_NOTHING;
+        for (size_t i = 0; s->numbers && i < count; i++) {
+            bool kept = s->numbers[at + i] >= s->threshold;
+            best[i] = kept ? best[i] * s->factor : 0;
+            where[i] = kept ? where[i] : POOL_NOTHING;
+        }
+        for (size_t i = 0; i < count; i++)
+            y[i] = best[i];
+        for (size_t i = 0; s->codes && i < count; i++)
+            s->codes[at + i] = (uint8_t)where[i];
+        at += count;
+    }
+}
+
+/* bfloat16's bits as integers of the same order, and back. */
+ALWAYS_INLINE int16_t ordered(uint16_t bits)
+{
+    return (int16_t)(bits ^ ((int16_t)bits < 0 ? 0x7FFF : 0));
+}
+
+ALWAYS_INLINE void maximum_bf16(const uint16_t *x, const stretch *s, size_t count,
+                                int16_t *restrict best, int16_t *restrict where)
+{
+    for (size_t i = 0; i < count; i++) {
+        best[i] = ordered(x[i]);
+        where[i] = 0;
+    }
+    int16_t code = 0;
+    for (size_t dy = 0; dy < s->high; dy++) {
+        for (size_t dx = 0; dx < s->wide; dx++, code++) {
+            const uint16_t *from = x + dy * s->line + dx * s->pixel;
+            for (size_t i = 0; i < count; i++) {
+                int16_t v = ordered(from[i]);
                 where[i] = v > best[i] ? code : where[i];
                 best[i] = v > best[i] ? v : best[i];
             }
@@ -38,64 +88,57 @@ ALWAYS_INLINE void block_maximum(const stretch *s, size_t c, size_t count, float
     }
 }
 
-ALWAYS_INLINE void pool_stretch(const stretch *s, size_t channels, bool half)
+CLONES static void pool_stretch_bf16(const stretch *s)
 {
-    float best[BLOCK];
-    int32_t where[BLOCK];
-    for (size_t c = 0; c < channels; c += BLOCK) {
-        size_t count = channels - c < BLOCK ? channels - c : BLOCK;
-        block_maximum(s, c, count, best, where, half);
-        if (s->relu)
-            for (size_t i = 0; i < count; i++)
-                where[i] = best[i] > 0 ? where[i] : POOL_NOTHING;
+    int16_t best[BLOCK], where[BLOCK];
+    for (size_t at = 0; at < s->pixels * s->channels;) {
+        size_t c = at % s->channels, count = s->channels - c < BLOCK ? s->channels - c : BLOCK;
+        const uint16_t *x = (const uint16_t *)s->x + at / s->channels * s->wide * s->pixel + c;
+        uint16_t *y = (uint16_t *)s->y + at;
+        maximum_bf16(x, s, count, best, where);
+        for (size_t i = 0; s->relu && i < count; i++)
+            where[i] = best[i] > 0 ? where[i] : POOL_NOTHING;
+        for (size_t i = 0; i < count; i++)
+            best[i] = ordered((uint16_t)best[i]);
         if (s->numbers) {
             for (size_t i = 0; i < count; i++) {
-                bool kept = s->numbers[c + i] >= s->threshold;
-                best[i] = kept ? best[i] * s->factor : 0;
+                bool kept = s->numbers[at + i] >= s->threshold;
                 where[i] = kept ? where[i] : POOL_NOTHING;
+                best[i] = kept ? best[i] : 0;
             }
-        }
-        for (size_t i = 0; i < count; i++)
-            element_put(s->y, c + i, best[i], half);
-        if (s->codes)
             for (size_t i = 0; i < count; i++)
-                s->codes[c + i] = (uint8_t)where[i];
+                y[i] = bf16_from_float(bf16_to_float((uint16_t)best[i]) * s->factor);
+        } else {
+            for (size_t i = 0; i < count; i++)
+                y[i] = (uint16_t)best[i];
+        }
+        for (size_t i = 0; s->codes && i < count; i++)
+            s->codes[at + i] = (uint8_t)where[i];
+        at += count;
     }
 }
 
-CLONES static void pool_stretch_float(const stretch *s, size_t channels)
-{
-    pool_stretch(s, channels, false);
-}
-
-CLONES static void pool_stretch_bf16(const stretch *s, size_t channels)
-{
-    pool_stretch(s, channels, true);
-}
-
-/* One line of outputs, in pieces that dropout's numbers have room for. */
+/* One line of outputs, in stretches that dropout's numbers have room for. */
 static void pool_line(stretch s, const void *x, void *y, uint8_t *codes, element type, extent out,
                       uint64_t first, const dropout *d)
 {
     uint16_t room[DROPOUT_ROOM(DROPOUT_PIECE)];
-    const uint16_t *numbers = NULL;
-    size_t total = out.width * out.channels, ready = 0;
+    size_t total = out.width * out.channels, most = DROPOUT_PIECE / out.channels * out.channels;
     for (size_t at = 0; at < total;) {
-        if (at == ready) {
-            size_t n = total - at < DROPOUT_PIECE ? total - at : DROPOUT_PIECE;
-            if (d)
-                numbers = dropout_numbers(d, first + at, n, room);
-            ready = at + n;
+        size_t c = at % out.channels, count = out.channels - c;
+        if (most == 0) {
+            s.pixels = 1;
+            s.channels = count = count < DROPOUT_PIECE ? count : DROPOUT_PIECE;
+        } else {
+            count = total - at < most ? total - at : most;
+            s.pixels = count / out.channels;
+            s.channels = out.channels;
         }
-        size_t c = at % out.channels;
-        size_t count = out.channels - c < ready - at ? out.channels - c : ready - at;
         s.x = element_at(x, at / out.channels * s.wide * s.pixel + c, type);
         s.y = element_at(y, at, type);
         s.codes = codes ? codes + at : NULL;
-        s.numbers = numbers;
-        (type == ELEMENT_BF16 ? pool_stretch_bf16 : pool_stretch_float)(&s, count);
-        if (numbers)
-            numbers += count;
+        s.numbers = d ? dropout_numbers(d, first + at, count, room) : NULL;
+        (type == ELEMENT_BF16 ? pool_stretch_bf16 : pool_stretch_float)(&s);
         at += count;
     }
 }
@@ -132,32 +175,33 @@ ALWAYS_INLINE void spread(const void *y_gradient, const uint8_t *codes, int code
     }
 }
 
-CLONES static void spread_float(const void *g, const uint8_t *codes, int code, void *x,
-                                size_t channels, float factor)
-{
-    spread(g, codes, code, x, channels, factor, false);
-}
-
-CLONES static void spread_bf16(const void *g, const uint8_t *codes, int code, void *x,
-                               size_t channels, float factor)
-{
-    spread(g, codes, code, x, channels, factor, true);
-}
-
 /* A line of x's gradient, from the line of outputs that it lies under. */
-static void spread_line(const void *y_gradient, const uint8_t *codes, size_t dy, void *x_gradient,
-                        element type, extent in, extent out, size_t wide, float factor)
+ALWAYS_INLINE void spread_line(const void *y_gradient, const uint8_t *codes, size_t dy,
+                               void *x_gradient, extent in, extent out, size_t wide, float factor,
+                               bool half)
 {
-    size_t channels = in.channels;
+    size_t channels = in.channels, size = half ? 2 : 4;
     for (size_t ox = 0; ox < out.width; ox++)
         for (size_t dx = 0; dx < wide; dx++)
-            (type == ELEMENT_BF16 ? spread_bf16 : spread_float)(
-                element_at(y_gradient, ox * channels, type), codes + ox * channels,
-                (int)(dy * wide + dx), element_at(x_gradient, (ox * wide + dx) * channels, type),
-                channels, factor);
+            spread((const char *)y_gradient + ox * channels * size, codes + ox * channels,
+                   (int)(dy * wide + dx), (char *)x_gradient + (ox * wide + dx) * channels * size,
+                   channels, factor, half);
     size_t covered = out.width * wide * channels;
-    memset(element_at(x_gradient, covered, type), 0,
-           (in.width * channels - covered) * element_size(type));
+    memset((char *)x_gradient + covered * size, 0, (in.width * channels - covered) * size);
+}
+
+CLONES static void spread_line_float(const void *y_gradient, const uint8_t *codes, size_t dy,
+                                     void *x_gradient, extent in, extent out, size_t wide,
+                                     float factor)
+{
+    spread_line(y_gradient, codes, dy, x_gradient, in, out, wide, factor, false);
+}
+
+CLONES static void spread_line_bf16(const void *y_gradient, const uint8_t *codes, size_t dy,
+                                    void *x_gradient, extent in, extent out, size_t wide,
+                                    float factor)
+{
+    spread_line(y_gradient, codes, dy, x_gradient, in, out, wide, factor, true);
 }
 
 void maxpool_backward(const void *y_gradient, const uint8_t *codes, void *x_gradient, element type,
@@ -170,8 +214,9 @@ void maxpool_backward(const void *y_gradient, const uint8_t *codes, void *x_grad
         void *to = element_at(x_gradient, i * line, type);
         size_t from = (row * out.height + oy) * out_line;
         if (oy < out.height)
-            spread_line(element_at(y_gradient, from, type), codes + from, y % high, to, type, in,
-                        out, wide, factor);
+            (type == ELEMENT_BF16 ? spread_line_bf16 : spread_line_float)(
+                element_at(y_gradient, from, type), codes + from, y % high, to, in, out, wide,
+                factor);
         else
             memset(to, 0, line * element_size(type));
     }

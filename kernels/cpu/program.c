@@ -3,6 +3,17 @@
 #include "../random.h"
 
 #include <stdlib.h>
+#include <time.h>
+
+/* The time since the last call goes to *total. */
+static void time_to(program *p, double *total)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    double seconds = (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+    *total += seconds - p->times.since;
+    p->times.since = seconds;
+}
 
 /* ---- making and freeing
  * ----------------------------------------------------------------------------- */
@@ -63,6 +74,9 @@ static int program_make(program *p, error *e)
     size_t row = (size_t)p->own->threads * n->input.width * n->input.channels;
     if (!(p->parameters = floats_new(p, n->total, "parameters", e)) ||
         !(p->picture_row = program_memory(p, row, "pictures", e)) || nodes_new(p, e) != 0)
+        return -1;
+    p->times.nodes = program_memory(p, p->node_count * sizeof *p->times.nodes, "times", e);
+    if (!p->times.nodes)
         return -1;
     const node *top = p->node_count ? &p->nodes[p->node_count - 1] : NULL;
     if (top && top->out_type == ELEMENT_F32)
@@ -265,10 +279,12 @@ static int forward(program *p, plan *s, run_mode mode, error *e)
 {
     if (plan_refresh(p, s, e) != 0)
         return -1;
+    time_to(p, &p->times.weights);
     for (size_t i = 0; i < p->node_count; i++) {
         p->nodes[i].drop.step = p->step;
         if (node_forward(p, s, i, mode, e) != 0)
             return -1;
+        time_to(p, &p->times.nodes[i].forward);
     }
     const node *top = p->node_count ? &p->nodes[p->node_count - 1] : NULL;
     if (top && top->out_type != ELEMENT_F32)
@@ -293,7 +309,11 @@ static int multiply_backward(program *p, const plan *s, size_t i, error *e)
         if (o->weight_gradient && operation_run(p, &o->weight_gradient_reorder, e) != 0)
             return -1;
     }
-    return d->in_gradient ? operation_run(p, &o->backward_data, e) : 0;
+    time_to(p, &p->times.nodes[i].weights);
+    if (d->in_gradient && operation_run(p, &o->backward_data, e) != 0)
+        return -1;
+    time_to(p, &p->times.nodes[i].back);
+    return 0;
 }
 
 static void maxpool_node_backward(node *d, size_t rows)
@@ -316,6 +336,7 @@ static int node_backward(program *p, const plan *s, size_t i, error *e)
     if (d->relu && !d->relu_passed)
         elements_relu_backward(d->out_gradient, d->out_data, d->out_type, count,
                                d->drop.threshold ? d->drop.factor : 1);
+    time_to(p, &p->times.nodes[i].mask);
     switch (l->kind) {
     case LAYER_CONV:
     case LAYER_DENSE:
@@ -347,6 +368,7 @@ static int node_backward(program *p, const plan *s, size_t i, error *e)
         elements_add(d->out_gradient, d->kept, d->out_gradient, d->out_type, count);
         break;
     }
+    time_to(p, &p->times.nodes[i].back);
     return 0;
 }
 
@@ -361,6 +383,7 @@ static int backward(program *p, const plan *s, error *e)
     const node *top = &p->nodes[p->node_count - 1];
     elements_convert(p->feature_gradient, ELEMENT_F32, top->out_gradient, top->out_type,
                      s->rows * p->net->dimension);
+    time_to(p, &p->times.head);
     for (size_t i = p->node_count; i-- > p->lowest;)
         if (node_backward(p, s, i, e) != 0)
             return -1;
@@ -379,6 +402,7 @@ static void load(program *p, const uint8_t *images, const uint32_t *order, size_
                  bool changed, uint64_t step, uint64_t first_row)
 {
     picture_change change = {p->spec.augment, p->spec.seed, step, first_row};
+    time_to(p, &p->times.outside);
     changed = changed && changes_pictures(&p->spec.augment);
     pictures_load(images, order, rows, p->net->input, changed ? &change : NULL, p->picture_row,
                   p->input, p->node_count ? p->nodes[0].in_type : ELEMENT_F32);
@@ -395,6 +419,7 @@ static int step_gradient(program *p, const uint32_t *order, size_t rows, run_mod
         return -1;
     head_forward(&p->head, p->net, p->parameters, p->features, rows);
     head_loss(&p->head, p->labels, order, rows, p->spec.label_smoothing, true, total);
+    time_to(p, &p->times.head);
     return backward(p, s, e);
 }
 
@@ -403,6 +428,7 @@ static void step_apply(program *p, float rate)
     p->step++;
     optimizer_step(&p->spec.optimizer, p->parts, p->part_count, p->step, rate, p->parameters,
                    p->gradient, p->first, p->second);
+    time_to(p, &p->times.optimizer);
     if (!p->spec.freeze_backbone)
         p->version++;
 }
