@@ -22,8 +22,7 @@ static int threads_allowed(void)
     return CPU_COUNT(&set);
 }
 
-/* ---- the processor
- * ---------------------------------------------------------------------------------- */
+/* ---- the processor -------------------------------------------------------------------------- */
 
 static bool computes(dnnl_cpu_isa_t what)
 {
@@ -64,8 +63,7 @@ static int precision_choose(precision_kind asked, precision_kind *out, error *e)
     return 0;
 }
 
-/* ---- opening and closing
- * ---------------------------------------------------------------------------- */
+/* ---- opening and closing -------------------------------------------------------------------- */
 
 static void cpu_close(backend *b)
 {

@@ -19,8 +19,7 @@ typedef struct {
     element type; /* of activations and of what is multiplied */
 } cpu;
 
-/* ---- nodes
- * ------------------------------------------------------------------------------------------ */
+/* ---- nodes ---------------------------------------------------------------------------------- */
 
 /* A layer with those that are done in the same pass. Data of rows x extent; in_data is the out_data
  * of the node before, or another view of it. */
@@ -102,7 +101,11 @@ struct program {
     float *features, *feature_gradient;
     head_space head;
     bool has_head;
+    /* As network.h lays them out, but for weights whose gradient oneDNN makes in another order: all
+     * four keep those in that order (`stored`, one a parameter, NULL for the plain one), since the
+     * optimizer does not care. */
     float *parameters, *gradient, *first, *second;
+    layout *stored;
     learning_part *parts;
     size_t part_count;
     uint64_t step, version;
@@ -121,6 +124,14 @@ void nodes_free(program *p);
 /* Zeroed memory of the program's own, aligned; NULL with *e filled if there is none. */
 void *program_memory(program *p, size_t bytes, const char *what, error *e);
 
+/* Chooses p->stored, before the first plan. */
+int storage_new(program *p, error *e);
+void storage_free(program *p);
+/* All parameters (or what is one a parameter) from the network's order to the program's, and back.
+ */
+int storage_put(program *p, const float *plain, float *stored, error *e);
+int storage_get(program *p, const float *stored, float *plain, error *e);
+
 /* The plan for that many rows, made if need be; NULL with *e filled. */
 plan *plan_get(program *p, size_t rows, bool training, error *e);
 /* Brings the plan's weights up to date. */
@@ -128,8 +139,7 @@ int plan_refresh(program *p, plan *s, error *e);
 void plan_free(plan *s);
 int operation_run(program *p, const operation *o, error *e);
 
-/* ---- the rest of backend.h
- * -------------------------------------------------------------------------- */
+/* ---- the rest of backend.h ------------------------------------------------------------------ */
 
 void cpu_programs(backend *b); /* fills in their functions */
 void cpu_embeddings(backend *b);

@@ -15,6 +15,14 @@ dnnl_status_t layout_new(int rank, const dnnl_dim_t *sizes, dnnl_data_type_t typ
     return status;
 }
 
+dnnl_status_t layout_copy(layout l, layout *out)
+{
+    dnnl_memory_desc_t made = NULL;
+    dnnl_status_t status = dnnl_memory_desc_clone(&made, l);
+    *out = made;
+    return status;
+}
+
 void layout_free(layout l)
 {
     if (l)
@@ -92,6 +100,15 @@ dnnl_status_t layout_new(int rank, const dnnl_dim_t *sizes, dnnl_data_type_t typ
     dnnl_memory_desc_t *made = calloc(1, sizeof *made);
     *out = made;
     return made ? dnnl_memory_desc_init_by_tag(made, rank, sizes, type, tag) : dnnl_out_of_memory;
+}
+
+dnnl_status_t layout_copy(layout l, layout *out)
+{
+    dnnl_memory_desc_t *made = malloc(sizeof *made);
+    if (made)
+        *made = *l;
+    *out = made;
+    return made ? dnnl_success : dnnl_out_of_memory;
 }
 
 void layout_free(layout l)

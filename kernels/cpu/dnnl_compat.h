@@ -20,6 +20,7 @@ typedef const dnnl_memory_desc_t *layout;
 /* A new layout; layout_free frees it (NULL is harmless). */
 dnnl_status_t layout_new(int rank, const dnnl_dim_t *sizes, dnnl_data_type_t type,
                          dnnl_format_tag_t tag, layout *out);
+dnnl_status_t layout_copy(layout l, layout *out);
 void layout_free(layout l);
 size_t layout_bytes(layout l);
 bool layout_equal(layout a, layout b);

@@ -43,8 +43,7 @@ void head_free(head_space *h)
     *h = (head_space){0};
 }
 
-/* ---- unit vectors
- * ----------------------------------------------------------------------------------- */
+/* ---- unit vectors --------------------------------------------------------------------------- */
 
 CLONES static float dot(const float *a, const float *b, size_t count)
 {
@@ -91,8 +90,7 @@ static void unit_rows_backward(const float *units, const float *inverse, size_t 
     }
 }
 
-/* ---- forward
- * ---------------------------------------------------------------------------------------- */
+/* ---- forward -------------------------------------------------------------------------------- */
 
 static float head_scale(const network *net, const float *parameters)
 {
@@ -123,8 +121,7 @@ void head_forward(head_space *h, const network *net, const float *parameters, co
         h->logits[i] = s * h->cosines[i];
 }
 
-/* ---- loss
- * ------------------------------------------------------------------------------------------- */
+/* ---- loss ----------------------------------------------------------------------------------- */
 
 /* One row's loss, sum over c of -t[c] log softmax(z)[c] with t = (1 - a) onehot + a / classes; with
  * `weight` not 0, z becomes weight * (softmax(z) - t). */
@@ -164,8 +161,7 @@ void head_loss(head_space *h, const int32_t *labels, const uint32_t *order, size
     total->rows += rows;
 }
 
-/* ---- backward
- * --------------------------------------------------------------------------------------- */
+/* ---- backward ------------------------------------------------------------------------------- */
 
 /* out [m][n] = alpha a [k][m]^T b [k][n] */
 static void transposed_product(size_t m, size_t n, size_t k, float alpha, const float *a,

@@ -5,8 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* ---- memory
- * ----------------------------------------------------------------------------------------- */
+/* ---- memory --------------------------------------------------------------------------------- */
 
 void *program_memory(program *p, size_t bytes, const char *what, error *e)
 {
@@ -29,8 +28,7 @@ void *program_memory(program *p, size_t bytes, const char *what, error *e)
     return memory;
 }
 
-/* ---- which layers go together
- * ----------------------------------------------------------------------- */
+/* ---- which layers go together --------------------------------------------------------------- */
 
 static bool multiplies(const layer *l)
 {
@@ -102,8 +100,7 @@ static void nodes_make(program *p)
     }
 }
 
-/* ---- types
- * ------------------------------------------------------------------------------------------ */
+/* ---- types ---------------------------------------------------------------------------------- */
 
 /* What follows the last convolution or dense layer stays in float, so that embeddings are; unless a
  * residual from before it is added. */
@@ -130,8 +127,7 @@ static void types_choose(program *p)
         p->nodes[0].in_type = any ? p->own->type : ELEMENT_F32;
 }
 
-/* ---- where results lie
- * ------------------------------------------------------------------------------ */
+/* ---- where results lie ---------------------------------------------------------------------- */
 
 static size_t out_bytes(const program *p, const node *d)
 {
@@ -196,8 +192,7 @@ static int results_share(program *p, error *e)
     return status;
 }
 
-/* ---- where gradients lie
- * ---------------------------------------------------------------------------- */
+/* ---- where gradients lie -------------------------------------------------------------------- */
 
 /* Whether nobody reads a node's result once the node above has come back: its memory may then take
  * the gradient. */
@@ -246,8 +241,7 @@ static int gradients_place(program *p, error *e)
     return 0;
 }
 
-/* ---- making
- * ----------------------------------------------------------------------------------------- */
+/* ---- making --------------------------------------------------------------------------------- */
 
 static int node_space(program *p, node *d, error *e)
 {

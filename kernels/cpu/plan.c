@@ -2,8 +2,7 @@
 
 #include <stdlib.h>
 
-/* ---- failures
- * --------------------------------------------------------------------------------------- */
+/* ---- failures ------------------------------------------------------------------------------- */
 
 /* What is being made, for messages. */
 typedef struct {
@@ -39,8 +38,7 @@ static void *plan_memory(const maker *m, size_t bytes)
     return memory;
 }
 
-/* ---- operations
- * ------------------------------------------------------------------------------------- */
+/* ---- operations ----------------------------------------------------------------------------- */
 
 static int operation_bind(const maker *m, operation *o, int argument, layout l, void *data)
 {
@@ -106,8 +104,7 @@ static int reorder_make(const maker *m, operation *o, layout from, void *from_da
     return operation_make(m, o);
 }
 
-/* ---- layouts
- * ---------------------------------------------------------------------------------------- */
+/* ---- layouts -------------------------------------------------------------------------------- */
 
 static dnnl_data_type_t data_type(element type)
 {
@@ -193,8 +190,12 @@ static void ingredients_free(ingredients *g)
         dnnl_primitive_attr_destroy(g->through_relu);
 }
 
-/* ---- weights
- * ---------------------------------------------------------------------------------------- */
+/* ---- weights -------------------------------------------------------------------------------- */
+
+static layout stored_layout(const program *p, size_t parameter, layout plain)
+{
+    return p->stored[parameter] ? p->stored[parameter] : plain;
+}
 
 /* The parameter as `want` describes it: in place where it lies so already, else a copy that
  * plan_refresh keeps up to date. */
@@ -202,7 +203,8 @@ static int weights_prepare(const maker *m, size_t parameter, layout plain, layou
 {
     plan *s = m->s;
     float *flat = m->p->parameters + m->p->net->parameters[parameter].start;
-    if (layout_equal(plain, want)) {
+    layout have = stored_layout(m->p, parameter, plain);
+    if (layout_equal(have, want)) {
         *out = flat;
         return 0;
     }
@@ -216,7 +218,7 @@ static int weights_prepare(const maker *m, size_t parameter, layout plain, layou
     *w = (prepared){.parameter = parameter, .want = want};
     if (!(w->data = *out = plan_memory(m, layout_bytes(want))))
         return -1;
-    return reorder_make(m, &w->reorder, plain, flat, want, w->data);
+    return reorder_make(m, &w->reorder, have, flat, want, w->data);
 }
 
 int plan_refresh(program *p, plan *s, error *e)
@@ -230,8 +232,7 @@ int plan_refresh(program *p, plan *s, error *e)
     return 0;
 }
 
-/* ---- one layer's operations
- * ------------------------------------------------------------------------- */
+/* ---- one layer's operations ----------------------------------------------------------------- */
 
 static int forward_make(const maker *m, const ingredients *g, node_operations *o)
 {
@@ -303,28 +304,34 @@ static int backward_data_make(const maker *m, const ingredients *g, dnnl_primiti
     return operation_make(m, b);
 }
 
+static int backward_weights_describe(const maker *m, const ingredients *g,
+                                     dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *pd)
+{
+    dnnl_engine_t engine = m->p->own->engine;
+    return check(m,
+                 m->d->word->kind == LAYER_DENSE
+                     ? dense_backward_weights(engine, g->source, g->any_float, g->bias, g->gradient,
+                                              hint, g->plainly, pd)
+                     : convolution_backward_weights(engine, g->source, g->any_float, g->bias,
+                                                    g->gradient, g->padding, hint, g->plainly, pd));
+}
+
 static int backward_weights_make(const maker *m, const ingredients *g, dnnl_primitive_desc_t hint,
                                  node_operations *o)
 {
     const node *d = m->d;
     const layer *l = d->word;
     const parameter *all = m->p->net->parameters;
-    dnnl_engine_t engine = m->p->own->engine;
     operation *b = &o->backward_weights;
-    dnnl_status_t status =
-        l->kind == LAYER_DENSE
-            ? dense_backward_weights(engine, g->source, g->any_float, g->bias, g->gradient, hint,
-                                     g->plainly, &b->pd)
-            : convolution_backward_weights(engine, g->source, g->any_float, g->bias, g->gradient,
-                                           g->padding, hint, g->plainly, &b->pd);
-    if (check(m, status) != 0)
+    if (backward_weights_describe(m, g, hint, &b->pd) != 0)
         return -1;
     layout made = layout_of(b->pd, dnnl_query_diff_weights_md);
     float *flat = m->p->gradient + all[l->weight].start;
+    layout have = stored_layout(m->p, l->weight, g->plain);
     void *data = flat;
-    if (!layout_equal(made, g->plain)) {
+    if (!layout_equal(made, have)) {
         if (!(data = o->weight_gradient = plan_memory(m, layout_bytes(made))) ||
-            reorder_make(m, &o->weight_gradient_reorder, made, data, g->plain, flat) != 0)
+            reorder_make(m, &o->weight_gradient_reorder, made, data, have, flat) != 0)
             return -1;
     }
     if (operation_bind(m, b, DNNL_ARG_SRC, g->source, d->in_data) != 0 ||
@@ -364,8 +371,103 @@ static int node_operations_make(program *p, plan *s, size_t i, error *e)
     return status;
 }
 
-/* ---- the plan
- * --------------------------------------------------------------------------------------- */
+/* ---- storage -------------------------------------------------------------------------------- */
+
+/* The order of the weights' gradient, if it is no larger than the plain one. */
+static int storage_choose(const maker *m)
+{
+    ingredients g;
+    dnnl_primitive_desc_t hint = NULL, pd = NULL;
+    int status = ingredients_new(m, &g);
+    if (status == 0)
+        status = hint_make(m, &g, &hint);
+    if (status == 0)
+        status = backward_weights_describe(m, &g, hint, &pd);
+    if (status == 0) {
+        layout made = layout_of(pd, dnnl_query_diff_weights_md);
+        if (!layout_equal(made, g.plain) && layout_bytes(made) == layout_bytes(g.plain))
+            status = check(m, layout_copy(made, &m->p->stored[m->d->word->weight]));
+    }
+    if (pd)
+        dnnl_primitive_desc_destroy(pd);
+    if (hint)
+        dnnl_primitive_desc_destroy(hint);
+    ingredients_free(&g);
+    return status;
+}
+
+int storage_new(program *p, error *e)
+{
+    plan shape = {.rows = p->chunk, .training = true};
+    p->stored = calloc(p->net->parameter_count, sizeof *p->stored);
+    if (!p->stored)
+        return error_set(e, "out of memory");
+    for (size_t i = 0; i < p->node_count && p->spec.training; i++) {
+        const node *d = &p->nodes[i];
+        layer_kind kind = d->word->kind;
+        maker m = {p, &shape, d, "weights", e};
+        if (d->learns && (kind == LAYER_CONV || kind == LAYER_DENSE) && storage_choose(&m) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+void storage_free(program *p)
+{
+    for (size_t k = 0; p->stored && k < p->net->parameter_count; k++)
+        layout_free(p->stored[k]);
+    free(p->stored);
+}
+
+/* One node's weights, between the two orders. */
+static int storage_move(const maker *m, const float *from, float *to, bool in)
+{
+    size_t k = m->d->word->weight, start = m->p->net->parameters[k].start;
+    layout plain = NULL, stored = m->p->stored[k];
+    operation o = {0};
+    void *scratch = NULL;
+    int status = weight_layout(m, true, ELEMENT_F32, &plain);
+    if (status == 0)
+        status = reorder_make(m, &o, in ? plain : stored, (float *)from + start,
+                              in ? stored : plain, to + start);
+    if (status == 0 && scratch_bytes(&o) > 0) {
+        plan shape = {.scratch = scratch = plan_memory(m, scratch_bytes(&o))};
+        maker with = *m;
+        with.s = &shape;
+        status = scratch ? scratch_bind(&with, &o) : -1;
+    }
+    if (status == 0)
+        status = operation_run(m->p, &o, m->e);
+    operation_free(&o);
+    free(scratch);
+    layout_free(plain);
+    return status;
+}
+
+static int storage_move_all(program *p, const float *from, float *to, bool in, error *e)
+{
+    plan shape = {.rows = p->chunk};
+    memcpy(to, from, p->net->total * sizeof *to);
+    for (size_t i = 0; i < p->node_count; i++) {
+        maker m = {p, &shape, &p->nodes[i], "weights", e};
+        size_t k = p->nodes[i].word->weight;
+        if (k != SIZE_MAX && p->stored[k] && storage_move(&m, from, to, in) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+int storage_put(program *p, const float *plain, float *stored, error *e)
+{
+    return storage_move_all(p, plain, stored, true, e);
+}
+
+int storage_get(program *p, const float *stored, float *plain, error *e)
+{
+    return storage_move_all(p, stored, plain, false, e);
+}
+
+/* ---- the plan ------------------------------------------------------------------------------- */
 
 static void scratch_measure(const operation *o, size_t *bytes)
 {

@@ -38,28 +38,25 @@ ALWAYS_INLINE void maximum_float(const float *x, const stretch *s, size_t count,
     }
 }
 
-CLONES static void pool_stretch_float(const stretch *s)
+/* Outputs at .. at + count of the stretch, all of one pixel. */
+ALWAYS_INLINE void pool_block_float(const stretch *s, size_t at, size_t count)
 {
     float best[BLOCK];
     int32_t where[BLOCK];
-    for (size_t at = 0; at < s->pixels * s->channels;) {
-        size_t c = at % s->channels, count = s->channels - c < BLOCK ? s->channels - c : BLOCK;
-        const float *x = (const float *)s->x + at / s->channels * s->wide * s->pixel + c;
-        float *y = (float *)s->y + at;
-        maximum_float(x, s, count, best, where);
-        for (size_t i = 0; s->relu && i < count; i++)
-            where[i] = best[i] > 0 ? where[i] : POOL_NOTHING;
-        for (size_t i = 0; s->numbers && i < count; i++) {
-            bool kept = s->numbers[at + i] >= s->threshold;
-            best[i] = kept ? best[i] * s->factor : 0;
-            where[i] = kept ? where[i] : POOL_NOTHING;
-        }
-        for (size_t i = 0; i < count; i++)
-            y[i] = best[i];
-        for (size_t i = 0; s->codes && i < count; i++)
-            s->codes[at + i] = (uint8_t)where[i];
-        at += count;
+    const float *x = (const float *)s->x + at / s->channels * s->wide * s->pixel + at % s->channels;
+    float *y = (float *)s->y + at;
+    maximum_float(x, s, count, best, where);
+    for (size_t i = 0; s->relu && i < count; i++)
+        where[i] = best[i] > 0 ? where[i] : POOL_NOTHING;
+    for (size_t i = 0; s->numbers && i < count; i++) {
+        int32_t kept = s->numbers[at + i] >= s->threshold;
+        best[i] = kept ? best[i] * s->factor : 0;
+        where[i] = kept ? where[i] : POOL_NOTHING;
     }
+    for (size_t i = 0; i < count; i++)
+        y[i] = best[i];
+    for (size_t i = 0; s->codes && i < count; i++)
+        s->codes[at + i] = (uint8_t)where[i];
 }
 
 /* bfloat16's bits as integers of the same order, and back. */
@@ -88,34 +85,57 @@ ALWAYS_INLINE void maximum_bf16(const uint16_t *x, const stretch *s, size_t coun
     }
 }
 
-CLONES static void pool_stretch_bf16(const stretch *s)
+ALWAYS_INLINE void pool_block_bf16(const stretch *s, size_t at, size_t count)
 {
     int16_t best[BLOCK], where[BLOCK];
-    for (size_t at = 0; at < s->pixels * s->channels;) {
-        size_t c = at % s->channels, count = s->channels - c < BLOCK ? s->channels - c : BLOCK;
-        const uint16_t *x = (const uint16_t *)s->x + at / s->channels * s->wide * s->pixel + c;
-        uint16_t *y = (uint16_t *)s->y + at;
-        maximum_bf16(x, s, count, best, where);
-        for (size_t i = 0; s->relu && i < count; i++)
-            where[i] = best[i] > 0 ? where[i] : POOL_NOTHING;
-        for (size_t i = 0; i < count; i++)
-            best[i] = ordered((uint16_t)best[i]);
-        if (s->numbers) {
-            for (size_t i = 0; i < count; i++) {
-                bool kept = s->numbers[at + i] >= s->threshold;
-                where[i] = kept ? where[i] : POOL_NOTHING;
-                best[i] = kept ? best[i] : 0;
-            }
-            for (size_t i = 0; i < count; i++)
-                y[i] = bf16_from_float(bf16_to_float((uint16_t)best[i]) * s->factor);
-        } else {
-            for (size_t i = 0; i < count; i++)
-                y[i] = (uint16_t)best[i];
+    const uint16_t *x =
+        (const uint16_t *)s->x + at / s->channels * s->wide * s->pixel + at % s->channels;
+    uint16_t *y = (uint16_t *)s->y + at;
+    maximum_bf16(x, s, count, best, where);
+    for (size_t i = 0; s->relu && i < count; i++)
+        where[i] = best[i] > 0 ? where[i] : POOL_NOTHING;
+    for (size_t i = 0; i < count; i++)
+        best[i] = ordered((uint16_t)best[i]);
+    if (s->numbers) {
+        for (size_t i = 0; i < count; i++) {
+            int16_t kept = s->numbers[at + i] >= s->threshold;
+            where[i] = kept ? where[i] : POOL_NOTHING;
+            best[i] = kept ? best[i] : 0;
         }
-        for (size_t i = 0; s->codes && i < count; i++)
-            s->codes[at + i] = (uint8_t)where[i];
+        for (size_t i = 0; i < count; i++)
+            y[i] = bf16_from_float(bf16_to_float((uint16_t)best[i]) * s->factor);
+    } else {
+        for (size_t i = 0; i < count; i++)
+            y[i] = (uint16_t)best[i];
+    }
+    for (size_t i = 0; s->codes && i < count; i++)
+        s->codes[at + i] = (uint8_t)where[i];
+}
+
+/* Blocks of the usual sizes have loops of known length. */
+ALWAYS_INLINE void pool_stretch(const stretch *s,
+                                void (*block)(const stretch *s, size_t at, size_t count))
+{
+    for (size_t at = 0; at < s->pixels * s->channels;) {
+        size_t left = s->channels - at % s->channels, count = left < BLOCK ? left : BLOCK;
+        if (count == BLOCK)
+            block(s, at, BLOCK);
+        else if (count == BLOCK / 2)
+            block(s, at, BLOCK / 2);
+        else
+            block(s, at, count);
         at += count;
     }
+}
+
+CLONES static void pool_stretch_float(const stretch *s)
+{
+    pool_stretch(s, pool_block_float);
+}
+
+CLONES static void pool_stretch_bf16(const stretch *s)
+{
+    pool_stretch(s, pool_block_bf16);
 }
 
 /* One line of outputs, in stretches that dropout's numbers have room for. */
@@ -163,8 +183,7 @@ void maxpool_forward(const void *x, void *y, uint8_t *codes, element type, size_
     }
 }
 
-/* ---- backward
- * --------------------------------------------------------------------------------------- */
+/* ---- backward ------------------------------------------------------------------------------- */
 
 ALWAYS_INLINE void spread(const void *y_gradient, const uint8_t *codes, int code, void *x_gradient,
                           size_t channels, float factor, bool half)
@@ -254,8 +273,7 @@ void maxpool_backward_search(const void *y_gradient, const void *x, void *x_grad
     }
 }
 
-/* ---- means
- * ------------------------------------------------------------------------------------------ */
+/* ---- means ---------------------------------------------------------------------------------- */
 
 void avgpool_forward(const void *x, void *y, element type, size_t rows, extent in)
 {

@@ -15,8 +15,7 @@ static void time_to(program *p, double *total)
     p->times.since = seconds;
 }
 
-/* ---- making and freeing
- * ----------------------------------------------------------------------------- */
+/* ---- making and freeing --------------------------------------------------------------------- */
 
 /* Rows at once when only embedding: few enough that what lies between two layers stays in the
  * cache. */
@@ -73,7 +72,8 @@ static int program_make(program *p, error *e)
     p->version = 1;
     size_t row = (size_t)p->own->threads * n->input.width * n->input.channels;
     if (!(p->parameters = floats_new(p, n->total, "parameters", e)) ||
-        !(p->picture_row = program_memory(p, row, "pictures", e)) || nodes_new(p, e) != 0)
+        !(p->picture_row = program_memory(p, row, "pictures", e)) || nodes_new(p, e) != 0 ||
+        storage_new(p, e) != 0)
         return -1;
     p->times.nodes = program_memory(p, p->node_count * sizeof *p->times.nodes, "times", e);
     if (!p->times.nodes)
@@ -97,6 +97,7 @@ static void cpu_program_free(backend *b, program *p)
         plan_free(p->plans[i]);
     if (p->has_head)
         head_free(&p->head);
+    storage_free(p);
     nodes_free(p);
     free(p->parts);
     free(p);
@@ -111,7 +112,7 @@ static int cpu_program_new(backend *b, const program_spec *spec, program **out, 
     if (!p)
         return error_set(e, "out of memory");
     *p = (program){.own = b->own, .spec = *spec, .net = spec->net};
-    if (program_make(p, e) != 0) {
+    if (program_make(p, e) != 0 || !plan_get(p, p->chunk, spec->training, e)) {
         cpu_program_free(b, p);
         return -1;
     }
@@ -119,22 +120,19 @@ static int cpu_program_new(backend *b, const program_spec *spec, program **out, 
     return 0;
 }
 
-/* ---- state
- * ------------------------------------------------------------------------------------------ */
+/* ---- state ---------------------------------------------------------------------------------- */
 
 static int cpu_parameters_set(backend *b, program *p, const float *parameters, error *e)
 {
-    (void)b, (void)e;
-    memcpy(p->parameters, parameters, p->net->total * sizeof *parameters);
+    cpu_begin(b);
     p->version++;
-    return 0;
+    return storage_put(p, parameters, p->parameters, e);
 }
 
 static int cpu_parameters_get(backend *b, program *p, float *parameters, error *e)
 {
-    (void)b, (void)e;
-    memcpy(parameters, p->parameters, p->net->total * sizeof *parameters);
-    return 0;
+    cpu_begin(b);
+    return storage_get(p, p->parameters, parameters, e);
 }
 
 static int check_training(const program *p, error *e)
@@ -145,25 +143,21 @@ static int check_training(const program *p, error *e)
 static int cpu_optimizer_set(backend *b, program *p, uint64_t step, const float *first,
                              const float *second, error *e)
 {
-    (void)b;
-    if (check_training(p, e) != 0)
+    cpu_begin(b);
+    if (check_training(p, e) != 0 || storage_put(p, first, p->first, e) != 0)
         return -1;
     p->step = step;
-    memcpy(p->first, first, p->net->total * sizeof *first);
-    memcpy(p->second, second, p->net->total * sizeof *second);
-    return 0;
+    return storage_put(p, second, p->second, e);
 }
 
 static int cpu_optimizer_get(backend *b, program *p, uint64_t *step, float *first, float *second,
                              error *e)
 {
-    (void)b;
-    if (check_training(p, e) != 0)
+    cpu_begin(b);
+    if (check_training(p, e) != 0 || storage_get(p, p->first, first, e) != 0)
         return -1;
     *step = p->step;
-    memcpy(first, p->first, p->net->total * sizeof *first);
-    memcpy(second, p->second, p->net->total * sizeof *second);
-    return 0;
+    return storage_get(p, p->second, second, e);
 }
 
 static int cpu_data_set(backend *b, program *p, const uint8_t *images, const int32_t *labels,
@@ -188,8 +182,7 @@ static int check_order(const program *p, const uint32_t *order, size_t rows, err
     return 0;
 }
 
-/* ---- forward
- * ---------------------------------------------------------------------------------------- */
+/* ---- forward -------------------------------------------------------------------------------- */
 
 typedef enum {
     MODE_INFER,    /* running statistics, no dropout */
@@ -293,8 +286,7 @@ static int forward(program *p, plan *s, run_mode mode, error *e)
     return 0;
 }
 
-/* ---- back
- * ------------------------------------------------------------------------------------------- */
+/* ---- back ----------------------------------------------------------------------------------- */
 
 static int multiply_backward(program *p, const plan *s, size_t i, error *e)
 {
@@ -390,8 +382,7 @@ static int backward(program *p, const plan *s, error *e)
     return 0;
 }
 
-/* ---- steps
- * ------------------------------------------------------------------------------------------ */
+/* ---- steps ---------------------------------------------------------------------------------- */
 
 static bool changes_pictures(const augmentation *a)
 {
@@ -458,12 +449,10 @@ static int cpu_gradients(backend *b, program *p, const uint32_t *order, size_t r
         return error_set(e, "%zu rows in a batch of %zu", rows, p->spec.batch);
     if (rows > 0 && step_gradient(p, order, rows, MODE_GRADIENT, total, e) != 0)
         return -1;
-    memcpy(gradient, p->gradient, p->net->total * sizeof *gradient);
-    return 0;
+    return storage_get(p, p->gradient, gradient, e);
 }
 
-/* ---- inference
- * -------------------------------------------------------------------------------------- */
+/* ---- inference ------------------------------------------------------------------------------ */
 
 /* The plan for up to that many rows: of the chunk, a quarter of it, and so on, so that a short rest
  * neither costs a chunk's time nor a plan of its own. */
