@@ -91,6 +91,9 @@ units: $(UNITS)
 $B/tests/%: $B/tests/unit/%.o $B/libmethod.a $B/libcommon.a $B/libkernels.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -fopenmp -o $@ $< $B/libmethod.a $B/libkernels.a $B/libcommon.a -Wl,--as-needed -lcmocka $(LIBS)
+$B/bench/%: $B/tests/bench/%.o $B/libcommon.a $B/libkernels.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -fopenmp -o $@ $< $B/libkernels.a $B/libcommon.a -Wl,--as-needed $(LIBS)
 
 bench:
 	@.ci/packages $(BENCH_PACKAGES)

@@ -48,15 +48,22 @@ ALWAYS_INLINE void pool_block_float(const stretch *s, size_t at, size_t count)
     maximum_float(x, s, count, best, where);
     for (size_t i = 0; s->relu && i < count; i++)
         where[i] = best[i] > 0 ? where[i] : POOL_NOTHING;
-    for (size_t i = 0; s->numbers && i < count; i++) {
-        int32_t kept = s->numbers[at + i] >= s->threshold;
-        best[i] = kept ? best[i] * s->factor : 0;
-        where[i] = kept ? where[i] : POOL_NOTHING;
+    if (s->numbers) {
+        const uint16_t *numbers = s->numbers + at;
+        const int32_t threshold = s->threshold;
+        const float factor = s->factor;
+        for (size_t i = 0; i < count; i++) {
+            where[i] = numbers[i] >= threshold ? where[i] : POOL_NOTHING;
+            best[i] = numbers[i] >= threshold ? best[i] * factor : 0;
+        }
     }
     for (size_t i = 0; i < count; i++)
         y[i] = best[i];
-    for (size_t i = 0; s->codes && i < count; i++)
-        s->codes[at + i] = (uint8_t)where[i];
+    if (s->codes) {
+        uint8_t *codes = s->codes + at;
+        for (size_t i = 0; i < count; i++)
+            codes[i] = (uint8_t)where[i];
+    }
 }
 
 /* bfloat16's bits as integers of the same order, and back. */
@@ -97,19 +104,23 @@ ALWAYS_INLINE void pool_block_bf16(const stretch *s, size_t at, size_t count)
     for (size_t i = 0; i < count; i++)
         best[i] = ordered((uint16_t)best[i]);
     if (s->numbers) {
+        const uint16_t *numbers = s->numbers + at, threshold = s->threshold;
+        const float factor = s->factor;
         for (size_t i = 0; i < count; i++) {
-            int16_t kept = s->numbers[at + i] >= s->threshold;
-            where[i] = kept ? where[i] : POOL_NOTHING;
-            best[i] = kept ? best[i] : 0;
+            where[i] = numbers[i] >= threshold ? where[i] : POOL_NOTHING;
+            best[i] = numbers[i] >= threshold ? best[i] : 0;
         }
         for (size_t i = 0; i < count; i++)
-            y[i] = bf16_from_float(bf16_to_float((uint16_t)best[i]) * s->factor);
+            y[i] = bf16_from_float(bf16_to_float((uint16_t)best[i]) * factor);
     } else {
         for (size_t i = 0; i < count; i++)
             y[i] = (uint16_t)best[i];
     }
-    for (size_t i = 0; s->codes && i < count; i++)
-        s->codes[at + i] = (uint8_t)where[i];
+    if (s->codes) {
+        uint8_t *codes = s->codes + at;
+        for (size_t i = 0; i < count; i++)
+            codes[i] = (uint8_t)where[i];
+    }
 }
 
 /* Blocks of the usual sizes have loops of known length. */
