@@ -4,8 +4,13 @@
 #include "names.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #if defined __x86_64__ || defined __i386__
 #include <immintrin.h>
 #define HAVE_SHUFFLE 1
@@ -136,4 +141,136 @@ int cifar_names(const cifar_kind *kind, const char *path, class_list *names, err
               kind->class_count);
     class_list_free(names);
     return -1;
+}
+
+/* ---- files --------------------------------------------------------------------------------------- */
+
+struct cifar_file {
+    const cifar_kind *kind;
+    int fd;
+    char *name;
+    uint64_t row, rows;  /* the next one; of a regular file */
+    uint8_t *records;    /* as they stand in the file */
+    size_t record_room;  /* how many fit */
+};
+
+static int check_size(const cifar_file *f, uint64_t bytes, error *e)
+{
+    uint64_t record = cifar_record(f->kind), rows = bytes / record;
+    if (bytes == 0)
+        return error_set(e, "%s: empty; a %s batch has records of %" PRIu64 " bytes", f->name,
+                         f->kind->title, record);
+    if (bytes % record != 0)
+        return error_set(e, "%s: row %" PRIu64 ", byte %" PRIu64 ": the record is cut short, or this is no "
+                            "%s batch: %" PRIu64 " bytes are no multiple of %" PRIu64, f->name, rows,
+                         rows * record, f->kind->title, bytes, record);
+    return 0;
+}
+
+void cifar_close(cifar_file *f)
+{
+    if (!f)
+        return;
+    close(f->fd);
+    free(f->name);
+    free(f->records);
+    free(f);
+}
+
+static int look_at_file(cifar_file *f, error *e)
+{
+    struct stat status;
+    if (fstat(f->fd, &status) != 0)
+        return error_system(e, "%s: cannot read", f->name);
+    if (S_ISDIR(status.st_mode))
+        return error_set(e, "%s: is a folder; name files", f->name);
+    off_t at = lseek(f->fd, 0, SEEK_CUR);
+    if (!S_ISREG(status.st_mode) || at < 0)
+        return 0;
+    posix_fadvise(f->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+    uint64_t bytes = status.st_size > at ? (uint64_t)(status.st_size - at) : 0;
+    f->rows = bytes / cifar_record(f->kind);
+    return check_size(f, bytes, e);
+}
+
+int cifar_open_fd(const cifar_kind *kind, int fd, const char *name, cifar_file **out, error *e)
+{
+    cifar_file *f = calloc(1, sizeof *f);
+    if (f)
+        *f = (cifar_file){.kind = kind, .fd = fd, .name = strdup(name)};
+    if (!f || !f->name) {
+        close(fd);
+        free(f);
+        return error_set(e, "%s: out of memory", name);
+    }
+    if (look_at_file(f, e) != 0) {
+        cifar_close(f);
+        return -1;
+    }
+    *out = f;
+    return 0;
+}
+
+int cifar_open(const cifar_kind *kind, const char *path, cifar_file **out, error *e)
+{
+    bool standard = strcmp(path, "-") == 0;
+    int fd = standard ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return error_system(e, "%s: cannot open", path);
+    return cifar_open_fd(kind, fd, standard ? "standard input" : path, out, e);
+}
+
+uint64_t cifar_rows(const cifar_file *f)
+{
+    return f->rows;
+}
+
+/* Reads until `bytes` came or the file ends. The number, or -1. */
+static ssize_t read_fully(int fd, uint8_t *to, size_t bytes)
+{
+    size_t have = 0;
+    while (have < bytes) {
+        ssize_t got = read(fd, to + have, bytes - have);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return -1;
+        if (got == 0)
+            break;
+        have += (size_t)got;
+    }
+    return (ssize_t)have;
+}
+
+static int reserve_records(cifar_file *f, size_t rows, error *e)
+{
+    if (rows <= f->record_room)
+        return 0;
+    free(f->records);
+    f->records = malloc(rows * cifar_record(f->kind));
+    f->record_room = f->records ? rows : 0;
+    return f->records ? 0 : error_set(e, "%s: out of memory for %zu records", f->name, rows);
+}
+
+int cifar_read(cifar_file *f, size_t most, uint8_t *images, int32_t *labels, error *e)
+{
+    size_t record = cifar_record(f->kind);
+    if (reserve_records(f, most, e) != 0)
+        return -1;
+    ssize_t got = read_fully(f->fd, f->records, most * record);
+    if (got < 0)
+        return error_system(e, "%s: byte %" PRIu64 ": cannot read", f->name, f->row * record);
+    /* Also where a file's size is not known before, or changed since. */
+    if ((f->row == 0 || (size_t)got % record != 0) &&
+        check_size(f, f->row * record + (uint64_t)got, e) != 0)
+        return -1;
+    size_t rows = (size_t)got / record;
+    size_t good = cifar_unpack(f->kind, f->records, rows, images, labels);
+    if (good < rows)
+        return error_set(e, "%s: row %" PRIu64 ", byte %" PRIu64 ": label %d is none of %s's %zu classes",
+                         f->name, f->row + good, (f->row + good) * record,
+                         f->records[good * record + f->kind->label_place], f->kind->title,
+                         f->kind->class_count);
+    f->row += rows;
+    return (int)rows;
 }

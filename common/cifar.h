@@ -33,4 +33,17 @@ void cifar_interleave(const uint8_t *planes, size_t count, uint8_t *pixels);
 /* The class names: from the file beside the batch `path`, else (and for "-") those built in. */
 int cifar_names(const cifar_kind *kind, const char *path, class_list *names, error *e);
 
+/* ---- files ---- */
+
+typedef struct cifar_file cifar_file;
+
+/* "-" is standard input. A regular file's size is checked: empty or no multiple of a record is an error. */
+int cifar_open(const cifar_kind *kind, const char *path, cifar_file **out, error *e);
+int cifar_open_fd(const cifar_kind *kind, int fd, const char *name, cifar_file **out, error *e); /* closes fd */
+uint64_t cifar_rows(const cifar_file *f); /* in a regular file; 0 where not known */
+/* The next rows, at most `most`, as cifar_unpack leaves them. Their number, 0 at the end, -1. Errors name
+ * file, row and byte. */
+int cifar_read(cifar_file *f, size_t most, uint8_t *images, int32_t *labels, error *e);
+void cifar_close(cifar_file *f);
+
 #endif

@@ -80,7 +80,7 @@ r.tofile(sys.argv[1])' "$@"
     : >empty.bin
     fails 1 "no.bin: cannot open: No such file" cifar-read a.bin no.bin -o out
     fails 1 "empty.bin: empty" cifar-read a.bin empty.bin -o out
-    fails 1 "cannot read: Is a directory" cifar-read . -o out
+    fails 1 ".: is a folder; name files" cifar-read . -o out
     head -c 30729 a.bin >cut.bin
     fails 1 "cut.bin: row 9, byte 27657: the record is cut short" cifar-read cut.bin -o out
     fails_with cut.bin 1 "standard input: row 9, byte 27657" cifar-read - -o out
