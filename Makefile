@@ -41,7 +41,7 @@ TOOLS   = $(patsubst src/%.c,$(BIN)/%,$(wildcard src/*.c))
 PAGES   = $(wildcard src/*.1 src/*.5)
 COMMON  = $(patsubst %.c,$B/%.o,$(wildcard common/*.c))
 METHOD  = $(patsubst %.c,$B/%.o,$(wildcard method/*.c))
-KERNELS = $(patsubst %.c,$B/%.o,$(wildcard kernels/*.c kernels/reference/*.c kernels/cpu/*.c))
+KERNELS = $(patsubst %.c,$B/%.o,$(wildcard kernels/*.c kernels/reference/*.c kernels/cpu/*.c kernels/cuda/host/*.c))
 UNITS   = $(patsubst tests/unit/%.c,$B/tests/%,$(wildcard tests/unit/*.c))
 FUZZERS = $(patsubst tests/fuzz/%.c,build-fuzz/%,$(wildcard tests/fuzz/*.c))
 

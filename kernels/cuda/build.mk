@@ -1,0 +1,43 @@
+# build.mk: the CUDA plug-in. Included by the Makefile, which sets NVCC; without one, `cuda` says so.
+#
+#   make cuda                          all cards from compute capability 7.5 on
+#   make cuda CUDA_ARCHS=90            one only: quicker
+#   make emulated                      the same sources on the CPU, for tests without a GPU
+
+CUDA_ARCHS ?= 75 80 86 89 90 100 120
+# Beside the tools, then where CUDA is installed by custom; the loader's own places come after these.
+CUDA_RPATH ?= $$ORIGIN:$$ORIGIN/../lib:/usr/local/cuda/lib64
+
+CUDA_HOME    = $(patsubst %/bin/,%,$(dir $(realpath $(NVCC))))
+CUDA_NEWEST  = $(lastword $(CUDA_ARCHS))
+CUDA_CODE    = $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$a,code=sm_$a) \
+               -gencode arch=compute_$(CUDA_NEWEST),code=compute_$(CUDA_NEWEST)
+CUDA_WARN    = -Xcompiler -Wall,-Wextra$(if $(CI),$(comma)-Werror) $(if $(CI),-Werror all-warnings)
+CUDA_SOURCES = $(wildcard kernels/cuda/*.c kernels/cuda/host/*.c) common/error.c common/network.c
+CUDA_OBJECTS = $(patsubst %.c,$B/cuda/%.o,$(CUDA_SOURCES)) \
+               $(patsubst %.cu,$B/cuda/%.cu.o,$(wildcard kernels/cuda/*.cu))
+comma := ,
+
+ifneq ($(NVCC),)
+cuda: $(BIN)/backend-cuda.so
+else
+cuda:
+	@echo "cuda: there is no nvcc on the PATH or in /usr/local/cuda/bin; set NVCC" >&2; exit 1
+endif
+
+$B/cuda/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(filter-out -fopenmp,$(ALL_CFLAGS)) -O2 -fPIC -fvisibility=hidden \
+		-isystem $(CUDA_HOME)/include -c -o $@ $<
+
+$B/cuda/%.cu.o: %.cu
+	@mkdir -p $(@D)
+	$(NVCC) -std=c++17 -O3 -lineinfo $(CUDA_CODE) $(CUDA_WARN) -Xcompiler -fPIC,-fvisibility=hidden \
+		-MMD -MP -MF $(@:.o=.d) -c -o $@ $<
+
+# The runtime is linked in and finds the driver by itself; the other libraries are shared ones, and where
+# one is missing the plug-in does not load, which the tools report.
+$(BIN)/backend-cuda.so: $(CUDA_OBJECTS)
+	@mkdir -p $(@D)
+	$(NVCC) -shared -cudart static -o $@ $^ -lcudnn -lcublasLt -lcublas -lcusolver \
+		-Xlinker -rpath -Xlinker '$(CUDA_RPATH)' -Xlinker --no-undefined -Xlinker --exclude-libs,ALL

@@ -1,0 +1,220 @@
+/* dense.c: dense layers by cuBLASLt.
+ *
+ * All matrices are row-major here and column-major there, so that each is seen transposed:
+ *
+ *   forward   out'  [O x R] = weight [O x K] in' [K x R]             weight is stored K x O: transposed
+ *   weight    d_w'  [K x O] = in' [K x R] d_out [R x O]              d_out is stored O x R: transposed
+ *   data      d_in' [K x R] = weight' [K x O] d_out' [O x R] */
+#include "cuda.h"
+
+#include <stdlib.h>
+
+#define PRODUCT_WORKSPACE (32u << 20) /* what cuBLAS wants on the cards with the most */
+
+static cudaDataType_t data_type(const struct cuda *g)
+{
+    return g->type == KERNEL_FLOAT ? CUDA_R_32F : CUDA_R_16BF;
+}
+
+static cublasComputeType_t arithmetic(const struct cuda *g)
+{
+    return g->precision == PRECISION_TF32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+}
+
+/* One side of a product: stored rows x columns, column-major, and whether it enters transposed. */
+typedef struct {
+    size_t rows, columns;
+    bool transposed;
+    cudaDataType_t type;
+} side;
+
+static int layout_new(cublasLtMatrixLayout_t *out, side s, error *e)
+{
+    return check_blas(cublasLtMatrixLayoutCreate(out, s.type, s.rows, s.columns, (int64_t)s.rows),
+                      "describing a matrix", e);
+}
+
+static int description_set(product_ready *q, side a, side b, cublasLtEpilogue_t epilogue, error *e)
+{
+    cublasOperation_t ta = a.transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
+    cublasOperation_t tb = b.transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
+    cublasLtMatmulDesc_t d = q->description;
+    if (check_blas(cublasLtMatmulDescSetAttribute(d, CUBLASLT_MATMUL_DESC_TRANSA, &ta, sizeof ta),
+                   "describing a product", e) != 0 ||
+        check_blas(cublasLtMatmulDescSetAttribute(d, CUBLASLT_MATMUL_DESC_TRANSB, &tb, sizeof tb),
+                   "describing a product", e) != 0)
+        return -1;
+    return check_blas(cublasLtMatmulDescSetAttribute(d, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue,
+                                                     sizeof epilogue),
+                      "describing a product", e);
+}
+
+static void product_discard(product_ready *q)
+{
+    if (q->description)
+        cublasLtMatmulDescDestroy(q->description);
+    if (q->a)
+        cublasLtMatrixLayoutDestroy(q->a);
+    if (q->b)
+        cublasLtMatrixLayoutDestroy(q->b);
+    if (q->c)
+        cublasLtMatrixLayoutDestroy(q->c);
+    *q = (product_ready){0};
+}
+
+/* The library's first algorithm for what q describes; *found tells whether it has one. */
+static int algorithm_find(struct cuda *g, product_ready *q, bool *found, error *e)
+{
+    cublasLtMatmulPreference_t preference;
+    uint64_t room = PRODUCT_WORKSPACE;
+    if (check_blas(cublasLtMatmulPreferenceCreate(&preference), "choosing a product", e) != 0)
+        return -1;
+    cublasLtMatmulHeuristicResult_t result;
+    int count = 0;
+    int status = check_blas(cublasLtMatmulPreferenceSetAttribute(
+                                preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &room, sizeof room),
+                            "choosing a product", e);
+    cublasStatus_t said = CUBLAS_STATUS_SUCCESS;
+    if (status == 0)
+        said = cublasLtMatmulAlgoGetHeuristic(g->lt, q->description, q->a, q->b, q->c, q->c, preference,
+                                              1, &result, &count);
+    cublasLtMatmulPreferenceDestroy(preference);
+    if (status != 0 || (said != CUBLAS_STATUS_NOT_SUPPORTED &&
+                        check_blas(said, "choosing a product", e) != 0))
+        return -1;
+    *found = said == CUBLAS_STATUS_SUCCESS && count > 0;
+    if (*found)
+        q->algorithm = result.algo;
+    return 0;
+}
+
+static int product_new(struct cuda *g, product_ready *q, side a, side b, side c,
+                       cublasLtEpilogue_t epilogue, bool *found, error *e)
+{
+    if (check_blas(cublasLtMatmulDescCreate(&q->description, arithmetic(g), CUDA_R_32F),
+                   "describing a product", e) != 0 ||
+        description_set(q, a, b, epilogue, e) != 0 || layout_new(&q->a, a, e) != 0 ||
+        layout_new(&q->b, b, e) != 0 || layout_new(&q->c, c, e) != 0)
+        return -1;
+    return algorithm_find(g, q, found, e);
+}
+
+/* With bias (and ReLU) in the epilogue where the library has that, else without. */
+static int forward_new(struct cuda *g, const operation *o, product_ready *q, side a, side b, side c,
+                       error *e)
+{
+    bool found = false;
+    if (o->bias != NOWHERE && o->drop == 0) {
+        cublasLtEpilogue_t epilogue = o->relu ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS;
+        if (product_new(g, q, a, b, c, epilogue, &found, e) != 0)
+            return -1;
+        q->fused = found;
+        if (found)
+            return 0;
+        product_discard(q);
+    }
+    if (product_new(g, q, a, b, c, CUBLASLT_EPILOGUE_DEFAULT, &found, e) != 0)
+        return -1;
+    return found ? 0 : error_set(e, "cuda: cuBLAS has no product for dense:%zu", o->out.channels);
+}
+
+static int dense_make(program *p, const operation *o, dense_ready *d, error *e)
+{
+    struct cuda *g = p->gpu;
+    size_t outputs = o->out.channels, inputs = extent_size(o->in), rows = d->rows;
+    cudaDataType_t t = data_type(g);
+    side weight = {inputs, outputs, true, t}, in = {inputs, rows, false, t};
+    side out = {outputs, rows, false, t}, d_in = {inputs, rows, false, t};
+    side d_weight = {inputs, outputs, false, CUDA_R_32F};
+    if (forward_new(g, o, &d->products[CONV_FORWARD], weight, in, out, e) != 0)
+        return -1;
+    bool found = true;
+    weight.transposed = false;
+    if (o->back && o->want_d_input &&
+        product_new(g, &d->products[CONV_BACKWARD_DATA], weight, out, d_in, CUBLASLT_EPILOGUE_DEFAULT,
+                    &found, e) != 0)
+        return -1;
+    bool found_weight = true;
+    out.transposed = true;
+    if (o->back && product_new(g, &d->products[CONV_BACKWARD_WEIGHT], in, out, d_weight,
+                               CUBLASLT_EPILOGUE_DEFAULT, &found_weight, e) != 0)
+        return -1;
+    return found && found_weight ? 0 : error_set(e, "cuda: cuBLAS has no product for the gradients of "
+                                                    "dense:%zu", outputs);
+}
+
+static dense_ready *dense_find(const program *p, size_t op, size_t rows)
+{
+    for (size_t i = 0; i < p->dense_count; i++)
+        if (p->denses[i].op == op && p->denses[i].rows == rows)
+            return &p->denses[i];
+    return NULL;
+}
+
+void dense_discard(dense_ready *d)
+{
+    for (int i = 0; i < 3; i++)
+        product_discard(&d->products[i]);
+}
+
+int dense_prepare(program *p, size_t op, size_t rows, error *e)
+{
+    if (dense_find(p, op, rows))
+        return 0;
+    dense_ready *more = realloc(p->denses, (p->dense_count + 1) * sizeof *more);
+    if (!more)
+        return error_set(e, "cuda: out of memory");
+    p->denses = more;
+    dense_ready d = {.op = op, .rows = rows};
+    if (workspace_grow(p, PRODUCT_WORKSPACE, e) != 0 || blas_wake(p->gpu, e) != 0 ||
+        dense_make(p, &p->plan.ops[op], &d, e) != 0) {
+        dense_discard(&d);
+        return -1;
+    }
+    p->denses[p->dense_count++] = d;
+    return 0;
+}
+
+/* ---- running ----------------------------------------------------------------------------------------- */
+
+static product_ready *ready(const run *r, const operation *o, conv_direction direction)
+{
+    return &dense_find(r->p, (size_t)(o - r->p->plan.ops), r->rows)->products[direction];
+}
+
+static int product_run(const run *r, const product_ready *q, const void *a, const void *b, void *c,
+                       int lane, const char *what, error *e)
+{
+    static const float one = 1, zero = 0;
+    return check_blas(cublasLtMatmul(r->p->gpu->lt, q->description, &one, a, q->a, b, q->b, &zero, c,
+                                     q->c, c, q->c, &q->algorithm, r->p->workspace[lane],
+                                     PRODUCT_WORKSPACE, r->p->gpu->streams[lane]),
+                      what, e);
+}
+
+int dense_forward(const run *r, const operation *o, bool *finished, error *e)
+{
+    product_ready *q = ready(r, o, CONV_FORWARD);
+    const void *bias = place(r, o->bias);
+    *finished = q->fused || (o->bias == NOWHERE && !o->relu);
+    /* The slots' biases lie in different places. */
+    if (q->fused && check_blas(cublasLtMatmulDescSetAttribute(q->description,
+                                                              CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias,
+                                                              sizeof bias),
+                               "bias", e) != 0)
+        return -1;
+    return product_run(r, q, place(r, o->weight), place(r, o->input), place(r, o->output), r->slot,
+                       "dense layer", e);
+}
+
+int dense_backward_weight(const run *r, const operation *o, int lane, error *e)
+{
+    return product_run(r, ready(r, o, CONV_BACKWARD_WEIGHT), place(r, o->input), place(r, o->d_masked),
+                       place(r, o->d_weight), lane, "dense layer's weight gradient", e);
+}
+
+int dense_backward_data(const run *r, const operation *o, int lane, error *e)
+{
+    return product_run(r, ready(r, o, CONV_BACKWARD_DATA), place(r, o->weight), place(r, o->d_masked),
+                       place(r, o->d_input), lane, "dense layer's input gradient", e);
+}

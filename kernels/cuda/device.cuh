@@ -1,0 +1,232 @@
+/* device.cuh: what the kernel files share: types, vectors, sums over warps, blocks and columns.
+ *
+ * A file that is compiled with EMULATED defined runs on the CPU (tests/gpu/emulate), for checking the
+ * kernels' indices and barriers where there is no GPU. */
+#ifndef KERNELS_CUDA_DEVICE_CUH
+#define KERNELS_CUDA_DEVICE_CUH
+
+#ifdef EMULATED
+#include "emulate.h"
+#else
+#include <cuda_bf16.h>
+#include <cuda_runtime.h>
+#define LAUNCH(kernel, grid, threads, stream, ...)                                                 \
+    (kernel<<<(grid), (threads), 0, (stream)>>>(__VA_ARGS__), (int)cudaPeekAtLastError())
+#endif
+
+#include "element.h"
+#include "kernels.h"
+
+typedef __nv_bfloat16 bfloat16;
+
+#define THREADS 256 /* of a block, where nothing else is said */
+#define WARP 32
+
+__device__ static inline float widen(float x)
+{
+    return x;
+}
+__device__ static inline float widen(bfloat16 x)
+{
+    return __bfloat162float(x);
+}
+template <class T> __device__ static inline T narrow(float x);
+template <> __device__ inline float narrow<float>(float x)
+{
+    return x;
+}
+template <> __device__ inline bfloat16 narrow<bfloat16>(float x)
+{
+    return __float2bfloat16(x);
+}
+
+/* V elements that are read and written at once: 16 bytes, or one element where rows are not aligned. */
+template <class T, int V> struct alignas(sizeof(T) * V) pack {
+    T v[V];
+};
+template <class T, int V> __device__ static inline pack<T, V> load(const T *at)
+{
+    return *reinterpret_cast<const pack<T, V> *>(at);
+}
+template <class T, int V> __device__ static inline void store(T *at, const pack<T, V> &p)
+{
+    *reinterpret_cast<pack<T, V> *>(at) = p;
+}
+
+/* Calls f<T, V>() for the type, and 16-byte vectors where `width` elements are a whole number of them. */
+template <template <class, int> class F, class... A>
+static inline int dispatch(kernel_type type, size_t width, A... arguments)
+{
+    if (type == KERNEL_FLOAT)
+        return width % 4 == 0 ? F<float, 4>::run(arguments...) : F<float, 1>::run(arguments...);
+    return width % 8 == 0 ? F<bfloat16, 8>::run(arguments...) : F<bfloat16, 1>::run(arguments...);
+}
+
+static inline unsigned blocks_for(size_t items, size_t each)
+{
+    size_t blocks = (items + each - 1) / each;
+    return (unsigned)(blocks ? blocks : 1);
+}
+
+/* ---- sums ------------------------------------------------------------------------------------------ */
+
+template <class X> __device__ static inline X warp_sum(X x)
+{
+    for (int d = WARP / 2; d > 0; d /= 2)
+        x += __shfl_xor_sync(0xFFFFFFFFu, x, d);
+    return x;
+}
+
+/* The sum over all threads of the block, for each of them. All must call it; blockDim.x is a multiple of
+ * 32. */
+template <class X> __device__ static inline X block_sum(X x)
+{
+    __shared__ X sums[WARP];
+    x = warp_sum(x);
+    __syncthreads(); /* the sums of a call before are read */
+    if (threadIdx.x % WARP == 0)
+        sums[threadIdx.x / WARP] = x;
+    __syncthreads();
+    X total = 0;
+    for (unsigned w = 0; w < blockDim.x / WARP; w++)
+        total += sums[w];
+    return total;
+}
+
+/* The best (value, place) over all threads: the largest value, the lowest place among equals. */
+__device__ static inline void block_best(float &value, uint32_t &place)
+{
+    __shared__ float values[WARP];
+    __shared__ uint32_t places[WARP];
+    for (int d = WARP / 2; d > 0; d /= 2) {
+        float v = __shfl_xor_sync(0xFFFFFFFFu, value, d);
+        uint32_t p = __shfl_xor_sync(0xFFFFFFFFu, place, d);
+        if (element_before(v, p, value, place)) {
+            value = v;
+            place = p;
+        }
+    }
+    __syncthreads();
+    if (threadIdx.x % WARP == 0) {
+        values[threadIdx.x / WARP] = value;
+        places[threadIdx.x / WARP] = place;
+    }
+    __syncthreads();
+    value = values[0];
+    place = places[0];
+    for (unsigned w = 1; w < blockDim.x / WARP; w++) {
+        if (element_before(values[w], places[w], value, place)) {
+            value = values[w];
+            place = places[w];
+        }
+    }
+}
+
+/* Whether this block is the last of `blocks` to come here: it then sees what all others wrote before. The
+ * counter is zero again afterwards. */
+__device__ static inline bool block_is_last(unsigned *ticket, unsigned blocks)
+{
+    __shared__ bool last;
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        last = atomicAdd(ticket, 1u) == blocks - 1;
+        if (last)
+            *ticket = 0;
+    }
+    __syncthreads();
+    if (last)
+        __threadfence();
+    return last;
+}
+
+/* ---- sums over columns ------------------------------------------------------------------------------- */
+
+/* A block of THREADS threads over a matrix of `columns`: lanes side by side, each with V columns, and as
+ * many rows at once as fit. blockIdx.y chooses the columns. */
+#define TILE_LANES 64
+template <int V> struct column_tile {
+    int lane, lanes, row, rows;
+    size_t column;
+    bool active;
+
+    __device__ column_tile(size_t columns)
+    {
+        size_t packs = columns / V;
+        lanes = packs < TILE_LANES ? (int)packs : TILE_LANES;
+        rows = THREADS / lanes;
+        lane = (int)threadIdx.x % lanes;
+        row = (int)threadIdx.x / lanes;
+        column = ((size_t)blockIdx.y * (size_t)lanes + (size_t)lane) * V;
+        active = row < rows && column < columns;
+    }
+};
+
+static inline unsigned tile_groups(size_t columns, int v)
+{
+    size_t packs = columns / (size_t)v;
+    return blocks_for(packs, packs < TILE_LANES ? packs : TILE_LANES);
+}
+
+/* How many blocks share the rows: each passes over them a few times at least. */
+static inline unsigned tile_chunks(size_t rows, size_t columns, int v, size_t most)
+{
+    size_t packs = columns / (size_t)v, lanes = packs < TILE_LANES ? packs : TILE_LANES;
+    size_t chunks = blocks_for(rows, 4 * (THREADS / lanes));
+    return (unsigned)(chunks < most ? chunks : most);
+}
+
+/* The sums over the tile's rows go to out[column ...]. All threads call it. */
+template <int V> __device__ static inline void tile_sum(const column_tile<V> &t, const float *sums,
+                                                        float *out)
+{
+    __shared__ float all[THREADS][V];
+    __syncthreads();
+    for (int i = 0; i < V; i++)
+        all[threadIdx.x][i] = t.active ? sums[i] : 0;
+    __syncthreads();
+    if (t.row == 0 && t.active) {
+        for (int i = 0; i < V; i++) {
+            float sum = 0;
+            for (int r = 0; r < t.rows; r++)
+                sum += all[r * t.lanes + t.lane][i];
+            out[t.column + (size_t)i] = sum;
+        }
+    }
+}
+
+/* By all threads of one block: sum over chunks of partials[chunk * stride + column], for column =
+ * base + threadIdx.x % lanes; right for threads below lanes. `lanes` divides into THREADS as often as it
+ * fits, and so many threads share a column. */
+template <class X>
+__device__ static inline X chunk_sum(const float *partials, unsigned chunks, size_t stride,
+                                     size_t column, size_t columns, unsigned lanes)
+{
+    __shared__ X all[THREADS];
+    unsigned parts = THREADS / lanes, part = threadIdx.x / lanes;
+    X sum = 0;
+    if (part < parts && column < columns)
+        for (unsigned k = part; k < chunks; k += parts)
+            sum += (X)__ldcg(partials + k * stride + column);
+    __syncthreads();
+    all[threadIdx.x] = sum;
+    __syncthreads();
+    for (unsigned p = 1; p < parts && threadIdx.x < lanes; p++)
+        sum += all[p * lanes + threadIdx.x];
+    return sum;
+}
+
+/* By the last block: out[c] = sum over chunks of partials[chunk][c]. */
+__device__ static inline void columns_finish(const float *partials, unsigned chunks, size_t columns,
+                                             float *out)
+{
+    unsigned lanes = columns < THREADS ? (unsigned)columns : THREADS;
+    for (size_t base = 0; base < columns; base += lanes) {
+        size_t column = base + threadIdx.x % lanes;
+        float sum = chunk_sum<float>(partials, chunks, columns, column, columns, lanes);
+        if (threadIdx.x < lanes && column < columns)
+            out[column] = sum;
+    }
+}
+
+#endif

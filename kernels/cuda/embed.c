@@ -1,0 +1,121 @@
+/* embed.c: embeddings of pictures that stream in. Batches go to two slots in turn, each with a stream and
+ * memory of its own, so that one's copies run beside the other's computing. */
+#include "cuda.h"
+
+/* The second slot's memory is a copy of the first's: parameters lie in both. A program for training has
+ * only one. */
+static int slot_ready(program *p, int slot, error *e)
+{
+    if (slot == 0 || (p->base[1] && !p->second_stale))
+        return 0;
+    if (!p->base[1]) {
+        void *memory;
+        if (device_take(p->plan.bytes, "a second batch under way", "take a smaller --batch", &memory,
+                        e) != 0)
+            return -1;
+        p->base[1] = memory;
+    }
+    p->second_stale = false;
+    if (check_cuda((int)cudaDeviceSynchronize(), "waiting for the device", e) != 0 ||
+        check_cuda((int)cudaMemcpy(p->base[1], p->base[0], p->plan.bytes, cudaMemcpyDeviceToDevice),
+                   "copying the network", e) != 0)
+        return -1;
+    return check_cuda((int)cudaDeviceSynchronize(), "copying the network", e);
+}
+
+/* Whether all convolutions and products are ready for that many rows; otherwise what runs must end, since
+ * the trials use its memory. */
+static int rows_ready(program *p, size_t rows, error *e)
+{
+    for (size_t i = 0; i < p->conv_count; i++)
+        if (p->convs[i].rows == rows)
+            return 0;
+    for (size_t i = 0; i < p->dense_count; i++)
+        if (p->denses[i].rows == rows)
+            return 0;
+    if (check_cuda((int)cudaDeviceSynchronize(), "waiting for the device", e) != 0 ||
+        run_prepare(p, rows, e) != 0)
+        return -1;
+    return check_cuda((int)cudaDeviceSynchronize(), "trying convolutions", e);
+}
+
+static int gather_slot(const run *r, uint64_t first_row, uint32_t view, error *e)
+{
+    const program *p = r->p;
+    const augmentation *a = &p->spec.augment;
+    gather_task t = {.images = place(r, p->plan.staging), .height = (int)p->net->input.height,
+                     .width = (int)p->net->input.width, .channels = (int)p->net->input.channels,
+                     .stored = (int)p->plan.input_channels, .augmented = view > 0, .flip = a->flip,
+                     .shift = a->shift, .cutout = a->cutout, .seed = p->spec.seed, .view = view,
+                     .first_row = first_row, .rows = r->rows, .out = place(r, p->plan.input)};
+    kernel_stream stream = p->gpu->streams[r->slot];
+    return check_kernel(p->gpu, kernel_gather(p->gpu->type, &t, stream), "gather", stream, e);
+}
+
+static int embed_batch(const run *r, const uint8_t *images, uint64_t first_row, uint32_t view,
+                       float *embeddings, error *e)
+{
+    const program *p = r->p;
+    cudaStream_t stream = p->gpu->streams[r->slot];
+    size_t numbers = r->rows * p->net->dimension;
+    if (check_cuda((int)cudaMemcpyAsync(place(r, p->plan.staging), images,
+                                        r->rows * extent_size(p->net->input), cudaMemcpyHostToDevice,
+                                        stream), "copying pictures", e) != 0 ||
+        gather_slot(r, first_row, view, e) != 0 || run_forward(r, e) != 0 ||
+        check_kernel(p->gpu, kernel_widen(p->gpu->type, place(r, p->plan.embedding),
+                                          place(r, p->plan.embeddings), numbers, stream),
+                     "widen", stream, e) != 0)
+        return -1;
+    return check_cuda((int)cudaMemcpyAsync(embeddings, place(r, p->plan.embeddings),
+                                           numbers * sizeof *embeddings, cudaMemcpyDeviceToHost, stream),
+                      "copying embeddings", e);
+}
+
+/* The submission before the last is over: its arrays are the caller's again. */
+static int submission_begin(program *p, error *e)
+{
+    if (p->submissions < 2)
+        return 0;
+    for (int i = 0; i < 2; i++)
+        if (check_cuda((int)cudaEventSynchronize(p->submitted[p->submissions % 2][i]), "embedding",
+                       e) != 0)
+            return -1;
+    return 0;
+}
+
+static int submission_end(program *p, error *e)
+{
+    for (int i = 0; i < 2; i++)
+        if (check_cuda((int)cudaEventRecord(p->submitted[p->submissions % 2][i], p->gpu->streams[i]),
+                       "embedding", e) != 0)
+            return -1;
+    p->submissions++;
+    return 0;
+}
+
+int cuda_embed_submit(backend *b, program *p, const uint8_t *images, size_t rows, uint64_t first_row,
+                      uint32_t view, float *embeddings, error *e)
+{
+    (void)b;
+    if (submission_begin(p, e) != 0)
+        return -1;
+    for (size_t at = 0; at < rows; at += p->spec.batch) {
+        size_t count = rows - at < p->spec.batch ? rows - at : p->spec.batch;
+        int slot = p->spec.training ? 0 : (int)(p->chunks++ % 2);
+        run r = {.p = p, .mode = MODE_INFER, .rows = count, .slot = slot, .side = slot};
+        if (rows_ready(p, count, e) != 0 || slot_ready(p, slot, e) != 0 ||
+            embed_batch(&r, images + at * extent_size(p->net->input), first_row + at, view,
+                        embeddings + at * p->net->dimension, e) != 0)
+            return -1;
+    }
+    return submission_end(p, e);
+}
+
+int cuda_embed_wait(backend *b, program *p, error *e)
+{
+    (void)b;
+    for (int i = 0; i < 2; i++)
+        if (check_cuda((int)cudaStreamSynchronize(p->gpu->streams[i]), "embedding", e) != 0)
+            return -1;
+    return 0;
+}

@@ -1,0 +1,217 @@
+/* kernels.h: our own kernels, as the host calls them.
+ *
+ * Each function launches on `stream` and returns CUDA's error number (0: none) of the launch. Pointers
+ * are the device's. `type` says what activations are: KERNEL_FLOAT or KERNEL_BFLOAT16 ("T" below);
+ * parameters, sums and statistics are float. */
+#ifndef KERNELS_CUDA_KERNELS_H
+#define KERNELS_CUDA_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct CUstream_st *kernel_stream;
+typedef enum { KERNEL_FLOAT, KERNEL_BFLOAT16 } kernel_type;
+
+/* Blocks that share a sum over rows, at most; each leaves one partial sum a column. */
+#define COLUMN_CHUNKS 256
+/* Blocks a group in batchnorm's sums. */
+static inline size_t norm_chunks(size_t groups)
+{
+    return groups >= COLUMN_CHUNKS ? 1 : COLUMN_CHUNKS / groups;
+}
+
+/* What steps read and write on the device, so that a captured step can be replayed unchanged. */
+typedef struct {
+    uint64_t step;  /* optimizer steps done */
+    uint64_t first; /* the step's first row within the call's order */
+    uint64_t rate;  /* the step's place among the call's rates */
+    double loss;
+    uint64_t hits, rows;
+} step_state;
+
+/* Dropout: elements below the threshold become zero, the others are scaled. Off where not active. */
+typedef struct {
+    int active;
+    uint32_t threshold;
+    float scale; /* 1 / (1 - rate) */
+    uint64_t seed;
+    uint32_t layer;
+    const step_state *state;
+} kernel_drop;
+
+/* ---- gather.cu: uint8 rows to T / 255, augmented, channels padded with zeros ------------------------- */
+
+typedef struct {
+    const uint8_t *images;   /* [..][height][width][channels] */
+    const uint32_t *order;   /* rows to take, from state->first on; NULL for rows 0, 1, ... */
+    const step_state *state; /* NULL without order */
+    const int32_t *labels;   /* of all images; NULL for none */
+    int32_t *batch_labels;   /* those of the rows taken */
+    int height, width, channels, stored; /* stored: channels of the output, at least channels */
+    int augmented, flip, shift, cutout;
+    uint64_t seed;
+    uint64_t view, first_row; /* without state: augmentation's step, and the number of the first row */
+    size_t rows;
+    void *out;
+} gather_task;
+int kernel_gather(kernel_type type, const gather_task *task, kernel_stream stream);
+
+/* ---- element.cu: what each element undergoes alone ------------------------------------------------- */
+
+/* out = drop(relu(in + bias)); bias T [channels] or NULL; relu 0 or 1. In place if out == in. Alone
+ * it is ReLU, dropout forward, and dropout backward. */
+int kernel_bias(kernel_type type, const void *in, const void *bias, void *out, size_t count,
+                size_t channels, int relu, const kernel_drop *drop, kernel_stream stream);
+int kernel_scale(kernel_type type, const void *in, void *out, size_t count, float factor,
+                 kernel_stream stream);
+int kernel_add(kernel_type type, const void *a, const void *b, void *out, size_t count,
+               kernel_stream stream);
+int kernel_widen(kernel_type type, const void *in, float *out, size_t count, kernel_stream stream);
+
+/* ---- backward.cu: masks and bias gradients in one pass ----------------------------------------------- */
+
+/* d_masked = d_out where y > 0 (all, if y is NULL), times scale; and column_sums[c] = sum over rows of
+ * d_masked (NULL for none). d_masked may be d_out, or NULL to only add up. partials: COLUMN_CHUNKS x
+ * channels floats; ticket: a counter that is zero. */
+int kernel_mask(kernel_type type, const void *y, const void *d_out, void *d_masked, float scale,
+                size_t rows, size_t channels, float *column_sums, float *partials, unsigned *ticket,
+                kernel_stream stream);
+
+/* ---- pool.cu --------------------------------------------------------------------------------------- */
+
+typedef struct {
+    int rows, in_height, in_width, out_height, out_width, channels, window_height, window_width;
+} pool_shape;
+
+/* The largest of each window, then dropout; argmax (uint16, NULL for none) gets its place in the window. */
+int kernel_maxpool(kernel_type type, const pool_shape *s, const void *in, void *out, uint16_t *argmax,
+                   const kernel_drop *drop, kernel_stream stream);
+/* d_in of the window's largest is d_out, if alive, times the drop's scale: all of d_in is written. With
+ * y (the pool's output), alive is y > 0; else what the drop keeps. column_sums as kernel_mask's. */
+int kernel_unpool(kernel_type type, const pool_shape *s, const void *y, const uint16_t *argmax,
+                  const void *d_out, void *d_in, const kernel_drop *drop, float *column_sums,
+                  float *partials, unsigned *ticket, kernel_stream stream);
+/* The mean over `places`, and its gradient. */
+int kernel_avgpool(kernel_type type, const void *in, void *out, size_t rows, size_t places,
+                   size_t channels, kernel_stream stream);
+int kernel_unavgpool(kernel_type type, const void *d_out, void *d_in, size_t rows, size_t places,
+                     size_t channels, kernel_stream stream);
+
+/* ---- norm.cu: batch normalisation over groups of rows ----------------------------------------------- */
+
+typedef struct {
+    size_t rows, places, channels;
+    size_t each, groups; /* rows a group; the last may have fewer */
+    int relu;
+    const float *gamma, *beta;
+    float *running_mean, *running_variance; /* moved in training; NULL to leave them */
+    float *moments;  /* [groups][2][channels] mean, 1 / deviation, then [groups][2][channels] sums */
+    float *partials; /* max(groups, COLUMN_CHUNKS) * 2 * channels */
+    unsigned *ticket;
+} norm_task;
+int kernel_norm_train(kernel_type type, const norm_task *t, const void *in, void *out,
+                      kernel_stream stream);
+int kernel_norm_infer(kernel_type type, const norm_task *t, const float *mean, const float *variance,
+                      const void *in, void *out, kernel_stream stream);
+/* y, the output, masks where t->relu. d_in NULL where nobody wants it. */
+int kernel_norm_backward(kernel_type type, const norm_task *t, const void *in, const void *y,
+                         const void *d_out, float *d_gamma, float *d_beta, void *d_in,
+                         kernel_stream stream);
+
+/* ---- head.cu: logits, softmax cross-entropy and their gradients -------------------------------------- */
+
+typedef struct {
+    size_t rows, dimension, classes;
+    const void *embedding; /* T [rows][dimension] */
+    const float *weight, *scale; /* scale NULL: the softmax head */
+    const int32_t *labels;
+    float smoothing;
+    float *cosines;       /* [rows][classes]: cosine, or the dot product */
+    float *pulls;         /* [rows][classes]: scale x d loss / d logit / |w| */
+    float *inverse_norms; /* [rows] */
+    float *row_sums;      /* [rows][4] */
+    void *d_embedding;    /* T; NULL where the backbone does not learn, or in evaluation */
+    float *d_scale;       /* one float; NULL for the softmax head or in evaluation */
+    float *d_weight;      /* [classes][dimension]; kernel_head_weight */
+    step_state *state;
+    int advances; /* evaluation: the next step reads the next rows */
+    unsigned *ticket;
+} head_task;
+/* Logits, loss and hits (added to the state), and the gradient by embedding and scale. */
+int kernel_head(kernel_type type, const head_task *t, kernel_stream stream);
+/* After it, the gradient by the weights. */
+int kernel_head_weight(kernel_type type, const head_task *t, kernel_stream stream);
+
+/* ---- optimizer.cu ---------------------------------------------------------------------------------- */
+
+/* A parameter on the device. */
+typedef struct {
+    uint64_t start;    /* in the flat arrays */
+    uint32_t count;
+    uint32_t inner, padded;
+    const void *gradient; /* float or T, padded */
+    void *copy;           /* T, padded; NULL for none */
+    int32_t narrow;       /* gradient is of type T */
+    int32_t learns, decays;
+} optimizer_part;
+/* A piece of one, for one block. */
+#define OPTIMIZER_PIECE 1024
+typedef struct {
+    uint32_t part, first;
+} optimizer_piece;
+
+typedef struct {
+    const optimizer_part *parts;
+    const optimizer_piece *pieces;
+    size_t piece_count;
+    float *master, *first, *second; /* flat */
+    int kind;                       /* optimizer_kind */
+    float beta1, beta2, epsilon, momentum, decay;
+    const float *rates; /* of the call, from state->rate on */
+    size_t rows;        /* of the step */
+    step_state *state;
+    unsigned *ticket;
+} optimizer_task;
+/* One step over all parameters that learn; then the state is the next step's. */
+int kernel_optimizer(kernel_type type, const optimizer_task *t, kernel_stream stream);
+/* All copies from the master. */
+int kernel_copies(kernel_type type, const optimizer_task *t, kernel_stream stream);
+/* All gradients into one flat float array (zeros beforehand where nothing learns). */
+int kernel_gradients(kernel_type type, const optimizer_task *t, float *flat, kernel_stream stream);
+/* Loads what no step before the first captured one has run. */
+int kernel_optimizer_load(kernel_type type);
+
+/* ---- conv.cu: convolution where the library has none ------------------------------------------------- */
+
+typedef struct {
+    int rows, in_height, in_width, in_channels, out_height, out_width, out_channels;
+    int kernel_height, kernel_width, pad_height, pad_width;
+} conv_shape;
+int kernel_conv_forward(kernel_type type, const conv_shape *s, const void *in, const void *weight,
+                        void *out, kernel_stream stream);
+int kernel_conv_backward_data(kernel_type type, const conv_shape *s, const void *d_out,
+                              const void *weight, void *d_in, kernel_stream stream);
+int kernel_conv_backward_weight(kernel_type type, const conv_shape *s, const void *in,
+                                const void *d_out, void *d_weight, kernel_stream stream);
+
+/* ---- embedding.cu ---------------------------------------------------------------------------------- */
+
+/* bad: one uint64, the lowest row with a score that is no number; UINT64_MAX beforehand. */
+int kernel_top_k(const float *scores, size_t rows, size_t classes, size_t k, uint32_t *index,
+                 float *value, unsigned long long *bad, kernel_stream stream);
+int kernel_normalise(float *embeddings, size_t rows, size_t dimension, kernel_stream stream);
+int kernel_relu_float(float *values, size_t count, kernel_stream stream);
+int kernel_to_double(const float *in, double *out, size_t count, kernel_stream stream);
+/* out[row][class] = 1 where labels[row] == class, else 0. */
+int kernel_one_hot(const int32_t *labels, size_t rows, size_t classes, double *out,
+                   kernel_stream stream);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

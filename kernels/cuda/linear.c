@@ -1,0 +1,121 @@
+/* linear.c: Cholesky and eigenvectors by cuSOLVER, in double. A symmetric matrix's lower half in row-major
+ * is its upper half in column-major. */
+#include "cuda.h"
+
+static int take(void **out, size_t bytes, error *e)
+{
+    return device_take(bytes, "a matrix to solve", "use --device cpu, or fewer --features", out, e);
+}
+
+static int check_solver(cusolverStatus_t status, const char *what, error *e)
+{
+    if (status == CUSOLVER_STATUS_SUCCESS)
+        return 0;
+    return error_set(e, "cuda: cuSOLVER: %s: status %d", what, (int)status);
+}
+
+static int copy(struct cuda *g, void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
+                error *e)
+{
+    if (check_cuda((int)cudaMemcpyAsync(to, from, bytes, kind, g->streams[0]), "copying a matrix", e) != 0)
+        return -1;
+    return check_cuda((int)cudaStreamSynchronize(g->streams[0]), "copying a matrix", e);
+}
+
+/* matrix = U^T U (column-major). */
+static int factor(struct cuda *g, double *matrix, size_t n, int *info, error *e)
+{
+    int room = 0, failed = 0;
+    void *work;
+    if (check_solver(cusolverDnDpotrf_bufferSize(g->solver, CUBLAS_FILL_MODE_UPPER, (int)n, matrix,
+                                                 (int)n, &room), "Cholesky", e) != 0 ||
+        take(&work, (size_t)room * sizeof(double), e) != 0)
+        return -1;
+    int status = check_solver(cusolverDnDpotrf(g->solver, CUBLAS_FILL_MODE_UPPER, (int)n, matrix,
+                                               (int)n, work, room, info), "Cholesky", e);
+    if (status == 0)
+        status = copy(g, &failed, info, sizeof failed, cudaMemcpyDeviceToHost, e);
+    cudaFree(work);
+    if (status == 0 && failed != 0)
+        return error_set(e, "the matrix is not positive definite; take a larger ridge");
+    return status;
+}
+
+/* X' [columns x n] of X' U^T U = right': two triangles, from the right. */
+static int triangles(struct cuda *g, const double *matrix, size_t n, double *right, size_t columns,
+                     error *e)
+{
+    static const double one = 1;
+    if (check_blas(cublasDtrsm(g->blas, CUBLAS_SIDE_RIGHT, CUBLAS_FILL_MODE_UPPER, CUBLAS_OP_N,
+                               CUBLAS_DIAG_NON_UNIT, (int)columns, (int)n, &one, matrix, (int)n, right,
+                               (int)columns), "solving", e) != 0)
+        return -1;
+    return check_blas(cublasDtrsm(g->blas, CUBLAS_SIDE_RIGHT, CUBLAS_FILL_MODE_UPPER, CUBLAS_OP_T,
+                                  CUBLAS_DIAG_NON_UNIT, (int)columns, (int)n, &one, matrix, (int)n,
+                                  right, (int)columns), "solving", e);
+}
+
+int cuda_solve(backend *b, double *matrix, size_t n, double ridge, double *right, size_t columns,
+               error *e)
+{
+    struct cuda *g = cuda_of(b);
+    size_t matrix_bytes = n * n * sizeof *matrix, right_bytes = n * columns * sizeof *right;
+    void *memory = NULL;
+    for (size_t i = 0; i < n; i++)
+        matrix[i * n + i] += ridge;
+    if (blas_wake(g, e) != 0 || solver_wake(g, e) != 0 ||
+        take(&memory, matrix_bytes + right_bytes + sizeof(double), e) != 0)
+        return -1;
+    double *a = memory, *x = a + n * n;
+    int *info = (int *)(x + n * columns);
+    int status = copy(g, a, matrix, matrix_bytes, cudaMemcpyHostToDevice, e);
+    if (status == 0)
+        status = copy(g, x, right, right_bytes, cudaMemcpyHostToDevice, e);
+    if (status == 0)
+        status = factor(g, a, n, info, e);
+    if (status == 0)
+        status = triangles(g, a, n, x, columns, e);
+    if (status == 0)
+        status = copy(g, right, x, right_bytes, cudaMemcpyDeviceToHost, e);
+    cudaFree(memory);
+    return status;
+}
+
+/* values and vectors (as columns, which row-major sees as rows) replace what is on the device. */
+static int eigen_run(struct cuda *g, double *a, size_t n, double *values, int *info, error *e)
+{
+    int room = 0, failed = 0;
+    void *work;
+    if (check_solver(cusolverDnDsyevd_bufferSize(g->solver, CUSOLVER_EIG_MODE_VECTOR,
+                                                 CUBLAS_FILL_MODE_UPPER, (int)n, a, (int)n, values,
+                                                 &room), "eigenvalues", e) != 0 ||
+        take(&work, (size_t)room * sizeof(double), e) != 0)
+        return -1;
+    int status = check_solver(cusolverDnDsyevd(g->solver, CUSOLVER_EIG_MODE_VECTOR,
+                                               CUBLAS_FILL_MODE_UPPER, (int)n, a, (int)n, values, work,
+                                               room, info), "eigenvalues", e);
+    if (status == 0)
+        status = copy(g, &failed, info, sizeof failed, cudaMemcpyDeviceToHost, e);
+    cudaFree(work);
+    if (status == 0 && failed != 0)
+        return error_set(e, "cuda: the eigenvalues do not converge");
+    return status;
+}
+
+int cuda_eigen(backend *b, double *matrix, size_t n, double *values, error *e)
+{
+    struct cuda *g = cuda_of(b);
+    void *memory = NULL;
+    if (solver_wake(g, e) != 0 || take(&memory, (n * n + n + 1) * sizeof(double), e) != 0)
+        return -1;
+    double *a = memory, *w = a + n * n;
+    int status = copy(g, a, matrix, n * n * sizeof *a, cudaMemcpyHostToDevice, e);
+    if (status == 0)
+        status = eigen_run(g, a, n, w, (int *)(w + n), e);
+    if (status == 0)
+        status = copy(g, matrix, a, n * n * sizeof *a, cudaMemcpyDeviceToHost, e);
+    if (status == 0)
+        status = copy(g, values, w, n * sizeof *values, cudaMemcpyDeviceToHost, e);
+    cudaFree(memory);
+    return status;
+}

@@ -1,0 +1,95 @@
+/* memory.c: the card's memory, and the handles that are made when first wanted. */
+#include "cuda.h"
+
+int device_take(size_t bytes, const char *what, const char *advice, void **out, error *e)
+{
+    int status = (int)cudaMalloc(out, bytes ? bytes : 1);
+    if (status == cudaSuccess)
+        return 0;
+    *out = NULL;
+    if (status != cudaErrorMemoryAllocation)
+        return check_cuda(status, what, e);
+    (void)cudaGetLastError();
+    size_t free_bytes = 0, total = 0;
+    if (cudaMemGetInfo(&free_bytes, &total) != cudaSuccess)
+        (void)cudaGetLastError();
+    return memory_refuse(e, bytes, what, free_bytes, total, advice);
+}
+
+int device_grow(void **memory, size_t *have, size_t bytes, const char *what, const char *advice,
+                error *e)
+{
+    if (*have >= bytes)
+        return 0;
+    (void)cudaFree(*memory); /* waits for what still uses it */
+    *memory = NULL;
+    *have = 0;
+    if (device_take(bytes, what, advice, memory, e) != 0)
+        return -1;
+    *have = bytes;
+    return 0;
+}
+
+int scratch_take(struct cuda *g, size_t count, const size_t *bytes, void **places, error *e)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < count; i++)
+        total += (bytes[i] + ARENA_ALIGNMENT - 1) / ARENA_ALIGNMENT * ARENA_ALIGNMENT;
+    void *memory = g->scratch;
+    int status = device_grow(&memory, &g->scratch_bytes, total, "rows of embeddings",
+                             "use --device cpu, or send smaller batches", e);
+    g->scratch = memory;
+    if (status != 0)
+        return -1;
+    size_t at = 0;
+    for (size_t i = 0; i < count; i++) {
+        places[i] = g->scratch + at;
+        at += (bytes[i] + ARENA_ALIGNMENT - 1) / ARENA_ALIGNMENT * ARENA_ALIGNMENT;
+    }
+    return 0;
+}
+
+int dnn_wake(struct cuda *g, error *e)
+{
+    for (int i = 0; i < 2; i++) {
+        if (g->dnn[i])
+            continue;
+        if (check_dnn(cudnnCreate(&g->dnn[i]), "start", e) != 0 ||
+            check_dnn(cudnnSetStream(g->dnn[i], g->streams[i]), "stream", e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* fp32 is fp32: TF32 only where it was asked for. */
+static int blas_set(struct cuda *g, error *e)
+{
+    bool tf32 = g->precision == PRECISION_TF32;
+    cublasMath_t math = tf32 ? CUBLAS_TF32_TENSOR_OP_MATH : CUBLAS_DEFAULT_MATH;
+    if (check_blas(cublasSetStream(g->blas, g->streams[0]), "stream", e) != 0 ||
+        check_blas(cublasSetMathMode(g->blas, math), "precision", e) != 0)
+        return -1;
+    return check_blas(cublasSetAtomicsMode(g->blas, CUBLAS_ATOMICS_NOT_ALLOWED), "atomics", e);
+}
+
+int blas_wake(struct cuda *g, error *e)
+{
+    if (!g->lt && check_blas(cublasLtCreate(&g->lt), "start", e) != 0)
+        return -1;
+    if (g->blas)
+        return 0;
+    if (check_blas(cublasCreate(&g->blas), "start", e) != 0)
+        return -1;
+    return blas_set(g, e);
+}
+
+int solver_wake(struct cuda *g, error *e)
+{
+    if (g->solver)
+        return 0;
+    if (cusolverDnCreate(&g->solver) != CUSOLVER_STATUS_SUCCESS)
+        return error_set(e, "cuda: cuSOLVER does not start");
+    if (cusolverDnSetStream(g->solver, g->streams[0]) != CUSOLVER_STATUS_SUCCESS)
+        return error_set(e, "cuda: cuSOLVER: stream");
+    return 0;
+}
