@@ -12,7 +12,7 @@
 
 #include "../backend.h"
 #include "host/choices.h"
-#include "host/plan.h"
+#include "host/device_plan.h"
 #include "kernels.h"
 
 #include <cublasLt.h>

@@ -111,7 +111,7 @@ int cuda_program_new(backend *b, const program_spec *spec, program **out, error 
     p->spec = *spec;
     p->net = spec->net;
     if (check_cuda((int)cudaSetDevice(g->device), "choosing the device", e) != 0 ||
-        plan_new(spec, g->precision, &p->plan, e) != 0 || arena_new(p, 0, e) != 0 ||
+        device_plan_new(spec, g->precision, &p->plan, e) != 0 || arena_new(p, 0, e) != 0 ||
         tables_new(p, e) != 0 || events_new(p, e) != 0) {
         cuda_program_free(b, p);
         return -1;
@@ -143,7 +143,7 @@ void cuda_program_free(backend *b, program *p)
                       p->labels, p->order, p->rates};
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
         cudaFree(memory[i]);
-    plan_free(&p->plan);
+    device_plan_free(&p->plan);
     free(p);
 }
 

@@ -1,4 +1,4 @@
-/* plan.h: what a program does on the GPU, before any GPU is there: which layers run in one pass, where
+/* device_plan.h: what a program does on the GPU, before any GPU is there: which layers run in one pass, where
  * every array lies in the one piece of memory that the program takes, and how a call of train is cut
  * into launches. Plain C: it is built and tested on machines without CUDA.
  *
@@ -15,8 +15,8 @@
  * Arrays: activations and their gradients are float or bfloat16 ("narrow"), [row][height][width][channel];
  * the input's channels are padded with zeros to a multiple of eight where the tensor cores want it.
  * Every weight and bias of conv and dense has an aligned copy in that type, which the optimizer writes. */
-#ifndef KERNELS_CUDA_PLAN_H
-#define KERNELS_CUDA_PLAN_H
+#ifndef KERNELS_CUDA_DEVICE_PLAN_H
+#define KERNELS_CUDA_DEVICE_PLAN_H
 
 #include "../../backend.h"
 #include "../kernels.h"
@@ -113,9 +113,9 @@ typedef struct {
 } plan;
 
 /* Plans the network of `spec` for a precision (fp32, tf32 or bf16). Fails on what the kernels cannot
- * do, or without memory. plan_free also bears a zeroed plan. */
-int plan_new(const program_spec *spec, precision_kind precision, plan *out, error *e);
-void plan_free(plan *p);
+ * do, or without memory. device_plan_free also bears a zeroed plan. */
+int device_plan_new(const program_spec *spec, precision_kind precision, plan *out, error *e);
+void device_plan_free(plan *p);
 
 /* ---- memory ---------------------------------------------------------------------------------------- */
 

@@ -1,4 +1,4 @@
-#include "plan.h"
+#include "device_plan.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -421,7 +421,7 @@ static int plan_make(planner *k, error *e)
     return 0;
 }
 
-int plan_new(const program_spec *spec, precision_kind precision, plan *out, error *e)
+int device_plan_new(const program_spec *spec, precision_kind precision, plan *out, error *e)
 {
     if (spec->batch == 0)
         return error_set(e, "cuda: a batch of no rows");
@@ -434,11 +434,11 @@ int plan_new(const program_spec *spec, precision_kind precision, plan *out, erro
     int status = k.blocks ? plan_make(&k, e) : error_set(e, "cuda: out of memory");
     free(k.blocks);
     if (status != 0)
-        plan_free(out);
+        device_plan_free(out);
     return status;
 }
 
-void plan_free(plan *p)
+void device_plan_free(plan *p)
 {
     free(p->ops);
     free(p->parameters);
