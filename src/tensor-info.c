@@ -221,7 +221,7 @@ static int print_kinds(output *out, const model *m, error *e)
     for (size_t i = 0; i < m->classes.count; i++) {
         char rows[64] = "";
         if (count && ((double *)count->data)[i] > 0)
-            snprintf(rows, sizeof rows, "  imprinted from %.0f rows", ((double *)count->data)[i]);
+            snprintf(rows, sizeof rows, ", imprinted from %.0f rows", ((double *)count->data)[i]);
         if (output_printf(out, e, "  %3zu  %-20s %s%s\n", i, m->classes.names[i],
                           class_kind_name(m->kinds[i]), rows) != 0)
             return -1;
