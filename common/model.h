@@ -36,7 +36,7 @@
  *   ridge/weight            float32 [classes, F]
  *
  * Whatever imprinting makes (rows of head/weight, head/bias, ridge/weight, which method `auto` picks) it
- * makes from these sums and the notes alone, by one function, weights_make of method/weights.h, that
+ * makes from these sums and the notes alone, by one function, weights_make of src/method/weights.h, that
  * imprint calls after adding its rows and model-merge after adding its inputs' sums. So a merge gives
  * what imprinting all rows at once gives. Only proxies do not follow from sums: a class that several
  * inputs imprinted keeps the proxies of all of them.

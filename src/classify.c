@@ -3,7 +3,7 @@
 #include "../common/model.h"
 #include "../common/tool.h"
 #include "../kernels/backend.h"
-#include "../method/classifier.h"
+#include "method/classifier.h"
 #include "device.h"
 
 #include <inttypes.h>

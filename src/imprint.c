@@ -2,8 +2,8 @@
 #include "../common/model.h"
 #include "../common/tool.h"
 #include "../kernels/backend.h"
-#include "../method/classifier.h"
-#include "../method/imprinting.h"
+#include "method/classifier.h"
+#include "method/imprinting.h"
 #include "device.h"
 
 #include <inttypes.h>

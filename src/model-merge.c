@@ -2,7 +2,7 @@
  */
 #include "../common/model.h"
 #include "../common/tool.h"
-#include "../method/merging.h"
+#include "method/merging.h"
 #include "device.h"
 
 static const tool_description about = {

@@ -1,0 +1,44 @@
+/* imprinting.h: new classes for a model from sums over their embeddings.
+ *
+ * Qi, Brown, Lowe: Low-Shot Learning with Imprinted Weights (CVPR 2018): the weight of a new class is
+ * the mean of its normalised embeddings, normalised again. The sums and counts stay in the model
+ * (imprint/sum, imprint/count), so that examples added later give the weights that all of them at once
+ * would have given. Nothing here depends on the order of rows but for rounding in double. */
+#ifndef METHOD_IMPRINTING_H
+#define METHOD_IMPRINTING_H
+
+#include "../../common/error.h"
+#include "../../common/model.h"
+#include "../../kernels/backend.h"
+
+typedef struct {
+    bool update_base;   /* classes of kind base take part too; otherwise their rows are left out */
+} imprinting_options;
+
+typedef struct imprinting imprinting;
+
+/* Begins on a model whose `norm` says how embeddings enter the sums. Backend and model are borrowed. */
+int imprinting_new(backend *b, model *m, const imprinting_options *o, imprinting **out, error *e);
+void imprinting_free(imprinting *i);
+
+/* Adds rows: embeddings [rows][dimension], labels indices into `classes`, which may have grown since
+ * the last call but not changed otherwise. */
+int imprinting_add(imprinting *i, const class_list *classes, const float *embeddings,
+                   const int32_t *labels, size_t rows, error *e);
+
+/* Rows that came so far: those that count; those left out because their class is a base class; those
+ * without a direction (zeros under norm l2), which count for nothing. */
+typedef struct {
+    uint64_t used, base, zeros;
+} imprinting_rows;
+imprinting_rows imprinting_counted(const imprinting *i);
+
+/* Rows of one class of the list that count. */
+double imprinting_class_rows(const imprinting *i, size_t class_index);
+
+/* Brings the model up to date: adds the classes that had rows and are new to it, in the list's order,
+ * as novel ones; adds up sums and counts; makes those classes' weights. On failure the model is to be
+ * thrown away. */
+int imprinting_finish(imprinting *i, error *e);
+
+#endif
