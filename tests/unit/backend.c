@@ -151,23 +151,10 @@ static void the_plugin_is_asked(void **state)
     assert_refuses("cuda:3", "no device 3");
 }
 
-/* Until the CPU backend is there. */
-static void skip_without_cpu(void)
-{
-    backend *b = NULL;
-    error e = {""};
-    if (backend_open(&(backend_options){.device = "cpu"}, &b, NULL, &e) != 0 &&
-        strstr(e.text, "not built"))
-        skip();
-    else if (b)
-        b->close(b);
-}
-
 static void auto_takes_the_cpu_and_says_why(void **state)
 {
     (void)state;
     const char *const devices[] = {"auto", NULL};
-    skip_without_cpu();
     setenv("LOWSHOT_PLUGIN", path_of("nothing.so"), 1);
     for (int i = 0; i < 2; i++) {
         backend *b = NULL;
@@ -186,7 +173,6 @@ static void the_cpu_gives_no_notice(void **state)
     (void)state;
     backend *b = NULL;
     const char *notice = "left over";
-    skip_without_cpu();
     must(backend_open(&(backend_options){.device = "cpu"}, &b, &notice, e));
     assert_null(notice);
     b->close(b);

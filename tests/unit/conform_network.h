@@ -123,7 +123,8 @@ static void inputs_free(inputs *in)
 typedef struct {
     float *embedding, *view;        /* [rows][dimension]; plain, and of view VIEW */
     float *gradient;                /* of one batch */
-    float *update, *first, *second; /* after STEPS steps; update is what the parameters moved by */
+    float *parameters, *first, *second; /* after STEPS steps */
+    float *update;                      /* what the parameters moved by */
     metrics gradients, train, evaluate;
 } outcome;
 
@@ -167,6 +168,7 @@ static void run_train(backend *b, program *p, const inputs *in, outcome *o, verd
 {
     size_t total = in->net.total;
     uint64_t step = 0;
+    o->parameters = poisoned_new(total);
     o->update = poisoned_new(total);
     o->first = poisoned_new(total);
     o->second = poisoned_new(total);
@@ -174,11 +176,11 @@ static void run_train(backend *b, program *p, const inputs *in, outcome *o, verd
     size_t piece = in->spec.batch;
     must(b->train(b, p, in->order, piece, in->rate, &o->train, e));
     must(b->train(b, p, in->order + piece, in->train_rows - piece, in->rate + 1, &o->train, e));
-    must(b->parameters_get(b, p, o->update, e));
+    must(b->parameters_get(b, p, o->parameters, e));
     must(b->optimizer_get(b, p, &step, o->first, o->second, e));
     for (size_t i = 0; i < total; i++)
-        o->update[i] -= in->parameters[i];
-    check_margin(v, "parameters", o->update, total);
+        o->update[i] = o->parameters[i] - in->parameters[i];
+    check_margin(v, "parameters", o->parameters, total);
     check_margin(v, "first moments", o->first, total);
     check_margin(v, "second moments", o->second, total);
     if (step != in->step + STEPS)
@@ -209,6 +211,7 @@ static void outcome_free(outcome *o)
     free(o->embedding);
     free(o->view);
     free(o->gradient);
+    free(o->parameters);
     free(o->update);
     free(o->first);
     free(o->second);
@@ -216,16 +219,36 @@ static void outcome_free(outcome *o)
 
 /* ---- judging ------------------------------------------------------------------------------ */
 
-/* What is compared with what: `truth` is the reference in double. In bf16 `rounded` is the
- * reference with everything stored rounded to bf16, and shows what a right backend may miss at
- * least: near a kink (relu at 0, two nearly equal values under a max-pool) rounding sends a
- * gradient another way, however well the rest is computed. A backend may err by `bound`, or, where
- * that is more, by `slack` times as much as `rounded` does. */
+/* What is compared with what, `truth` being the reference in double.
+ *
+ * Kinks: rounding may send a gradient another way where an activation is as good as 0 before relu,
+ * or two are as good as equal under a max-pool, however well the rest is computed. In fp32 that
+ * happens to about one element in 10^7, and one in n elements turns a gradient by about 1 /
+ * sqrt(n). So gradients get `bend` more where there are that many elements; elsewhere a test that
+ * fails tries new inputs. In bf16 it happens everywhere: there `rounded`, the reference with
+ * everything stored rounded to bf16, shows what a right backend misses, and one may err by `slack`
+ * times as much where that is more than the bound. */
 typedef struct {
     const outcome *got, *truth, *rounded; /* rounded NULL in fp32 */
-    double bound, slack;
+    double bound, bend, slack;
     verdict *v;
 } comparison;
+
+/* The elements in one batch that stand at a kink's door. */
+static double kinks(const network *n, size_t batch)
+{
+    double count = 0;
+    for (size_t i = 0; i < n->layer_count; i++)
+        if (n->layers[i].kind == LAYER_RELU || n->layers[i].kind == LAYER_MAXPOOL)
+            count += (double)(batch * extent_size(n->layers[i].in));
+    return count;
+}
+
+/* Four turned elements' share, where one is likelier than in one run of thirty. */
+static double bend_of(double elements)
+{
+    return elements * 1e-7 > 0.03 ? fmin(5e-3, 4 / sqrt(elements)) : 0;
+}
 
 static void judge(const comparison *c, const char *what, const char *name, const float *got,
                   const float *truth, const float *rounded, size_t count, double floor)
@@ -245,16 +268,36 @@ static void judge(const comparison *c, const char *what, const char *name, const
                     2 * allowed.largest);
 }
 
-/* Parameter by parameter. An array that ought to be zero (the gradient of a bias before batchnorm)
- * is measured by the root mean square of all. */
+/* A bias before batchnorm changes nothing: what it gets is all rounding. */
+static bool is_idle(const network *n, size_t index)
+{
+    size_t i = 0;
+    while (i < n->layer_count && n->layers[i].offset != index)
+        i++;
+    if (i == n->layer_count || n->layers[i].kind == LAYER_BATCHNORM)
+        return false;
+    do
+        i++;
+    while (i < n->layer_count &&
+           (n->layers[i].kind == LAYER_ADD || n->layers[i].kind == LAYER_SCALE));
+    return i < n->layer_count && n->layers[i].kind == LAYER_BATCHNORM;
+}
+
+/* Parameter by parameter. One that ought to be (nearly) zero is measured by the root mean square of
+ * all, an idle one by that of its layer's weights, which precede it, and not as sharply. */
 static void judge_parameters(const comparison *c, const network *n, const char *what,
                              const float *got, const float *truth, const float *rounded)
 {
+    comparison bent = *c, idle = *c;
+    bent.bound += c->bend;
+    idle.bound = rounded ? 1 : 1e-2;
     double floor = 1e-2 * rms(truth, n->total);
     for (size_t k = 0; k < n->parameter_count; k++) {
-        const parameter *p = &n->parameters[k];
-        judge(c, what, p->name, got + p->start, truth + p->start,
-              rounded ? rounded + p->start : NULL, p->count, floor);
+        const parameter *p = &n->parameters[k], *before = p - 1;
+        bool idles = is_idle(n, k);
+        judge(idles ? &idle : &bent, what, p->name, got + p->start, truth + p->start,
+              rounded ? rounded + p->start : NULL, p->count,
+              idles ? rms(truth + before->start, before->count) : floor);
     }
 }
 
@@ -275,6 +318,24 @@ static void judge_metrics(const comparison *c, const char *what, const metrics *
                     (unsigned long long)truth->hits);
 }
 
+/* With Keras's epsilon a step is nearly the sign of the gradient, whatever its size, so that
+ * updates of tiny gradients differ wholly: there the parameters themselves are compared. */
+static void judge_training(const comparison *c, const inputs *in)
+{
+    const outcome *g = c->got, *t = c->truth, *r = c->rounded;
+    const network *n = &in->net;
+    if (in->spec.optimizer.epsilon > 1e-5f)
+        judge_parameters(c, n, "update", g->update, t->update, r ? r->update : NULL);
+    else
+        judge_parameters(c, n, "parameters", g->parameters, t->parameters,
+                         r ? r->parameters : NULL);
+    judge_parameters(c, n, "first moment", g->first, t->first, r ? r->first : NULL);
+    comparison squares = *c; /* a square errs twice as much */
+    squares.bound *= 2;
+    squares.bend *= 2;
+    judge_parameters(&squares, n, "second moment", g->second, t->second, r ? r->second : NULL);
+}
+
 static void judge_outcome(const comparison *c, const inputs *in)
 {
     const outcome *g = c->got, *t = c->truth, *r = c->rounded;
@@ -285,12 +346,12 @@ static void judge_outcome(const comparison *c, const inputs *in)
     judge_metrics(c, "gradients", &g->gradients, &t->gradients);
     judge_metrics(c, "train", &g->train, &t->train);
     judge_metrics(c, "evaluate", &g->evaluate, &t->evaluate);
-    judge_parameters(c, n, "gradient", g->gradient, t->gradient, r ? r->gradient : NULL);
-    judge_parameters(c, n, "update", g->update, t->update, r ? r->update : NULL);
-    judge_parameters(c, n, "first moment", g->first, t->first, r ? r->first : NULL);
-    comparison squares = *c; /* a square errs twice as much */
-    squares.bound *= 2;
-    judge_parameters(&squares, n, "second moment", g->second, t->second, r ? r->second : NULL);
+    comparison bent = *c;
+    bent.bend = r ? 0 : bend_of(kinks(n, in->spec.batch));
+    judge_parameters(&bent, n, "gradient", g->gradient, t->gradient, r ? r->gradient : NULL);
+    bent.bend =
+        r ? 0.01 : bend_of(STEPS * kinks(n, in->spec.batch)); /* steps add up their errors */
+    judge_training(&bent, in);
 }
 
 /* What must be zero is zero to the bit: gradients and updates of what does not learn. */
@@ -314,26 +375,25 @@ static void judge_frozen(const inputs *in, const outcome *o, verdict *v)
     }
 }
 
-static void conform_network(backend *b, const network_case *c, source *s)
+static void conform_once(backend *b, const network_case *c, source *s, verdict *v)
 {
     inputs in;
     outcome got, truth, rounded;
-    verdict v = {.count = 0};
     backend *reference = NULL, *narrow = NULL;
     inputs_new(c, s, &in);
     must(backend_open(&(backend_options){.device = "reference"}, &reference, NULL, e));
-    outcome_run(b, &in, &got, &v);
-    outcome_run(reference, &in, &truth, &v);
-    comparison compared = {&got, &truth, NULL, 1e-4, 2, &v};
+    outcome_run(b, &in, &got, v);
+    outcome_run(reference, &in, &truth, v);
+    comparison compared = {&got, &truth, NULL, 1e-4, 0, 3, v};
     if (b->precision != PRECISION_FP32) {
         backend_options options = {.device = "reference", .precision = PRECISION_BF16};
         must(backend_open(&options, &narrow, NULL, e));
-        outcome_run(narrow, &in, &rounded, &v);
+        outcome_run(narrow, &in, &rounded, v);
         compared.rounded = &rounded;
         compared.bound = 2e-2;
     }
     judge_outcome(&compared, &in);
-    judge_frozen(&in, &got, &v);
+    judge_frozen(&in, &got, v);
     if (narrow) {
         outcome_free(&rounded);
         narrow->close(narrow);
@@ -342,6 +402,20 @@ static void conform_network(backend *b, const network_case *c, source *s)
     outcome_free(&truth);
     reference->close(reference);
     inputs_free(&in);
+}
+
+/* New inputs after a failure, since one may be a kink's doing; what is wrong fails with all of
+ * them. */
+static void conform_network(backend *b, const network_case *c, source *s)
+{
+    verdict v;
+    for (int attempt = 0; attempt < 3; attempt++) {
+        v = (verdict){.count = 0};
+        conform_once(b, c, s, &v);
+        if (v.count == 0)
+            return;
+        print_message("# attempt %d: %s", attempt + 1, v.text);
+    }
     verdict_close(&v);
 }
 

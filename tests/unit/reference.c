@@ -16,9 +16,9 @@ static backend *reference_open(void)
 /* ---- a network with known answers --------------------------------------------------------- */
 
 enum { ROWS = 7, CLASSES = 4, STEPS = 3, PIXELS = 9 * 11 * 3 };
-static const char all_layers[] =
-    "conv:3x5x6:same batchnorm relu maxpool:2 save conv:3x3x6:same:nobias batchnorm:3 add conv:2x3x5 "
-    "avgpool scale:0.5 dense:8 relu";
+static const char all_layers[] = "conv:3x5x6:same batchnorm relu maxpool:2 save "
+                                 "conv:3x3x6:same:nobias batchnorm:3 add conv:2x3x5 "
+                                 "avgpool scale:0.5 dense:8 relu";
 
 typedef struct {
     network net;
@@ -60,8 +60,9 @@ static void bench_free(bench *t)
     free(t->parameters);
 }
 
-/* What is known: the loss before training; its sum over three steps; the loss in evaluation after them;
- * the root mean squares of the first gradient, of the last parameters and of the last embeddings. */
+/* What is known: the loss before training; its sum over three steps; the loss in evaluation after
+ * them; the root mean squares of the first gradient, of the last parameters and of the last
+ * embeddings. */
 typedef struct {
     double first, steps, evaluated, gradient, parameters, embedding;
 } answers;
@@ -77,9 +78,9 @@ static answers bench_run(bench *t, float *gradient, float *parameters, float *em
     must(t->b->parameters_get(t->b, t->p, parameters, e));
     must(backend_embed(t->b, t->p, t->images, ROWS, embedding, e));
     must(t->b->evaluate(t->b, t->p, order, ROWS, &evaluated, e));
-    return (answers){first.loss / ROWS, steps.loss / ROWS, evaluated.loss / ROWS,
-                     rms(gradient, total), rms(parameters, total),
-                     rms(embedding, ROWS * t->net.dimension)};
+    return (answers){first.loss / ROWS,      steps.loss / ROWS,
+                     evaluated.loss / ROWS,  rms(gradient, total),
+                     rms(parameters, total), rms(embedding, ROWS * t->net.dimension)};
 }
 
 static const struct {
@@ -145,7 +146,8 @@ static void views_are_as_described(void **state)
 {
     (void)state;
     enum { HEIGHT = 7, WIDTH = 10, PICTURES = 50, SIZE = HEIGHT * WIDTH, FIRST = 1000 };
-    const augmentation each[] = {{true, 0, 0}, {false, 3, 0}, {false, 0, 4}, {false, 0, 3}, {true, 2, 5}};
+    const augmentation each[] = {
+        {true, 0, 0}, {false, 3, 0}, {false, 0, 4}, {false, 0, 3}, {true, 2, 5}};
     source s = source_named("views");
     uint8_t images[PICTURES * SIZE];
     for (size_t i = 0; i < sizeof images; i++)
@@ -179,8 +181,8 @@ static void views_are_as_described(void **state)
     b->close(b);
 }
 
-/* With one picture and the softmax head the gradient of the label's weights is (p - 1) f, and the loss
- * is -log p: so both tell f, what dropout let through. */
+/* With one picture and the softmax head the gradient of the label's weights is (p - 1) f, and the
+ * loss is -log p: so both tell f, what dropout let through. */
 static void dropout_keeps_the_mean(void **state)
 {
     (void)state;
@@ -197,7 +199,8 @@ static void dropout_keeps_the_mean(void **state)
     must(network_parse("dropout:0.2", (extent){20, 20, 1}, HEAD_SOFTMAX, 3, &net, e));
     program_spec spec = {.net = &net, .batch = 1, .training = true, .seed = fixture_seed};
     must(b->program_new(b, &spec, &p, e));
-    float *parameters = array_new(net.total, sizeof *parameters), *gradient = poisoned_new(net.total);
+    float *parameters = array_new(net.total, sizeof *parameters),
+          *gradient = poisoned_new(net.total);
     network_initialise(&net, 1, parameters);
     must(b->parameters_set(b, p, parameters, e));
     must(b->data_set(b, p, image, &label, 1, e));
