@@ -103,13 +103,15 @@ tensor_role model_role(const char *name)
         return ROLE_SUM;
     if (ends_in(name, "weight") || ends_in(name, "bias"))
         return ROLE_CLASS;
+    if (ends_in(name, "sample"))
+        return ROLE_CLASS_SAMPLE;
     return ROLE_OTHER;
 }
 
 static bool of_classes(const char *name)
 {
     tensor_role role = model_role(name);
-    return role == ROLE_CLASS || role == ROLE_CLASS_SUM;
+    return role == ROLE_CLASS || role == ROLE_CLASS_SUM || role == ROLE_CLASS_SAMPLE;
 }
 
 static model_tensor *find_tensor(const model *m, const char *name)

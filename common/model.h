@@ -11,6 +11,8 @@
  *
  *   sum, count     [classes, ...]  a sum per class: model-merge adds those of its inputs
  *   gram           [N, N]          a sum over all rows: model-merge adds them too
+ *   sample         [classes, K, D] a few rows of each class, zeros where there are fewer: model-merge
+ *                                  takes the sample of its inputs' samples
  *   weight, bias   [classes, ...]  what classes are scored by; made anew from the sums where a merge
  *                                  changes them, else taken from the input that made the class
  *
@@ -31,6 +33,8 @@
  *   statistics/sum          float64 [classes, F]  of the features of the base model's training rows
  *   statistics/count        float64 [classes]
  *   statistics/gram         float64 [F, F]
+ *   statistics/sample       float32 [classes, K, D]  some of those rows' embeddings, as they came
+ *   imprint/sample          float32 [classes, K, D]  the same of imprinted rows
  *   head/bias               float32 [classes]     added to the logits (calibration); absent for none
  *   proxies/weight          float32 [classes, K, D]  a class of fewer than K repeats its last one
  *   ridge/weight            float32 [classes, F]
@@ -115,6 +119,7 @@ typedef enum {
     ROLE_NETWORK,   /* a parameter below the head, or head/scale */
     ROLE_CLASS,     /* weight, bias: a row a class */
     ROLE_CLASS_SUM, /* sum, count: a row a class */
+    ROLE_CLASS_SAMPLE, /* sample: a row a class */
     ROLE_SUM,       /* gram */
     ROLE_OTHER
 } tensor_role;

@@ -25,6 +25,8 @@ static const known_tensor known[] = {
     {"statistics/sum", TYPE_F64, 2, {CLASSES, FEATURES}, false},
     {"statistics/count", TYPE_F64, 1, {CLASSES}, true},
     {"statistics/gram", TYPE_F64, 2, {FEATURES, FEATURES}, false},
+    {"statistics/sample", TYPE_F32, 3, {CLASSES, ANY_SIZE, DIMENSION}, false},
+    {"imprint/sample", TYPE_F32, 3, {CLASSES, ANY_SIZE, DIMENSION}, false},
     {"head/bias", TYPE_F32, 1, {CLASSES}, false},
     {"proxies/weight", TYPE_F32, 3, {CLASSES, ANY_SIZE, DIMENSION}, false},
     {"ridge/weight", TYPE_F32, 2, {CLASSES, FEATURES}, false},
@@ -129,7 +131,7 @@ static int check_shape(const model *m, const char *name, const tensor *t, size_t
         return 0;
     }
     tensor_role role = model_role(name);
-    if ((role == ROLE_CLASS || role == ROLE_CLASS_SUM) && t->shape[0] != m->classes.count) {
+    if ((role == ROLE_CLASS || role == ROLE_CLASS_SUM || role == ROLE_CLASS_SAMPLE) && t->shape[0] != m->classes.count) {
         shape[0] = m->classes.count;
         return refuse_shape(name, t, t->type, t->rank, shape, e);
     }
@@ -181,6 +183,7 @@ static int check_pairs(const model *m, error *e)
     static const char *const pairs[][2] = {
         {"imprint/sum", "imprint/count"},
         {"imprint/feature-sum", "imprint/count"},
+        {"imprint/sample", "imprint/count"},
         {"imprint/feature-sum", "imprint/feature-gram"},
         {"imprint/feature-gram", "imprint/feature-sum"},
         {"statistics/sum", "statistics/count"},

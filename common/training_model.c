@@ -141,7 +141,7 @@ void training_model_finish(model *m, bool frozen)
     for (size_t i = m->tensor_count; i-- > 0;) {
         const char *name = m->tensors[i].name;
         tensor_role role = model_role(name);
-        bool sum = role == ROLE_CLASS_SUM || role == ROLE_SUM;
+        bool sum = role == ROLE_CLASS_SUM || role == ROLE_CLASS_SAMPLE || role == ROLE_SUM;
         if (!is_parameter(&m->net, name) && !(frozen && sum))
             model_drop(m, name);
     }

@@ -6,12 +6,15 @@
 #include "../common/training_model.h"
 #include "../common/training_set.h"
 #include "../kernels/trainer.h"
+#include "method/projection.h"
+#include "method/statistics.h"
 #include "device.h"
 
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const tool_description about = {
     .name = "cnn-train",
@@ -37,6 +40,8 @@ static const tool_description about = {
         "  --label-smoothing A  (0)\n"
         "  --augment LIST     any of flip,shift:PIXELS,cutout:PIXELS\n"
         "  --balance          every class comes equally often in an epoch\n"
+        "  --statistics       keep what imprint --method ridge needs (32 MB)\n"
+        "  --features M       the same, of M random features (2000): M * M * 8 bytes\n"
         "  --log FILE         one JSON line an epoch\n"
         "  --checkpoint FILE  the state after every epoch\n"
         "  --resume FILE      go on from there\n" DEVICE_HELP,
@@ -52,7 +57,8 @@ static struct {
     augmentation augment;
     const char *arch, *init, *log, *checkpoint, *resume;
     head_kind head;
-    bool head_given, freeze, balance;
+    bool head_given, freeze, balance, statistics;
+    size_t features;
     double scale, label_smoothing;
     size_t epochs, batch;
     uint64_t seed;
@@ -70,7 +76,7 @@ static struct {
 enum {
     VAL = TOOL_OWN, VAL_ROWS, ARCH, HEAD, SCALE, INIT, FREEZE, EPOCHS, BATCH, SEED, OPTIMIZER, RATE, DECAY,
     SCHEDULE, WARM_UP, BETA1, BETA2, EPSILON, MOMENTUM, WEIGHT_DECAY, LABEL_SMOOTHING, AUGMENT, BALANCE,
-    LOG, CHECKPOINT, RESUME
+    STATISTICS, FEATURES, LOG, CHECKPOINT, RESUME
 };
 
 static const struct option options[] = {
@@ -99,6 +105,8 @@ static const struct option options[] = {
     {"label-smoothing", required_argument, NULL, LABEL_SMOOTHING},
     {"augment", required_argument, NULL, AUGMENT},
     {"balance", no_argument, NULL, BALANCE},
+    {"statistics", no_argument, NULL, STATISTICS},
+    {"features", required_argument, NULL, FEATURES},
     {"log", required_argument, NULL, LOG},
     {"checkpoint", required_argument, NULL, CHECKPOINT},
     {"resume", required_argument, NULL, RESUME},
@@ -138,6 +146,11 @@ static bool data_option(int letter)
     case INIT: own.init = optarg; break;
     case FREEZE: own.freeze = choose("--freeze", optarg, "backbone", NULL, NULL) == 0; break;
     case BALANCE: own.balance = true; break;
+    case STATISTICS: own.statistics = true; break;
+    case FEATURES:
+        own.features = tool_integer("--features", optarg, 1, 40000);
+        own.statistics = true;
+        break;
     case LOG: own.log = optarg; break;
     case CHECKPOINT: own.checkpoint = optarg; break;
     case RESUME: own.resume = optarg; break;
@@ -438,6 +451,89 @@ static void train(training *t)
     free(order);
 }
 
+/* ---- what imprinting will need of these rows ---------------------------------------------------------- */
+
+#define STATISTICS_ROWS 256 /* embedded at once */
+
+/* The rows that are embedded again: all training rows for --statistics, else a few of each class at random,
+ * the same for the same seed. Returns how many. */
+static size_t choose_statistics(const training *t, uint32_t *rows)
+{
+    size_t classes = t->made.classes.count, room = statistics_sample_room(classes), kept = 0;
+    memcpy(rows, t->set.order, t->set.train * sizeof *rows);
+    if (own.statistics)
+        return t->set.train;
+    size_t *count = calloc(classes, sizeof *count);
+    if (!count)
+        tool_fail(&(error){"out of memory"});
+    order_shuffle(rows, t->set.train, own.seed, UINT32_MAX);
+    for (size_t i = 0; i < t->set.train; i++)
+        if (count[t->set.pictures.labels[rows[i]]]++ < room)
+            rows[kept++] = rows[i];
+    free(count);
+    return kept;
+}
+
+static void add_statistics(training *t, program *run, statistics *work, const uint32_t *rows, size_t count,
+                           uint8_t *images, float *embeddings, int32_t *labels)
+{
+    error e = {""};
+    progress shown;
+    size_t size = extent_size(t->made.net.input);
+    progress_begin(&shown, &own.tool, "pictures embedded", count);
+    for (size_t i = 0; i < count; i += STATISTICS_ROWS) {
+        size_t n = count - i < STATISTICS_ROWS ? count - i : STATISTICS_ROWS;
+        for (size_t r = 0; r < n; r++) {
+            memcpy(images + r * size, t->set.pictures.images + (size_t)rows[i + r] * size, size);
+            labels[r] = t->set.pictures.labels[rows[i + r]];
+        }
+        if (backend_embed(t->device, run, images, n, embeddings, &e) < 0 ||
+            statistics_add(work, embeddings, labels, n, &e) < 0)
+            tool_fail(&e);
+        progress_update(&shown, i + n, NULL);
+    }
+    progress_end(&shown);
+}
+
+static bool has_base(const training *t, const uint32_t *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (t->made.kinds[t->set.pictures.labels[rows[i]]] == CLASS_BASE)
+            return true;
+    return false;
+}
+
+/* Embeds base classes' training rows with the finished network and keeps what imprint needs of them. */
+static void keep_statistics(training *t)
+{
+    error e = {""};
+    statistics *work;
+    program *run;
+    program_spec spec = {.net = &t->made.net, .batch = STATISTICS_ROWS};
+    statistics_options how = {.sums = own.statistics, .features = own.features, .seed = PROJECTION_SEED};
+    uint32_t *rows = malloc(t->set.train * sizeof *rows);
+    uint8_t *images = malloc(STATISTICS_ROWS * extent_size(t->made.net.input));
+    float *embeddings = malloc(STATISTICS_ROWS * t->made.net.dimension * sizeof *embeddings);
+    int32_t labels[STATISTICS_ROWS];
+    if (!rows || !images || !embeddings)
+        tool_fail(&(error){"out of memory for the statistics"});
+    size_t count = choose_statistics(t, rows);
+    if (has_base(t, rows, count)) {
+        if (t->device->program_new(t->device, &spec, &run, &e) < 0 ||
+            t->device->parameters_set(t->device, run, t->state.parameters, &e) < 0 ||
+            statistics_new(t->device, &t->made, &how, &work, &e) < 0)
+            tool_fail(&e);
+        add_statistics(t, run, work, rows, count, images, embeddings, labels);
+        if (statistics_finish(work, &e) < 0)
+            tool_fail(&e);
+        statistics_free(work);
+        t->device->program_free(t->device, run);
+    }
+    free(rows);
+    free(images);
+    free(embeddings);
+}
+
 static void catch_signals(void)
 {
     const int ends[] = {SIGINT, SIGTERM};
@@ -465,9 +561,10 @@ int main(int argc, char **argv)
     train(&t);
     model_unpack(&t.made, t.state.parameters);
     training_model_finish(&t.made, own.freeze);
+    t.device->program_free(t.device, t.run);
+    keep_statistics(&t);
     if (model_save(&t.made, out, &e) < 0 || output_commit(out, &e) < 0 || (t.log && fclose(t.log) != 0))
         tool_fail(&e);
-    t.device->program_free(t.device, t.run);
     t.device->close(t.device);
     training_state_free(&t.state);
     training_set_free(&t.set);

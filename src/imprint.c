@@ -4,9 +4,13 @@
 #include "../kernels/backend.h"
 #include "method/classifier.h"
 #include "method/imprinting.h"
+#include "method/projection.h"
+#include "method/ridge.h"
+#include "method/statistics.h"
 #include "device.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,25 +20,38 @@ static const tool_description about = {
     .usage = "[OPTION]... [FILE]...",
     .options =
         "  -m, --model FILE   the model to add to; without it, a new one without a network\n"
+        "  --method NAME      auto (default), mean, ridge\n"
+        "  --ridge LAMBDA     of ridge: the penalty, in units of the mean variance (default: chosen)\n"
+        "  --features M       of ridge: random features, where the model has none yet (default 2000)\n"
+        "  --base FILE        labelled embeddings of the base classes, for a model without statistics\n"
+        "  --no-calibrate     no bias between base and novel classes; --calibrate is the default\n"
         "  --classes LIST     imprint these classes of the input alone (names, numbers, ranges)\n"
         "  --norm l2|none     normalise embeddings and weights (default), or take plain means\n"
         "  --update-base      make base classes anew too, from the rows given\n"
         "  --head NAME        cosine or softmax, for a new model (default cosine)\n"
         "  --scale S          of a new model's cosine head (default 10)\n"
+        "  --seed N           of the random features (1)\n"
         DEVICE_HELP,
     .example = "embed --model base.model ship.records | imprint --model base.model -o nine.model",
 };
 
 static struct {
     tool_options tool;
-    const char *model, *classes, *norm;
+    const char *model, *classes, *norm, *method, *base;
+    double ridge;
+    size_t features;
+    uint64_t seed;
+    bool calibrate, calibrate_given;
     head_kind head;
     double scale;
-    imprinting_options method;
+    imprinting_options how;
     backend_options backend;
-} options = {.scale = 10, .backend = DEVICE_DEFAULTS};
+} options = {.scale = 10, .seed = PROJECTION_SEED, .backend = DEVICE_DEFAULTS};
 
-enum { CLASSES = TOOL_OWN, NORM, UPDATE_BASE, HEAD, SCALE };
+enum {
+    CLASSES = TOOL_OWN, NORM, UPDATE_BASE, HEAD, SCALE, METHOD, RIDGE, FEATURES, BASE, CALIBRATE, NO_CALIBRATE,
+    SEED
+};
 
 static const struct option long_options[] = {
     TOOL_OPTIONS,
@@ -42,6 +59,13 @@ static const struct option long_options[] = {
     {"classes", required_argument, NULL, CLASSES},
     {"norm", required_argument, NULL, NORM},
     {"update-base", no_argument, NULL, UPDATE_BASE},
+    {"method", required_argument, NULL, METHOD},
+    {"ridge", required_argument, NULL, RIDGE},
+    {"features", required_argument, NULL, FEATURES},
+    {"base", required_argument, NULL, BASE},
+    {"calibrate", no_argument, NULL, CALIBRATE},
+    {"no-calibrate", no_argument, NULL, NO_CALIBRATE},
+    {"seed", required_argument, NULL, SEED},
     {"head", required_argument, NULL, HEAD},
     {"scale", required_argument, NULL, SCALE},
     DEVICE_OPTIONS,
@@ -55,13 +79,30 @@ static size_t choose_word(const char *option, const char *word, const char *firs
     return strcmp(word, second) == 0;
 }
 
+static void set_method(const char *word)
+{
+    if (strcmp(word, "auto") != 0 && strcmp(word, "mean") != 0 && strcmp(word, "ridge") != 0)
+        tool_usage("--method is auto, mean or ridge, not %s", word);
+    options.method = word;
+}
+
 static void set_option(int letter)
 {
     switch (letter) {
     case 'm': options.model = optarg; break;
     case CLASSES: options.classes = optarg; break;
     case NORM: options.norm = choose_word("--norm", optarg, "l2", "none") ? "none" : "l2"; break;
-    case UPDATE_BASE: options.method.update_base = true; break;
+    case UPDATE_BASE: options.how.update_base = true; break;
+    case METHOD: set_method(optarg); break;
+    case RIDGE: options.ridge = tool_number("--ridge", optarg, 1e-9, 1e9); break;
+    case FEATURES: options.features = tool_integer("--features", optarg, 1, 40000); break;
+    case BASE: options.base = optarg; break;
+    case CALIBRATE:
+    case NO_CALIBRATE:
+        options.calibrate = letter == CALIBRATE;
+        options.calibrate_given = true;
+        break;
+    case SEED: options.seed = tool_integer("--seed", optarg, 0, (uint64_t)1 << 53); break;
     case HEAD:
         options.head = choose_word("--head", optarg, "cosine", "softmax") ? HEAD_SOFTMAX : HEAD_COSINE;
         break;
@@ -92,6 +133,60 @@ static void begin_model(model *m, size_t dimension)
         m->norm = norm;
 }
 
+static bool has_kind(const model *m, class_kind kind)
+{
+    for (size_t c = 0; c < m->classes.count; c++)
+        if (m->kinds[c] == kind)
+            return true;
+    return false;
+}
+
+/* Of the projection, unless the model has sums of one already. */
+static void choose_features(model *m)
+{
+    error e = {0};
+    double count;
+    if (!ridge_possible(m)) {
+        model_note_number(m, "ridge/features", (double)(options.features ? options.features : PROJECTION_FEATURES));
+        model_note_number(m, "ridge/seed", (double)options.seed);
+    } else if (options.features && model_get_number(m, "ridge/features", &count) &&
+               count != (double)options.features) {
+        error_set(&e, "--features %zu: the model's sums are of %.0f", options.features, count);
+        tool_fail(&e);
+    }
+}
+
+/* Notes how weights are to be made (method/weights.h), and checks that they can be. */
+static void choose_method(model *m)
+{
+    error e = {0};
+    const char *method = options.method ? options.method : m->norm == NORM_NONE ? "mean" : "auto";
+    bool ridge = strcmp(method, "ridge") == 0, calibrate = m->norm == NORM_L2;
+    bool bare = model_find(m, "imprint/sum") && !model_find(m, "imprint/feature-sum");
+    if (ridge && !model_find(m, "statistics/gram") && has_kind(m, CLASS_BASE)) {
+        error_set(&e, "%s: has no statistics of its base classes, which ridge needs; train it with --statistics "
+                      "or give --base EMBEDDINGS", options.model);
+        tool_fail(&e);
+    }
+    if (ridge && bare) {
+        error_set(&e, "%s: has classes that were imprinted without what ridge needs; imprint all of them into "
+                      "the base model, with its statistics", options.model);
+        tool_fail(&e);
+    }
+    options.how.features = ridge || (model_find(m, "statistics/gram") && !bare);
+    if (options.how.features)
+        choose_features(m);
+    if (options.calibrate_given)
+        calibrate = options.calibrate;
+    if (options.ridge > 0)
+        model_note_number(m, "ridge/lambda", options.ridge);
+    if (model_note_text(m, "imprint/method", method) < 0 ||
+        model_note_number(m, "imprint/calibrate", calibrate) < 0) {
+        error_set(&e, "out of memory");
+        tool_fail(&e);
+    }
+}
+
 /* Leaves the rows of the classes that --classes names. */
 static void choose_classes(batch *b, const int32_t *labels, const class_list *classes)
 {
@@ -110,25 +205,64 @@ static void choose_classes(batch *b, const int32_t *labels, const class_list *cl
     free(keep);
 }
 
-static void add_batch(batch *b, stream_reader *in, const model *m, imprinting *work)
+/* A batch's embeddings, checked against the model, and labels. */
+static const float *batch_embeddings(batch *b, stream_reader *in, const model *m, int32_t **labels)
 {
     error e = {0};
     tensor *embedding;
-    int32_t *labels;
     if (batch_require(b, "embedding", TYPE_F32, 2, &embedding, &e) < 0 ||
-        batch_labels(b, stream_classes(in), &labels, &e) < 0)
+        batch_labels(b, stream_classes(in), labels, &e) < 0)
         tool_fail(&e);
     if (embedding->shape[1] != m->net.dimension) {
         error_set(&e, "%s: the embeddings have %zu numbers, the model's have %zu; embed the pictures with "
                       "the same model", stream_name(in), embedding->shape[1], m->net.dimension);
         tool_fail(&e);
     }
-    if (options.classes) {
-        choose_classes(b, labels, stream_classes(in));
-        if (batch_labels(b, stream_classes(in), &labels, &e) < 0)
+    return embedding->data;
+}
+
+/* Adds the rows of --base to the statistics; rows of classes that are not the model's base are left out. */
+static void read_base(model *m, backend *device, uint64_t fingerprint)
+{
+    error e = {0};
+    stream_reader *in;
+    statistics *work;
+    batch *b;
+    statistics_options how = {.sums = true, .features = options.features, .seed = options.seed};
+    char *path = (char *)options.base;
+    if (stream_open(&path, 1, &in, &e) < 0 || statistics_new(device, m, &how, &work, &e) < 0)
+        tool_fail(&e);
+    int got;
+    while ((got = stream_read(in, &b, &e)) > 0) {
+        int32_t *labels;
+        const class_list *classes = stream_classes(in);
+        const float *embeddings = batch_embeddings(b, in, m, &labels);
+        if (classifier_check_origin(stream_header_latest(in), fingerprint, &e) < 0)
+            tool_fail(&e);
+        for (size_t r = 0; r < b->rows; r++)
+            labels[r] = class_list_find(&m->classes, classes->names[labels[r]]);
+        if (statistics_add(work, embeddings, labels, b->rows, &e) < 0)
             tool_fail(&e);
     }
-    if (imprinting_add(work, stream_classes(in), embedding->data, labels, b->rows, &e) < 0)
+    if (got < 0)
+        tool_fail(&e);
+    if (statistics_finish(work, &e) < 0) {
+        error_prefix(&e, "%s", options.base);
+        tool_fail(&e);
+    }
+    statistics_free(work);
+    stream_close(in);
+}
+
+static void add_batch(batch *b, stream_reader *in, const model *m, imprinting *work)
+{
+    error e = {0};
+    int32_t *labels;
+    batch_embeddings(b, in, m, &labels);
+    if (options.classes)
+        choose_classes(b, labels, stream_classes(in));
+    const float *embeddings = batch_embeddings(b, in, m, &labels);
+    if (imprinting_add(work, stream_classes(in), embeddings, labels, b->rows, &e) < 0)
         tool_fail(&e);
 }
 
@@ -161,8 +295,9 @@ static void check_rows(const imprinting *work, const class_list *classes)
     tool_fail(&e);
 }
 
-static void report(const imprinting *work, const class_list *classes)
+static void report(const imprinting *work, const model *m, const class_list *classes)
 {
+    double lambda, bias = 0;
     imprinting_rows rows = imprinting_counted(work);
     size_t count = 0;
     for (size_t c = 0; c < classes->count; c++)
@@ -172,8 +307,13 @@ static void report(const imprinting *work, const class_list *classes)
                  rows.base);
     if (rows.zeros > 0)
         tool_say(&options.tool, "left out %" PRIu64 " embeddings of zeros", rows.zeros);
-    tool_say(&options.tool, "imprinted %zu %s from %" PRIu64 " embeddings", count,
-             count == 1 ? "class" : "classes", rows.used);
+    char how[64] = "";
+    const char *method = model_get_text(m, "made/method");
+    if (model_get_number(m, "made/lambda", &lambda))
+        snprintf(how, sizeof how, ", lambda %g", lambda);
+    model_get_number(m, "made/bias", &bias);
+    tool_say(&options.tool, "imprinted %zu %s from %" PRIu64 " embeddings by %s%s, bias %.3g", count,
+             count == 1 ? "class" : "classes", rows.used, method ? method : "mean", how, bias);
 }
 
 static void run(stream_reader *in, output *out)
@@ -195,7 +335,10 @@ static void run(stream_reader *in, output *out)
             begin_model(&m, embedding->shape[1]);
             fingerprint = model_fingerprint(&m);
             device = device_open(&options.backend, &options.tool);
-            if (imprinting_new(device, &m, &options.method, &work, &e) < 0)
+            if (options.base)
+                read_base(&m, device, fingerprint);
+            choose_method(&m);
+            if (imprinting_new(device, &m, &options.how, &work, &e) < 0)
                 tool_fail(&e);
         }
         if (classifier_check_origin(stream_header_latest(in), fingerprint, &e) < 0)
@@ -213,7 +356,7 @@ static void run(stream_reader *in, output *out)
     check_rows(work, stream_classes(in));
     if (imprinting_finish(work, &e) < 0 || model_save(&m, out, &e) < 0 || output_commit(out, &e) < 0)
         tool_fail(&e);
-    report(work, stream_classes(in));
+    report(work, &m, stream_classes(in));
     imprinting_free(work);
     device->close(device);
     model_free(&m);
@@ -226,6 +369,8 @@ int main(int argc, char **argv)
     for (int c; (c = getopt_long(argc, argv, TOOL_SHORT "m:", long_options, NULL)) != -1;)
         if (!tool_option(c, &options.tool) && !device_option(c, &options.backend))
             set_option(c);
+    if (options.base && !options.model)
+        tool_usage("--base adds to a model; give --model FILE");
     stream_reader *in;
     output *out;
     if (output_open(options.tool.output, true, &out, &e) < 0 ||

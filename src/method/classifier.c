@@ -1,5 +1,7 @@
 #include "classifier.h"
 
+#include "projection.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -17,6 +19,8 @@ struct classifier {
     float *embeddings; /* scratch: a normalised copy */
     float *products;   /* scratch: rows x classes * proxies, where proxies > 1 */
     size_t room;       /* rows that the scratch holds */
+    projection features; /* of ridge; else none */
+    float *projected;    /* scratch: rows x features.count */
 };
 
 /* Unit vectors times the scale, so that a product with a unit embedding is the logit. */
@@ -33,10 +37,26 @@ static void scale_weights(float *weights, size_t rows, size_t dimension, float s
     }
 }
 
+/* Weights of the head or of proxies, ready for products with embeddings. */
+static int prepare_head(classifier *c, error *e)
+{
+    const tensor *weight = model_find(c->m, "head/weight"), *proxies = model_find(c->m, "proxies/weight");
+    const tensor *scale = model_find(c->m, "head/scale");
+    c->normalised = c->m->net.head == HEAD_COSINE;
+    c->proxies = proxies ? proxies->shape[1] : 1;
+    size_t count = c->classes * c->proxies;
+    c->weights = malloc(count * c->dimension * sizeof(float) + 1);
+    if (!c->weights)
+        return error_set(e, "out of memory for %zu weights", count);
+    memcpy(c->weights, proxies ? proxies->data : weight->data, count * c->dimension * sizeof(float));
+    if (c->normalised)
+        scale_weights(c->weights, count, c->dimension, *(const float *)scale->data);
+    return 0;
+}
+
 int classifier_new(backend *b, const model *m, classifier **out, error *e)
 {
-    const tensor *weight = model_find(m, "head/weight"), *proxies = model_find(m, "proxies/weight");
-    const tensor *scale = model_find(m, "head/scale"), *bias = model_find(m, "head/bias");
+    const tensor *bias = model_find(m, "head/bias");
     classifier *c = calloc(1, sizeof *c);
     if (!c)
         return error_set(e, "out of memory");
@@ -44,18 +64,13 @@ int classifier_new(backend *b, const model *m, classifier **out, error *e)
     c->m = m;
     c->dimension = m->net.dimension;
     c->classes = m->net.class_count;
-    c->normalised = m->net.head == HEAD_COSINE;
+    c->proxies = 1;
     c->bias = bias ? bias->data : NULL;
-    c->proxies = proxies ? proxies->shape[1] : 1;
-    size_t count = c->classes * c->proxies;
-    c->weights = malloc(count * c->dimension * sizeof(float) + 1);
-    if (!c->weights) {
+    bool ridge = model_find(m, "ridge/weight") != NULL;
+    if ((ridge ? projection_of_model(m, &c->features, e) : prepare_head(c, e)) < 0) {
         classifier_free(c);
-        return error_set(e, "out of memory for %zu weights", count);
+        return -1;
     }
-    memcpy(c->weights, proxies ? proxies->data : weight->data, count * c->dimension * sizeof(float));
-    if (c->normalised)
-        scale_weights(c->weights, count, c->dimension, *(const float *)scale->data);
     *out = c;
     return 0;
 }
@@ -67,6 +82,8 @@ void classifier_free(classifier *c)
     free(c->weights);
     free(c->embeddings);
     free(c->products);
+    free(c->projected);
+    projection_free(&c->features);
     free(c);
 }
 
@@ -76,10 +93,12 @@ static int make_room(classifier *c, size_t rows, error *e)
         return 0;
     free(c->embeddings);
     free(c->products);
+    free(c->projected);
     c->room = 0;
+    c->projected = malloc((rows * c->features.count + 1) * sizeof(float));
     c->embeddings = malloc(rows * c->dimension * sizeof(float));
     c->products = malloc(rows * c->classes * c->proxies * sizeof(float));
-    if (!c->embeddings || !c->products)
+    if (!c->embeddings || !c->products || !c->projected)
         return error_set(e, "out of memory for the scores of %zu rows", rows);
     c->room = rows;
     return 0;
@@ -96,10 +115,16 @@ static void take_best_proxy(const classifier *c, size_t rows, float *scores)
     }
 }
 
-int classifier_scores(classifier *c, const float *embeddings, size_t rows, float *scores, error *e)
+static int ridge_scores(classifier *c, const float *embeddings, size_t rows, float *scores, error *e)
 {
-    if (make_room(c, rows, e) < 0)
+    if (projection_features(&c->features, c->b, embeddings, rows, c->projected, e) < 0)
         return -1;
+    return c->b->scores(c->b, c->projected, rows, c->features.count, model_find(c->m, "ridge/weight")->data,
+                        c->classes, scores, e);
+}
+
+static int head_scores(classifier *c, const float *embeddings, size_t rows, float *scores, error *e)
+{
     if (c->normalised) {
         memcpy(c->embeddings, embeddings, rows * c->dimension * sizeof(float));
         if (c->b->normalise(c->b, c->embeddings, rows, c->dimension, e) < 0)
@@ -112,6 +137,15 @@ int classifier_scores(classifier *c, const float *embeddings, size_t rows, float
         return -1;
     if (c->proxies > 1)
         take_best_proxy(c, rows, scores);
+    return 0;
+}
+
+int classifier_scores(classifier *c, const float *embeddings, size_t rows, float *scores, error *e)
+{
+    if (make_room(c, rows, e) < 0)
+        return -1;
+    if ((c->features.count ? ridge_scores : head_scores)(c, embeddings, rows, scores, e) < 0)
+        return -1;
     for (size_t i = 0; c->bias && i < rows * c->classes; i++)
         scores[i] += c->bias[i % c->classes];
     return 0;

@@ -4,6 +4,7 @@
  *
  *   cosine head    s * max over c's weights w of (w/|w|) . f'  + bias_c
  *   softmax head   max over c's weights w of w . f             + bias_c
+ *   ridge          ridge/weight_c . relu(P f')                 + bias_c   (projection.h), in a model that has it
  *
  * where c's weights are its row of head/weight, or, in a model that has proxies, its proxies, and
  * bias is head/bias, zero where there is none. */

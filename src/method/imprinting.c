@@ -1,4 +1,8 @@
 #include "imprinting.h"
+
+#include "class_sample.h"
+#include "projection.h"
+#include "statistics.h"
 #include "weights.h"
 
 #include <stdbool.h>
@@ -17,6 +21,11 @@ struct imprinting {
     uint64_t *rows_used;   /* [classes] */
     bool *left_out;        /* [classes]: base classes that are not to change */
     imprinting_rows rows;
+    projection projected;    /* with features: what their sums are of, */
+    moments *feature_moments; /* on the device, as `running`, */
+    double *feature_sums;     /* [classes][features], */
+    double *gram;             /* [features][features] */
+    class_sample sample;
     float *unit; /* scratch: the rows that count, normalised if the norm is l2 */
     int32_t *labels;
     size_t room;
@@ -31,6 +40,20 @@ int imprinting_new(backend *b, model *m, const imprinting_options *o, imprinting
     i->m = m;
     i->options = *o;
     i->dimension = m->net.dimension;
+    const tensor *sample = model_find(m, "imprint/sample");
+    if (!sample)
+        sample = model_find(m, "statistics/sample");
+    size_t room = sample ? sample->shape[1] : statistics_sample_room(m->classes.count), n = 0;
+    int status = class_sample_new(0, room, i->dimension, &i->sample, e);
+    if (status == 0 && o->features)
+        status = projection_of_model(m, &i->projected, e);
+    n = i->projected.count;
+    if (status == 0 && o->features && !(i->gram = calloc(n, n * sizeof *i->gram)))
+        status = error_set(e, "out of memory for %zu random features; take fewer", n);
+    if (status < 0) {
+        imprinting_free(i);
+        return -1;
+    }
     *out = i;
     return 0;
 }
@@ -41,6 +64,12 @@ void imprinting_free(imprinting *i)
         return;
     if (i->running)
         i->b->moments_free(i->b, i->running);
+    if (i->feature_moments)
+        i->b->moments_free(i->b, i->feature_moments);
+    projection_free(&i->projected);
+    class_sample_free(&i->sample);
+    free(i->feature_sums);
+    free(i->gram);
     class_list_free(&i->classes);
     free(i->sums);
     free(i->counts);
@@ -51,27 +80,40 @@ void imprinting_free(imprinting *i)
     free(i);
 }
 
-/* Ends the moments on the device and adds them to the host's sums. */
-static int collect(imprinting *i, error *e)
+/* Ends moments on the device and adds them to sums on the host: of `classes` classes, `size` numbers each,
+ * and the Gram matrix if there is one. */
+static int end_moments(imprinting *i, moments **running, size_t size, double *sums, double *counts,
+                       double *gram, error *e)
 {
-    if (!i->running)
-        return 0;
-    size_t classes = i->running_classes, n = classes * i->dimension;
-    double *sums = malloc((n + 1) * sizeof *sums), *counts = malloc((classes + 1) * sizeof *counts);
+    size_t classes = i->running_classes, n = classes * size;
+    double *more = malloc((n + 1) * sizeof *more), *rows = malloc((classes + 1) * sizeof *rows);
+    double *more_gram = gram ? malloc(size * size * sizeof *more_gram) : NULL;
     int status = -1;
-    if (!sums || !counts)
+    if (!more || !rows || (gram && !more_gram))
         error_set(e, "out of memory for the sums of %zu classes", classes);
     else
-        status = i->b->moments_get(i->b, i->running, sums, counts, NULL, e);
+        status = i->b->moments_get(i->b, *running, more, rows, more_gram, e);
     for (size_t k = 0; status == 0 && k < n; k++)
-        i->sums[k] += sums[k];
-    for (size_t k = 0; status == 0 && k < classes; k++)
-        i->counts[k] += counts[k];
-    free(sums);
-    free(counts);
-    i->b->moments_free(i->b, i->running);
-    i->running = NULL;
+        sums[k] += more[k];
+    for (size_t k = 0; status == 0 && counts && k < classes; k++)
+        counts[k] += rows[k];
+    for (size_t k = 0; status == 0 && gram && k < size * size; k++)
+        gram[k] += more_gram[k];
+    free(more);
+    free(rows);
+    free(more_gram);
+    i->b->moments_free(i->b, *running);
+    *running = NULL;
     return status;
+}
+
+static int collect(imprinting *i, error *e)
+{
+    if (i->running && end_moments(i, &i->running, i->dimension, i->sums, i->counts, NULL, e) < 0)
+        return -1;
+    return i->feature_moments ? end_moments(i, &i->feature_moments, i->projected.count, i->feature_sums, NULL,
+                                            i->gram, e)
+                              : 0;
 }
 
 static void *grow(void *memory, size_t from, size_t to, size_t item)
@@ -98,7 +140,10 @@ static int follow_classes(imprinting *i, const class_list *classes, error *e)
     i->rows_used = used ? used : i->rows_used;
     bool *left_out = grow(i->left_out, from, to, sizeof *left_out);
     i->left_out = left_out ? left_out : i->left_out;
-    if (!sums || !counts || !used || !left_out)
+    size_t n = i->projected.count;
+    double *feature_sums = grow(i->feature_sums, from * n, to * n, sizeof *feature_sums);
+    i->feature_sums = feature_sums ? feature_sums : i->feature_sums;
+    if (!sums || !counts || !used || !left_out || !feature_sums)
         return error_set(e, "out of memory for the sums of %zu classes", to);
     for (size_t k = from; k < to; k++) {
         int at = class_list_find(&i->m->classes, classes->names[k]);
@@ -107,7 +152,12 @@ static int follow_classes(imprinting *i, const class_list *classes, error *e)
             return error_set(e, "out of memory");
     }
     i->running_classes = to;
-    return i->b->moments_new(i->b, i->dimension, NULL, 0, to, false, &i->running, e);
+    if (class_sample_grow(&i->sample, to, e) < 0 ||
+        i->b->moments_new(i->b, i->dimension, NULL, 0, to, false, &i->running, e) < 0)
+        return -1;
+    return n == 0 ? 0
+                  : i->b->moments_new(i->b, i->dimension, i->projected.weight, n, to, true,
+                                      &i->feature_moments, e);
 }
 
 static bool is_zero(const float *row, size_t n)
@@ -131,6 +181,7 @@ static size_t choose_rows(imprinting *i, const float *embeddings, const int32_t 
         } else {
             memcpy(i->unit + kept * i->dimension, row, i->dimension * sizeof *row);
             i->labels[kept++] = labels[r];
+            class_sample_offer(&i->sample, (size_t)labels[r], row);
             i->rows_used[labels[r]]++;
         }
     }
@@ -153,6 +204,14 @@ static int make_room(imprinting *i, size_t rows, error *e)
     return 0;
 }
 
+/* Features are of normalised embeddings, whatever the norm. */
+static int add_features(imprinting *i, size_t rows, error *e)
+{
+    if (i->m->norm != NORM_L2 && i->b->normalise(i->b, i->unit, rows, i->dimension, e) < 0)
+        return -1;
+    return i->b->moments_add(i->b, i->feature_moments, i->unit, i->labels, rows, e);
+}
+
 int imprinting_add(imprinting *i, const class_list *classes, const float *embeddings,
                    const int32_t *labels, size_t rows, error *e)
 {
@@ -163,7 +222,9 @@ int imprinting_add(imprinting *i, const class_list *classes, const float *embedd
         return 0;
     if (i->m->norm == NORM_L2 && i->b->normalise(i->b, i->unit, kept, i->dimension, e) < 0)
         return -1;
-    return i->b->moments_add(i->b, i->running, i->unit, i->labels, kept, e);
+    if (i->b->moments_add(i->b, i->running, i->unit, i->labels, kept, e) < 0)
+        return -1;
+    return i->projected.count ? add_features(i, kept, e) : 0;
 }
 
 imprinting_rows imprinting_counted(const imprinting *i)
@@ -176,15 +237,30 @@ double imprinting_class_rows(const imprinting *i, size_t class_index)
     return class_index < i->classes.count ? (double)i->rows_used[class_index] : 0;
 }
 
-static int put_sums(model *m, error *e)
+/* A tensor of zeros, if the model has none of that name yet. */
+static int put_once(model *m, const char *name, tensor_type type, size_t rank, size_t second, size_t third,
+                    error *e)
 {
-    size_t shape[2] = {m->classes.count, m->net.dimension};
     tensor *t;
-    if (model_find(m, "imprint/sum"))
-        return 0;
-    if (model_put(m, "imprint/sum", TYPE_F64, 2, shape, &t, e) < 0)
+    size_t shape[3] = {m->classes.count, second, third};
+    return model_find(m, name) ? 0 : model_put(m, name, type, rank, shape, &t, e);
+}
+
+static int put_sums(const imprinting *i, error *e)
+{
+    model *m = i->m;
+    tensor *t;
+    size_t n = i->projected.count;
+    if (put_once(m, "imprint/sum", TYPE_F64, 2, i->dimension, 0, e) < 0 ||
+        put_once(m, "imprint/count", TYPE_F64, 1, 0, 0, e) < 0 ||
+        put_once(m, "imprint/sample", TYPE_F32, 3, i->sample.room, i->dimension, e) < 0)
         return -1;
-    return model_put(m, "imprint/count", TYPE_F64, 1, shape, &t, e);
+    if (n == 0)
+        return 0;
+    if (!model_find(m, "imprint/feature-gram") &&
+        model_put(m, "imprint/feature-gram", TYPE_F64, 2, (size_t[]){n, n}, &t, e) < 0)
+        return -1;
+    return put_once(m, "imprint/feature-sum", TYPE_F64, 2, n, 0, e);
 }
 
 /* The places in the model of the stream's classes that had rows; new ones are added. */
@@ -200,12 +276,23 @@ static int place_classes(imprinting *i, int *places, error *e)
     return 0;
 }
 
+static void add_row(const model *m, const char *name, size_t row, const double *more, size_t size)
+{
+    double *sum = (double *)model_find(m, name)->data + row * size;
+    for (size_t d = 0; d < size; d++)
+        sum[d] += more[d];
+}
+
 static void add_sums(imprinting *i, size_t from, size_t to)
 {
-    double *sum = (double *)model_find(i->m, "imprint/sum")->data + to * i->dimension;
-    for (size_t d = 0; d < i->dimension; d++)
-        sum[d] += i->sums[from * i->dimension + d];
-    ((double *)model_find(i->m, "imprint/count")->data)[to] += i->counts[from];
+    size_t n = i->projected.count;
+    tensor *sample = model_find(i->m, "imprint/sample");
+    add_row(i->m, "imprint/sum", to, i->sums + from * i->dimension, i->dimension);
+    add_row(i->m, "imprint/count", to, i->counts + from, 1);
+    if (n > 0)
+        add_row(i->m, "imprint/feature-sum", to, i->feature_sums + from * n, n);
+    class_sample_offer_tensor(&i->sample, from, sample, to);
+    class_sample_store(&i->sample, from, sample, to);
 }
 
 int imprinting_finish(imprinting *i, error *e)
@@ -213,7 +300,7 @@ int imprinting_finish(imprinting *i, error *e)
     int *places = malloc((i->classes.count + 1) * sizeof *places);
     bool *changed = NULL;
     int status = places ? 0 : error_set(e, "out of memory");
-    if (status == 0 && (collect(i, e) < 0 || place_classes(i, places, e) < 0 || put_sums(i->m, e) < 0))
+    if (status == 0 && (collect(i, e) < 0 || place_classes(i, places, e) < 0 || put_sums(i, e) < 0))
         status = -1;
     if (status == 0 && !(changed = calloc(i->m->classes.count + 1, sizeof *changed)))
         status = error_set(e, "out of memory");
@@ -223,6 +310,9 @@ int imprinting_finish(imprinting *i, error *e)
         add_sums(i, k, (size_t)places[k]);
         changed[places[k]] = true;
     }
+    size_t n = i->projected.count;
+    if (status == 0 && n > 0)
+        add_row(i->m, "imprint/feature-gram", 0, i->gram, n * n);
     if (status == 0)
         status = weights_make(i->b, i->m, changed, e);
     free(changed);

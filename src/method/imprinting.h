@@ -2,7 +2,7 @@
  *
  * Qi, Brown, Lowe: Low-Shot Learning with Imprinted Weights (CVPR 2018): the weight of a new class is
  * the mean of its normalised embeddings, normalised again. The sums and counts stay in the model
- * (imprint/sum, imprint/count), so that examples added later give the weights that all of them at once
+ * (imprint/sum, imprint/count; of random features too where ridge may need them), so that examples added later give the weights that all of them at once
  * would have given. Nothing here depends on the order of rows but for rounding in double. */
 #ifndef METHOD_IMPRINTING_H
 #define METHOD_IMPRINTING_H
@@ -13,6 +13,8 @@
 
 typedef struct {
     bool update_base;   /* classes of kind base take part too; otherwise their rows are left out */
+    bool features;      /* keep sums of random features too, as ridge needs them: of the model's
+                           projection (notes ridge/features, ridge/seed) */
 } imprinting_options;
 
 typedef struct imprinting imprinting;

@@ -1,5 +1,6 @@
 #include "merging.h"
 
+#include "class_sample.h"
 #include "weights.h"
 
 #include <math.h>
@@ -67,7 +68,7 @@ static bool of_group(const char *name, const char *group)
 static bool of_classes(const char *name)
 {
     tensor_role role = model_role(name);
-    return role == ROLE_CLASS || role == ROLE_CLASS_SUM;
+    return role == ROLE_CLASS || role == ROLE_CLASS_SUM || role == ROLE_CLASS_SAMPLE;
 }
 
 static bool same_row_shape(const tensor *a, const tensor *b)
@@ -268,16 +269,32 @@ static int place_classes(merging *g, const model *m, size_t *places, bool *fresh
     return 0;
 }
 
+/* The sample of both samples of a class. */
+static int add_sample(tensor *own, size_t place, const tensor *t, size_t k, error *e)
+{
+    class_sample both;
+    if (class_sample_new(1, own->shape[1], own->shape[2], &both, e) < 0)
+        return -1;
+    class_sample_offer_tensor(&both, 0, own, place);
+    class_sample_offer_tensor(&both, 0, t, k);
+    class_sample_store(&both, 0, own, place);
+    class_sample_free(&both);
+    return 0;
+}
+
 /* One class's row of one tensor. A class whose weights come from this input alone takes them over;
  * where both have imprinted it, sums add up and the weights are made anew at the end. */
-static void add_row(const char *name, tensor *own, size_t place, const tensor *t, size_t k,
-                    bool owner)
+static int add_row(const char *name, tensor *own, size_t place, const tensor *t, size_t k, bool owner,
+                   error *e)
 {
     bool sum = model_role(name) == ROLE_CLASS_SUM && of_group(name, "imprint");
+    if (model_role(name) == ROLE_CLASS_SAMPLE && of_group(name, "imprint"))
+        return add_sample(own, place, t, k, e);
     if (sum)
         add_numbers(row_of(own, place), row_of(t, k), t->type, tensor_row_size(t), 1);
     else if (owner)
         memcpy(row_of(own, place), row_of(t, k), row_bytes(t));
+    return 0;
 }
 
 static int add_tensors(merging *g, const model *m, const size_t *places, const bool *owner,
@@ -295,7 +312,8 @@ static int add_tensors(merging *g, const model *m, const size_t *places, const b
         if (sum)
             add_numbers(own->data, t->data, t->type, tensor_rows(t) * tensor_row_size(t), 1);
         for (size_t k = 0; !sum && k < m->classes.count; k++)
-            add_row(name, own, places[k], t, k, owner[k]);
+            if (add_row(name, own, places[k], t, k, owner[k], e) < 0)
+                return -1;
     }
     return 0;
 }
@@ -328,7 +346,7 @@ static int add_base_sums(model *m, const model *base, double factor, error *e)
         const char *name = base->tensors[i].name;
         const tensor *t = &base->tensors[i].value;
         tensor *own = model_find(m, name);
-        if (!of_group(name, "imprint"))
+        if (!of_group(name, "imprint") || model_role(name) == ROLE_CLASS_SAMPLE)
             continue;
         if (!own || !same_row_shape(own, t))
             return error_set(e, "lacks '%s' of --base, and so was not imprinted from it", name);
@@ -416,8 +434,7 @@ int merging_add(merging *g, model *m, const char *name, error *e)
 
 bool merging_needs_backend(const merging *g)
 {
-    return model_find(&g->whole, "imprint/feature-gram") ||
-           model_find(&g->whole, "statistics/gram");
+    return weights_need_backend(&g->whole);
 }
 
 int merging_finish(merging *g, backend *b, model *out, error *e)

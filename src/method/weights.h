@@ -1,7 +1,17 @@
 /* weights.h: what classes are scored by, made from the sums that the model keeps.
  *
  * Both imprint, after adding its rows' sums, and model-merge, after adding its inputs' sums, end with
- * this: so the order and the grouping of rows do not matter. */
+ * this: so the order and the grouping of rows do not matter. The notes say how:
+ *
+ *   imprint/method     mean, proxies, ridge or auto; mean where there is none
+ *   imprint/calibrate  1: novel classes get the bias that serves best (contest.h)
+ *   ridge/lambda       of ridge; chosen (ridge.h) where there is none
+ *
+ * and these are notes of what was made: made/method, made/lambda, made/bias.
+ *
+ * `auto` is ridge where the model has statistics of its base classes and its novel classes have
+ * WEIGHTS_RIDGE_SHOTS rows on average, else the mean: with fewer, the mean's errors outweigh what the
+ * covariance knows (examples/low-shot has the measurements). */
 #ifndef METHOD_WEIGHTS_H
 #define METHOD_WEIGHTS_H
 
@@ -9,10 +19,13 @@
 #include "../../common/model.h"
 #include "../../kernels/backend.h"
 
+#define WEIGHTS_RIDGE_SHOTS 4
+
 /* Makes anew what follows from the sums and notes of m, `changed` flagging the classes whose sums have
- * changed (one flag a class; their imprint/count is above 0). The backend may be NULL for a model that
- * keeps no sums of random features. */
+ * changed (one flag a class; their imprint/count is above 0). The backend may be NULL where
+ * weights_need_backend says so. */
 int weights_make(backend *b, model *m, const bool *changed, error *e);
+bool weights_need_backend(const model *m);
 
 /* Whether weights_make sets the note of that key: such notes may differ between models that are merged. */
 bool weights_makes_note(const char *key);

@@ -1,0 +1,102 @@
+#include "class_sample.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+int class_sample_new(size_t classes, size_t room, size_t dimension, class_sample *out, error *e)
+{
+    *out = (class_sample){.room = room, .dimension = dimension};
+    return class_sample_grow(out, classes, e);
+}
+
+void class_sample_free(class_sample *s)
+{
+    free(s->rows);
+    free(s->hash);
+    free(s->count);
+    *s = (class_sample){0};
+}
+
+int class_sample_grow(class_sample *s, size_t classes, error *e)
+{
+    if (classes <= s->classes)
+        return 0;
+    float *rows = realloc(s->rows, (classes * s->room * s->dimension + 1) * sizeof *rows);
+    s->rows = rows ? rows : s->rows;
+    uint64_t *hash = realloc(s->hash, (classes * s->room + 1) * sizeof *hash);
+    s->hash = hash ? hash : s->hash;
+    size_t *count = realloc(s->count, classes * sizeof *count);
+    s->count = count ? count : s->count;
+    if (!rows || !hash || !count)
+        return error_set(e, "out of memory for samples of %zu classes", classes);
+    memset(count + s->classes, 0, (classes - s->classes) * sizeof *count);
+    s->classes = classes;
+    return 0;
+}
+
+/* FNV-1a over the bytes, its bits then mixed (the finaliser of Steele, Lea, Flood: SplitMix, 2014), so
+ * that the smallest hashes are a fair draw. */
+static uint64_t hash_row(const float *row, size_t dimension)
+{
+    const unsigned char *at = (const unsigned char *)row;
+    uint64_t hash = 14695981039346656037u;
+    for (size_t i = 0; i < dimension * sizeof *row; i++)
+        hash = (hash ^ at[i]) * 1099511628211u;
+    hash = (hash ^ hash >> 30) * 0xBF58476D1CE4E5B9u;
+    hash = (hash ^ hash >> 27) * 0x94D049BB133111EBu;
+    return hash ^ hash >> 31;
+}
+
+static bool is_zero(const float *row, size_t dimension)
+{
+    for (size_t d = 0; d < dimension; d++)
+        if (row[d] != 0)
+            return false;
+    return true;
+}
+
+void class_sample_offer(class_sample *s, size_t class_index, const float *row)
+{
+    if (s->room == 0 || is_zero(row, s->dimension))
+        return;
+    uint64_t hash = hash_row(row, s->dimension), *held = s->hash + class_index * s->room;
+    float *rows = s->rows + class_index * s->room * s->dimension;
+    size_t count = s->count[class_index], size = s->dimension * sizeof *row;
+    size_t place = count;
+    while (place > 0 && held[place - 1] > hash)
+        place--;
+    if (place == s->room || (place > 0 && held[place - 1] == hash))
+        return;
+    size_t moved = count < s->room ? count - place : s->room - 1 - place;
+    memmove(held + place + 1, held + place, moved * sizeof *held);
+    memmove(rows + (place + 1) * s->dimension, rows + place * s->dimension, moved * size);
+    held[place] = hash;
+    memcpy(rows + place * s->dimension, row, size);
+    s->count[class_index] += count < s->room;
+}
+
+size_t class_sample_rows(const tensor *t, size_t class_index)
+{
+    size_t room = t->shape[1], dimension = t->shape[2], count = 0;
+    const float *rows = (const float *)t->data + class_index * room * dimension;
+    while (count < room && !is_zero(rows + count * dimension, dimension))
+        count++;
+    return count;
+}
+
+void class_sample_offer_tensor(class_sample *s, size_t class_index, const tensor *t, size_t from_class)
+{
+    size_t count = class_sample_rows(t, from_class);
+    const float *rows = (const float *)t->data + from_class * t->shape[1] * s->dimension;
+    for (size_t r = 0; r < count; r++)
+        class_sample_offer(s, class_index, rows + r * s->dimension);
+}
+
+void class_sample_store(const class_sample *s, size_t class_index, tensor *t, size_t to_class)
+{
+    size_t size = s->room * s->dimension;
+    float *to = (float *)t->data + to_class * size;
+    memset(to, 0, size * sizeof *to);
+    memcpy(to, s->rows + class_index * size, s->count[class_index] * s->dimension * sizeof *to);
+}

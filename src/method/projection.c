@@ -1,0 +1,61 @@
+#include "projection.h"
+
+#include "../../common/random.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Two normal numbers from two words (Box, Muller: A note on the generation of random normal deviates,
+ * 1958). The first is in (0, 1]. */
+static void normal_pair(uint32_t first, uint32_t second, float *out)
+{
+    double length = sqrt(-2 * log(((double)first + 1) / 4294967296.0));
+    double angle = 2 * 3.14159265358979323846 * ((double)second / 4294967296.0);
+    out[0] = (float)(length * cos(angle));
+    out[1] = (float)(length * sin(angle));
+}
+
+int projection_new(uint64_t seed, size_t count, size_t dimension, projection *out, error *e)
+{
+    size_t total = count * dimension;
+    float *weight = malloc((total + 4) * sizeof *weight);
+    if (!weight)
+        return error_set(e, "out of memory for %zu random features; take fewer", count);
+    for (size_t i = 0; i < total; i += 4) {
+        random_block block = random_philox(seed, i / 4, random_stream(RANDOM_PROJECTION, 0, 0));
+        normal_pair(block.v[0], block.v[1], weight + i);
+        normal_pair(block.v[2], block.v[3], weight + i + 2);
+    }
+    *out = (projection){count, dimension, weight};
+    return 0;
+}
+
+void projection_free(projection *p)
+{
+    free(p->weight);
+    *p = (projection){0};
+}
+
+int projection_of_model(const model *m, projection *out, error *e)
+{
+    double count, seed;
+    if (!model_get_number(m, "ridge/features", &count) || !model_get_number(m, "ridge/seed", &seed) ||
+        !(count >= 1 && count <= 1e6) || !(seed >= 0 && seed < 18446744073709551616.0))
+        return error_set(e, "the model does not say which random features its sums are of");
+    return projection_new((uint64_t)seed, (size_t)count, m->net.dimension, out, e);
+}
+
+int projection_features(const projection *p, backend *b, const float *embeddings, size_t rows,
+                        float *features, error *e)
+{
+    float *unit = malloc((rows * p->dimension + 1) * sizeof *unit);
+    if (!unit)
+        return error_set(e, "out of memory for the features of %zu rows", rows);
+    memcpy(unit, embeddings, rows * p->dimension * sizeof *unit);
+    int status = b->normalise(b, unit, rows, p->dimension, e);
+    if (status == 0)
+        status = b->features(b, unit, rows, p->dimension, p->weight, p->count, features, e);
+    free(unit);
+    return status;
+}

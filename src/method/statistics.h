@@ -1,0 +1,35 @@
+/* statistics.h: what a model keeps of its base classes' training rows, for ridge and calibration.
+ *
+ * Of the random features (projection.h) class sums, counts and the Gram matrix (statistics/sum, count,
+ * gram; notes ridge/features and ridge/seed); and of the embeddings as they came a few of each class
+ * (statistics/sample). All are sums or samples over rows: their order does not matter. */
+#ifndef METHOD_STATISTICS_H
+#define METHOD_STATISTICS_H
+
+#include "../../common/error.h"
+#include "../../common/model.h"
+#include "../../kernels/backend.h"
+
+typedef struct statistics statistics;
+
+typedef struct {
+    bool sums;       /* keep class sums and the Gram matrix: features^2 doubles */
+    size_t features; /* random features; 0 for PROJECTION_FEATURES */
+    uint64_t seed;   /* of the projection */
+} statistics_options;
+
+/* Rows of each class that samples keep, for a model of that many classes. */
+size_t statistics_sample_room(size_t classes);
+
+/* Begins on a model. Backend and model are borrowed. */
+int statistics_new(backend *b, model *m, const statistics_options *o, statistics **out, error *e);
+void statistics_free(statistics *s);
+
+/* Adds rows: embeddings [rows][dimension], labels indices into the model's classes. Rows of novel
+ * classes (and of label -1) are left out. */
+int statistics_add(statistics *s, const float *embeddings, const int32_t *labels, size_t rows, error *e);
+
+/* Puts them into the model, in place of what it had. Fails if no base class had rows. */
+int statistics_finish(statistics *s, error *e);
+
+#endif
