@@ -36,14 +36,13 @@
  *   statistics/sample       float32 [classes, K, D]  some of those rows' embeddings, as they came
  *   imprint/sample          float32 [classes, K, D]  the same of imprinted rows
  *   head/bias               float32 [classes]     added to the logits (calibration); absent for none
- *   proxies/weight          float32 [classes, K, D]  a class of fewer than K repeats its last one
+ *   proxies/weight          float32 [classes, K, D]  a class of one weight repeats it
  *   ridge/weight            float32 [classes, F]
  *
  * Whatever imprinting makes (rows of head/weight, head/bias, ridge/weight, which method `auto` picks) it
- * makes from these sums and the notes alone, by one function, weights_make of src/method/weights.h, that
+ * makes from these sums and samples and the notes alone, by one function, weights_make of src/method/weights.h, that
  * imprint calls after adding its rows and model-merge after adding its inputs' sums. So a merge gives
- * what imprinting all rows at once gives. Only proxies do not follow from sums: a class that several
- * inputs imprinted keeps the proxies of all of them.
+ * what imprinting all rows at once gives.
  *
  * The features of an embedding e (normalised) are relu(P e), P [F, D] made from the seed as
  * kernels/random.h says; the notes ridge/features (F) and ridge/seed name them. */

@@ -5,6 +5,7 @@
 #include "method/classifier.h"
 #include "method/imprinting.h"
 #include "method/projection.h"
+#include "method/proxies.h"
 #include "method/ridge.h"
 #include "method/statistics.h"
 #include "device.h"
@@ -20,7 +21,9 @@ static const tool_description about = {
     .usage = "[OPTION]... [FILE]...",
     .options =
         "  -m, --model FILE   the model to add to; without it, a new one without a network\n"
-        "  --method NAME      auto (default), mean, ridge\n"
+        "  --method NAME      auto (default), mean, proxies or ridge\n"
+        "  --proxies K        of proxies: weights a class (default 4)\n"
+        "  --reservoir R      of proxies: rows of each class to make them from (default 500)\n"
         "  --ridge LAMBDA     of ridge: the penalty, in units of the mean variance (default: chosen)\n"
         "  --features M       of ridge: random features, where the model has none yet (default 2000)\n"
         "  --base FILE        labelled embeddings of the base classes, for a model without statistics\n"
@@ -30,7 +33,7 @@ static const tool_description about = {
         "  --update-base      make base classes anew too, from the rows given\n"
         "  --head NAME        cosine or softmax, for a new model (default cosine)\n"
         "  --scale S          of a new model's cosine head (default 10)\n"
-        "  --seed N           of the random features (1)\n"
+        "  --seed N           of random features and proxies (1)\n"
         DEVICE_HELP,
     .example = "embed --model base.model ship.records | imprint --model base.model -o nine.model",
 };
@@ -39,7 +42,7 @@ static struct {
     tool_options tool;
     const char *model, *classes, *norm, *method, *base;
     double ridge;
-    size_t features;
+    size_t features, proxies;
     uint64_t seed;
     bool calibrate, calibrate_given;
     head_kind head;
@@ -50,7 +53,7 @@ static struct {
 
 enum {
     CLASSES = TOOL_OWN, NORM, UPDATE_BASE, HEAD, SCALE, METHOD, RIDGE, FEATURES, BASE, CALIBRATE, NO_CALIBRATE,
-    SEED
+    SEED, PROXIES, RESERVOIR
 };
 
 static const struct option long_options[] = {
@@ -65,6 +68,8 @@ static const struct option long_options[] = {
     {"base", required_argument, NULL, BASE},
     {"calibrate", no_argument, NULL, CALIBRATE},
     {"no-calibrate", no_argument, NULL, NO_CALIBRATE},
+    {"proxies", required_argument, NULL, PROXIES},
+    {"reservoir", required_argument, NULL, RESERVOIR},
     {"seed", required_argument, NULL, SEED},
     {"head", required_argument, NULL, HEAD},
     {"scale", required_argument, NULL, SCALE},
@@ -81,8 +86,9 @@ static size_t choose_word(const char *option, const char *word, const char *firs
 
 static void set_method(const char *word)
 {
-    if (strcmp(word, "auto") != 0 && strcmp(word, "mean") != 0 && strcmp(word, "ridge") != 0)
-        tool_usage("--method is auto, mean or ridge, not %s", word);
+    if (strcmp(word, "auto") != 0 && strcmp(word, "mean") != 0 && strcmp(word, "proxies") != 0 &&
+        strcmp(word, "ridge") != 0)
+        tool_usage("--method is auto, mean, proxies or ridge, not %s", word);
     options.method = word;
 }
 
@@ -96,6 +102,8 @@ static void set_option(int letter)
     case METHOD: set_method(optarg); break;
     case RIDGE: options.ridge = tool_number("--ridge", optarg, 1e-9, 1e9); break;
     case FEATURES: options.features = tool_integer("--features", optarg, 1, 40000); break;
+    case PROXIES: options.proxies = tool_integer("--proxies", optarg, 1, PROXIES_MOST); break;
+    case RESERVOIR: options.how.reservoir = tool_integer("--reservoir", optarg, 1, 1000000); break;
     case BASE: options.base = optarg; break;
     case CALIBRATE:
     case NO_CALIBRATE:
@@ -156,6 +164,27 @@ static void choose_features(model *m)
     }
 }
 
+/* How many proxies, of how many rows; what the model has already, it stays with. */
+static void choose_proxies(model *m)
+{
+    error e = {0};
+    double count;
+    const tensor *sample = model_find(m, "imprint/sample");
+    if (m->norm == NORM_NONE)
+        tool_usage("--method proxies is for --norm l2");
+    if (sample && options.how.reservoir && sample->shape[1] != options.how.reservoir) {
+        error_set(&e, "--reservoir %zu: the model keeps %zu rows of each imprinted class", options.how.reservoir,
+                  sample->shape[1]);
+        tool_fail(&e);
+    }
+    if (!options.how.reservoir)
+        options.how.reservoir = 500;
+    if (options.proxies || !model_get_number(m, "proxies/count", &count))
+        model_note_number(m, "proxies/count", (double)(options.proxies ? options.proxies : 4));
+    if (!model_get_number(m, "proxies/seed", &count))
+        model_note_number(m, "proxies/seed", (double)options.seed);
+}
+
 /* Notes how weights are to be made (method/weights.h), and checks that they can be. */
 static void choose_method(model *m)
 {
@@ -176,6 +205,8 @@ static void choose_method(model *m)
     options.how.features = ridge || (model_find(m, "statistics/gram") && !bare);
     if (options.how.features)
         choose_features(m);
+    if (strcmp(method, "proxies") == 0)
+        choose_proxies(m);
     if (options.calibrate_given)
         calibrate = options.calibrate;
     if (options.ridge > 0)
@@ -369,6 +400,9 @@ int main(int argc, char **argv)
     for (int c; (c = getopt_long(argc, argv, TOOL_SHORT "m:", long_options, NULL)) != -1;)
         if (!tool_option(c, &options.tool) && !device_option(c, &options.backend))
             set_option(c);
+    bool proxies = options.method && strcmp(options.method, "proxies") == 0;
+    if (!proxies && (options.proxies || options.how.reservoir))
+        tool_usage("%s is for --method proxies", options.proxies ? "--proxies" : "--reservoir");
     if (options.base && !options.model)
         tool_usage("--base adds to a model; give --model FILE");
     stream_reader *in;

@@ -41,9 +41,10 @@ int imprinting_new(backend *b, model *m, const imprinting_options *o, imprinting
     i->options = *o;
     i->dimension = m->net.dimension;
     const tensor *sample = model_find(m, "imprint/sample");
-    if (!sample)
-        sample = model_find(m, "statistics/sample");
-    size_t room = sample ? sample->shape[1] : statistics_sample_room(m->classes.count), n = 0;
+    size_t room = sample         ? sample->shape[1]
+                  : o->reservoir ? o->reservoir
+                                 : statistics_sample_room(m->classes.count);
+    size_t n = 0;
     int status = class_sample_new(0, room, i->dimension, &i->sample, e);
     if (status == 0 && o->features)
         status = projection_of_model(m, &i->projected, e);

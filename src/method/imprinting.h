@@ -15,6 +15,8 @@ typedef struct {
     bool update_base;   /* classes of kind base take part too; otherwise their rows are left out */
     bool features;      /* keep sums of random features too, as ridge needs them: of the model's
                            projection (notes ridge/features, ridge/seed) */
+    size_t reservoir;   /* rows of each class to keep in imprint/sample; 0 for the usual few. A model that
+                           keeps another number of its imprinted classes already stays with that */
 } imprinting_options;
 
 typedef struct imprinting imprinting;

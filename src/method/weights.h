@@ -6,6 +6,7 @@
  *   imprint/method     mean, proxies, ridge or auto; mean where there is none
  *   imprint/calibrate  1: novel classes get the bias that serves best (contest.h)
  *   ridge/lambda       of ridge; chosen (ridge.h) where there is none
+ *   proxies/count, proxies/seed       of proxies
  *
  * and these are notes of what was made: made/method, made/lambda, made/bias.
  *
