@@ -4,6 +4,7 @@
 #include "../common/tool.h"
 #include "../kernels/backend.h"
 #include "method/classifier.h"
+#include "method/threshold.h"
 #include "device.h"
 
 #include <inttypes.h>
@@ -24,6 +25,8 @@ static const tool_description about = {
         "  -m, --model FILE   the model\n"
         "  -k, --top K        the K best classes of each row (default 1)\n"
         "  -f, --format NAME  records (default), tsv or jsonl\n"
+        "  --unknown T        rows whose best score is under T are unknown (prediction -1);\n"
+        "                     auto:RATE takes the score that RATE of known rows stay under\n"
         "  --keep-embedding   records keep their embeddings\n"
         DEVICE_HELP,
     .example = "embed --model nine.model test.records | classify --model nine.model | score",
@@ -35,16 +38,19 @@ static struct {
     size_t top;
     format_kind format;
     bool keep_embedding;
+    bool unknown, unknown_rate; /* `threshold` is a score, or a rate to take it from */
+    double threshold;
     backend_options backend;
 } options = {.top = 1, .backend = DEVICE_DEFAULTS};
 
-enum { KEEP_EMBEDDING = TOOL_OWN };
+enum { KEEP_EMBEDDING = TOOL_OWN, UNKNOWN };
 
 static const struct option long_options[] = {
     TOOL_OPTIONS,
     {"model", required_argument, NULL, 'm'},
     {"top", required_argument, NULL, 'k'},
     {"format", required_argument, NULL, 'f'},
+    {"unknown", required_argument, NULL, UNKNOWN},
     {"keep-embedding", no_argument, NULL, KEEP_EMBEDDING},
     DEVICE_OPTIONS,
     {NULL, 0, NULL, 0},
@@ -69,6 +75,14 @@ typedef struct {
     int32_t *prediction, *label;
 } work;
 
+static void set_unknown(const char *word)
+{
+    options.unknown = true;
+    options.unknown_rate = strncmp(word, "auto:", 5) == 0;
+    options.threshold = options.unknown_rate ? tool_number("--unknown auto:RATE", word + 5, 0, 1)
+                                             : tool_number("--unknown", word, -1e30, 1e30);
+}
+
 static void set_option(int letter)
 {
     static const char *formats[] = {"records", "tsv", "jsonl"};
@@ -82,6 +96,7 @@ static void set_option(int letter)
                 return;
             }
         tool_usage("--format is records, tsv or jsonl, not %s", optarg);
+    case UNKNOWN: set_unknown(optarg); break;
     case KEEP_EMBEDDING: options.keep_embedding = true; break;
     }
 }
@@ -132,6 +147,13 @@ static void begin(work *w)
     w->device = device_open(&options.backend, &options.tool);
     if (classifier_new(w->device, &w->m, &w->scorer, &e) < 0)
         tool_fail(&e);
+    if (options.unknown_rate) {
+        if (threshold_of_rate(w->scorer, &w->m, options.threshold, &options.threshold, &e) < 0) {
+            error_prefix(&e, "%s", options.model);
+            tool_fail(&e);
+        }
+        tool_say(&options.tool, "unknown: rows of a best score under %.6g", options.threshold);
+    }
     w->fingerprint = model_fingerprint(&w->m);
     size_t classes = w->m.classes.count;
     if (options.top > classes)
@@ -216,6 +238,11 @@ static double probability(const float *scores, size_t classes, float best, float
     return exp((double)score - best) / sum;
 }
 
+static bool is_unknown(float best_score)
+{
+    return options.unknown && (double)best_score < options.threshold;
+}
+
 static void print_row(work *w, size_t r, const int32_t *label)
 {
     error e = {0};
@@ -232,12 +259,18 @@ static void print_row(work *w, size_t r, const int32_t *label)
         print(w, "null");
     if (json) {
         print(w, ",\"prediction\":");
-        print_name(w, w->classes.names[top[0]]);
+        if (is_unknown(score[0]))
+            print(w, "null");
+        else
+            print_name(w, w->classes.names[top[0]]);
         print(w, ",\"top\":[");
     }
     for (size_t k = 0; k < options.top; k++) {
         print(w, json ? (k ? ",{\"class\":" : "{\"class\":") : "\t");
-        print_name(w, w->classes.names[top[k]]);
+        if (!json && k == 0 && is_unknown(score[0]))
+            print(w, "unknown");
+        else
+            print_name(w, w->classes.names[top[k]]);
         if (output_printf(w->out, &e, json ? ",\"score\":%.6g,\"probability\":%.6g}" : "\t%.6g\t%.6g",
                           score[k], probability(scores, classes, score[0], score[k])) < 0)
             tool_fail(&e);
@@ -269,7 +302,7 @@ static void classify_part(work *w, batch *part, bool labelled)
                          &e) < 0)
         tool_fail(&e);
     for (size_t r = 0; r < part->rows; r++)
-        w->prediction[r] = (int32_t)w->top[r * options.top];
+        w->prediction[r] = is_unknown(w->top_score[r * options.top]) ? -1 : (int32_t)w->top[r * options.top];
     if (options.format == FORMAT_RECORDS)
         write_records(w, part);
     for (size_t r = 0; options.format != FORMAT_RECORDS && r < part->rows; r++)

@@ -284,6 +284,20 @@ static void add_bias(const problem *p, float *scores, double bias)
             scores[i] += (float)bias;
 }
 
+/* Takes the classes' mean from each number in turn: it says nothing of the class, but would drown what the
+ * height of the best score says of whether the row is of any class. */
+static void centre(float *numbers, size_t classes, size_t width)
+{
+    for (size_t d = 0; d < width; d++) {
+        double mean = 0;
+        for (size_t c = 0; c < classes; c++)
+            mean += numbers[c * width + d];
+        mean /= (double)classes;
+        for (size_t c = 0; c < classes; c++)
+            numbers[c * width + d] -= (float)mean;
+    }
+}
+
 static int store(const problem *p, const solution *s, double lambda, double bias, error *e)
 {
     tensor *weight, *offset;
@@ -296,8 +310,10 @@ static int store(const problem *p, const solution *s, double lambda, double bias
     float *w = model_find(m, "ridge/weight")->data, *o = offset->data;
     for (size_t i = 0; i < p->classes * p->width; i++)
         w[i] = (float)(scale * s->weight[i]);
+    centre(w, p->classes, p->width);
     for (size_t c = 0; c < p->classes; c++)
         o[c] = (float)(scale * (s->offset[c] + (p->r->is_base[c] ? 0 : bias)));
+    centre(o, p->classes, 1);
     if (model_note_number(m, "made/lambda", lambda) < 0 || model_note_number(m, "made/bias", scale * bias) < 0)
         return error_set(e, "out of memory");
     return 0;

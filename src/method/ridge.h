@@ -22,7 +22,7 @@
 #include "../../kernels/backend.h"
 #include "rehearsal.h"
 
-/* Makes ridge/weight and head/bias of every class from the model's sums. lambda 0 chooses; `calibrate`
+/* Makes ridge/weight and head/bias of every class from the model's sums, both less the classes' mean. lambda 0 chooses; `calibrate`
  * gives the novel classes the bias that serves best. The scores are then scaled to fit the rehearsal's
  * rows as log-probabilities. Notes made/lambda, made/bias. Fails for a class without rows, for no more
  * rows than classes, and where S is singular even so. */

@@ -10,6 +10,17 @@ setup() {
 
 made() { "$PYTHON" "$ROOT/tests/tools/embeddings.py" "$@"; }
 
+# without_sample FROM TO: the model without the rows it keeps.
+without_sample() {
+    "$PYTHON" - "$@" <<'PYTHON'
+import sys, msgpack, msgpack_numpy
+records = list(msgpack.Unpacker(open(sys.argv[1], "rb"), object_hook=msgpack_numpy.decode))
+records = [r for r in records if "imprint/sample" not in r]
+records[-1] = {"end": sum(len(v) for r in records[1:-1] for v in r.values())}
+open(sys.argv[2], "wb").write(b"".join(msgpack.packb(r, default=msgpack_numpy.encode) for r in records))
+PYTHON
+}
+
 @test "scores are the scale times the cosine, as NumPy finds them" {
     classify $D --model m test -o out
     "$PYTHON" - <<'PYTHON'
@@ -82,4 +93,31 @@ PYTHON
     fails 1 "" classify $D --model m /dev/null -o none
     fails 1 "" classify $D --model m test -o /dev/full
     leaves_nothing none
+}
+
+@test "--unknown rejects rows under a score, or the share of known rows that auto names" {
+    classify $D --model m --format tsv test >plain.tsv
+    middle=$(cut -f4 plain.tsv | sed 1d | sort -g | sed -n '15,16p' | awk '{s += $1} END {print s / 2}')
+    classify $D --model m --unknown "$middle" --format tsv test >tsv
+    awk -F'\t' -v t="$middle" 'NR > 1 && (($3 == "unknown") != ($4 < t)) {exit 1}' tsv
+    [ "$(cut -f3 tsv | grep -c unknown)" -ge 10 ]
+    classify $D --model m --unknown "$middle" --format jsonl test | jq -e -s '[.[] | select(.prediction == null)] | length >= 10'
+    made a,b,c 400 16 3 >many
+    imprint --quiet $D many -o whole
+    made a,b,c 400 16 4 >more
+    classify $D --model whole --unknown auto:0.2 more 2>said | score --format json >json
+    jq -e '.rejected_known > 0.1 and .rejected_known < 0.35' json
+    grep -q 'best score under' said
+    classify $D --model whole --unknown auto:0.2 test 2>/dev/null | score --format json 2>/dev/null |
+        jq -e '.rejected_unknown > 0.9 and .auroc > 0.9'
+}
+
+@test "--unknown needs a number, and auto rows to go by" {
+    run classify $D --model m --unknown much test
+    [ "$status" -eq 2 ] && [ "${#lines[@]}" -eq 1 ]
+    run classify $D --model m --unknown auto:2 test
+    [ "$status" -eq 2 ] && [ "${#lines[@]}" -eq 1 ]
+    without_sample m bare
+    run classify $D --model bare --unknown auto:0.1 test -o none
+    [ "$status" -eq 1 ] && [[ $output == *"keeps no rows"* ]] && [ ! -e none ]
 }

@@ -1,0 +1,15 @@
+/* threshold.h: from which score on a row is taken as one of the model's classes. */
+#ifndef METHOD_THRESHOLD_H
+#define METHOD_THRESHOLD_H
+
+#include "../../common/error.h"
+#include "../../common/model.h"
+#include "classifier.h"
+
+/* The score that the share `rate` (0 to 1) of known rows stay under with their best score: a quantile over the
+ * rows that the model keeps (statistics/sample, imprint/sample), every class weighing the same. New rows of
+ * imprinted classes score a little lower than these, which their weights were made from. Fails for a model
+ * that keeps none. */
+int threshold_of_rate(classifier *c, const model *m, double rate, double *threshold, error *e);
+
+#endif
