@@ -1,6 +1,7 @@
 /* model-edit: a model with classes dropped or renamed. */
 #include "../common/model.h"
 #include "../common/tool.h"
+#include "method/weights.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +39,7 @@ static int drop_classes(model *m, const char *words, error *e)
     int status = class_list_choose(&m->classes, words, chosen, e);
     for (size_t c = m->classes.count; c-- > 0 && status >= 0;)
         if (chosen[c])
-            status = model_remove_class(m, c, e);
+            status = weights_remove_class(m, c, e);
     free(chosen);
     return status < 0 ? error_prefix(e, "--drop %s", words) : 0;
 }

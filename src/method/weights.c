@@ -115,6 +115,48 @@ int weights_make(backend *b, model *m, const bool *changed, error *e)
     return status;
 }
 
+/* ---- a class less -------------------------------------------------------------------------------------- */
+
+/* gram -= sum sum^T / count: from then on the class counts as rows around a mean of zero. */
+static void take_mean(const model *m, const char *gram_name, const char *sum_name, const char *count_name,
+                      size_t class_index)
+{
+    const tensor *gram = model_find(m, gram_name), *sums = model_find(m, sum_name);
+    const tensor *counts = model_find(m, count_name);
+    double count = counts ? ((const double *)counts->data)[class_index] : 0;
+    if (!gram || !sums || count == 0)
+        return;
+    size_t n = gram->shape[0];
+    const double *sum = (const double *)sums->data + class_index * n;
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < n; j++)
+            ((double *)gram->data)[i * n + j] -= sum[i] * sum[j] / count;
+}
+
+static bool has_imprints(const model *m)
+{
+    const tensor *counts = model_find(m, "imprint/count");
+    for (size_t c = 0; counts && c < m->classes.count; c++)
+        if (((const double *)counts->data)[c] > 0)
+            return true;
+    return false;
+}
+
+int weights_remove_class(model *m, size_t class_index, error *e)
+{
+    bool had = has_imprints(m);
+    take_mean(m, "imprint/feature-gram", "imprint/feature-sum", "imprint/count", class_index);
+    take_mean(m, "statistics/gram", "statistics/sum", "statistics/count", class_index);
+    if (model_remove_class(m, class_index, e) < 0)
+        return -1;
+    if (!had || has_imprints(m))
+        return 0;
+    for (size_t i = m->tensor_count; i-- > 0;)
+        if (strncmp(m->tensors[i].name, "imprint/", 8) == 0)
+            model_drop(m, m->tensors[i].name);
+    return 0;
+}
+
 bool weights_makes_note(const char *key)
 {
     return strncmp(key, "made/", 5) == 0;

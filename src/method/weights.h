@@ -28,6 +28,11 @@
 int weights_make(backend *b, model *m, const bool *changed, error *e);
 bool weights_need_backend(const model *m);
 
+/* Removes a class and what the sums over all rows hold of its mean; the scatter of its rows around it stays a
+ * part of the covariance within classes. With the last imprinted class goes all that imprinting has added. The
+ * other classes keep their weights. */
+int weights_remove_class(model *m, size_t class_index, error *e);
+
 /* Whether weights_make sets the note of that key: such notes may differ between models that are merged. */
 bool weights_makes_note(const char *key);
 

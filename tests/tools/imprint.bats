@@ -168,3 +168,96 @@ PYTHON
     grep -q "left out 1 embedding" said
     [ "$(weights some)" = "a novel 0.600000 0.800000" ]
 }
+
+# Base classes a, b with statistics: base.model and base.emb; new rows of c and d; test rows of all.
+# The noise is strong along few directions, where the mean is led astray and the covariance is not.
+ridge_setting() {
+    "$PYTHON" - <<'PYTHON'
+import msgpack, msgpack_numpy, numpy as np
+r = np.random.default_rng(1)
+centres = np.abs(r.normal(size=(4, 24)))
+noise = r.normal(size=(3, 24)) * 1.5
+def write(path, classes, rows):
+    y = r.permutation(np.repeat(classes, rows)).astype("i4")
+    x = np.maximum(centres[y] + r.normal(size=(len(y), 3)) @ noise + 0.2 * r.normal(size=(len(y), 24)) + 2, 0)
+    with open(path, "wb") as f:
+        for m in ({"tensor-stream": 1, "classes": list("abcd")}, {"embedding": x.astype("f4"), "label": y}, {"end": len(y)}):
+            f.write(msgpack.packb(m, default=msgpack_numpy.encode))
+write("base.emb", [0, 1], 300); write("new.emb", [2, 3], 60); write("test.emb", [0, 1, 2, 3], 200)
+PYTHON
+    imprint --quiet --method mean base.emb -o means
+    "$PYTHON" - <<'PYTHON'
+import msgpack, msgpack_numpy
+records = list(msgpack.Unpacker(open("means", "rb"), object_hook=msgpack_numpy.decode))
+records = [r for r in records if not any(k.startswith("imprint/") for k in r)]
+records[0]["model"]["kinds"] = ["base"] * 2
+records[-1] = {"end": sum(len(v) for r in records[1:-1] for v in r.values())}
+open("base.model", "wb").write(b"".join(msgpack.packb(r, default=msgpack_numpy.encode) for r in records))
+PYTHON
+}
+
+all_classes() { classify --quiet --model "$1" test.emb | score --format json | jq .all; }
+
+@test "ridge sees what the mean does not; auto takes it where there is what it needs" {
+    ridge_setting
+    imprint --model base.model --base base.emb --features 300 --method ridge new.emb -o ridge.model 2>said
+    grep -q "by ridge, lambda" said
+    imprint --quiet --model base.model --base base.emb --features 300 --method mean new.emb -o mean.model
+    imprint --quiet --model base.model --base base.emb --features 300 new.emb -o auto.model
+    imprint --quiet --model base.model new.emb -o plain.model
+    [ "$(jq -n "$(all_classes ridge.model) > $(all_classes mean.model) + 0.1")" = true ]
+    cmp <(classify --quiet --model auto.model test.emb) <(classify --quiet --model ridge.model test.emb)
+    class-filter --keep c,d --per-class 2 new.emb | imprint --model base.model --base base.emb --features 300 -o few.model 2>said
+    grep -q "by mean" said
+}
+
+@test "calibration raises the harmonic mean of classes that crowd the old ones out" {
+    ridge_setting
+    for how in calibrate no-calibrate; do
+        class-filter --keep c,d --per-class 20 --seed 1 new.emb |
+            imprint --quiet --model base.model --base base.emb --features 300 --$how --method ridge -o $how.model
+        classify --quiet --model $how.model test.emb | score --format json | jq .harmonic_mean >$how
+    done
+    [ "$(jq -n "$(cat calibrate) > $(cat no-calibrate) - 0.02")" = true ]
+}
+
+@test "proxies: several weights a class, fixed by the seed" {
+    ridge_setting
+    imprint --quiet --model base.model --method proxies --proxies 5 --reservoir 40 new.emb -o one.model
+    imprint --quiet --model base.model --method proxies --proxies 5 --reservoir 40 new.emb -o two.model
+    cmp one.model two.model
+    tensor-info one.model | grep -q 'proxies/weight.*4, 5, 24'
+    tensor-info one.model | grep -q 'imprint/sample.*4, 40, 24'
+}
+
+@test "methods: wrong input is one line and no file" {
+    ridge_setting
+    class-filter --keep c --per-class 3 new.emb >few.emb
+    class-filter --keep c --per-class 1 new.emb >one.emb
+    refused() {
+        want=$1
+        shift
+        run imprint "$@" -o none
+        [ "$status" -eq "$want" ] && [ "${#lines[@]}" -eq 1 ] && [ ! -e none ]
+    }
+    refused 1 --model base.model --method ridge new.emb
+    [[ $output == *--statistics* ]]
+    refused 1 --model base.model --method proxies --proxies 4 few.emb
+    [[ $output == *"too few for 4 proxies"* ]]
+    refused 1 --method ridge one.emb
+    [[ $output == *"more rows than classes"* ]]
+    cat one.emb one.emb one.emb >same.emb
+    refused 1 --method ridge same.emb
+    [[ $output == *"all equal"* ]]
+    refused 1 --model base.model --base few.emb new.emb
+    [[ $output == *"base classes"* ]]
+    refused 1 --model base.model --base missing new.emb
+    refused 2 --model base.model --proxies 4 new.emb
+    refused 2 --model base.model --reservoir 4 new.emb
+    refused 2 --model base.model --method best new.emb
+    refused 2 --base base.emb new.emb
+    imprint --quiet --model base.model --base base.emb --features 50 --method ridge few.emb -o ridge.model
+    refused 1 --model ridge.model --features 60 new.emb
+    imprint --quiet --model base.model --method proxies --proxies 2 --reservoir 10 few.emb -o proxies.model
+    refused 1 --model proxies.model --method proxies --reservoir 20 new.emb
+}

@@ -52,6 +52,27 @@ for name in a:
 PYTHON
 }
 
+# statistics FROM TO: the model with statistics of base.emb, and nothing imprinted.
+statistics() {
+    class-filter --keep ship --per-class 1 all >one.emb
+    imprint --quiet --base base.emb --features 60 --model "$1" one.emb | model-edit --drop ship -o "$2"
+}
+
+# split_rows FILE N: its rows, every N-th into part-0 to part-(N - 1).
+split_rows() {
+    "$PYTHON" - "$@" <<'PYTHON'
+import sys, msgpack, msgpack_numpy, numpy as np
+records = list(msgpack.Unpacker(open(sys.argv[1], "rb"), object_hook=msgpack_numpy.decode))
+fields = {k: np.concatenate([r[k] for r in records[1:-1]]) for k in ("embedding", "label")}
+n = int(sys.argv[2])
+for part in range(n):
+    rows = {k: v[part::n] for k, v in fields.items()}
+    with open("part-%d" % part, "wb") as f:
+        for r in [records[0], rows, {"end": len(rows["label"])}]:
+            f.write(msgpack.packb(r, default=msgpack_numpy.encode))
+PYTHON
+}
+
 @test "classes imprinted apart are classes imprinted at once" {
     for class in ship truck; do
         class-filter --keep $class all | imprint --quiet --model base.model -o $class.model
@@ -162,4 +183,55 @@ PYTHON
     leaves_nothing out
     model-merge ship.model >/dev/full 2>said && false
     [ "$(wc -l <said)" -eq 1 ]
+}
+
+# Base classes with statistics: two.model, its classes made base ones, and their rows for --base.
+@test "eight parts merge to one pass by every method, calibrated or not" {
+    class-filter --keep cat,dog all >base.emb
+    class-filter --keep ship,truck all >new.emb
+    for method in mean ridge auto proxies; do
+        for how in --calibrate --no-calibrate; do
+            options="--quiet --method $method $how"
+            [ $method = proxies ] && options="$options --proxies 2"
+            statistics base.model stats.model
+            imprint $options --model stats.model new.emb -o whole.model
+            split_rows new.emb 8
+            parts=
+            for part in 0 1 2 3 4 5 6 7; do
+                imprint $options --model stats.model part-$part -o part-$part.model
+                parts="$parts part-$part.model"
+            done
+            model-merge $parts >merged.model
+            same_model whole.model merged.model
+            classify --quiet --model whole.model --format tsv all >whole.tsv
+            classify --quiet --model merged.model --format tsv all >merged.tsv
+            diff <(cut -f1-3 whole.tsv) <(cut -f1-3 merged.tsv)
+        done
+    done
+}
+
+@test "ridge: rows added later, and in another order, give the weights of all at once" {
+    class-filter --keep cat,dog all >base.emb
+    class-filter --keep ship,truck all >new.emb
+    statistics base.model stats.model
+    split_rows new.emb 2
+    options="--quiet --method ridge"
+    imprint $options --model stats.model part-0 -o first.model
+    imprint $options --model first.model part-1 -o later.model
+    imprint $options --model stats.model part-1 part-0 -o turned.model
+    imprint $options --model stats.model new.emb -o whole.model
+    same_model whole.model later.model
+    same_model whole.model turned.model
+}
+
+@test "models of other random features do not merge" {
+    class-filter --keep cat,dog all >base.emb
+    for class in ship truck; do class-filter --keep $class all >$class.emb; done
+    imprint --quiet --base base.emb --method ridge --features 50 --model base.model ship.emb -o ship.model
+    imprint --quiet --base base.emb --method ridge --features 50 --seed 2 --model base.model truck.emb -o truck.model
+    run model-merge ship.model truck.model -o none
+    [ "$status" -eq 1 ] && [ "${#lines[@]}" -eq 1 ] && [ ! -e none ]
+    imprint --quiet --base base.emb --method ridge --features 40 --model base.model truck.emb -o truck.model
+    run model-merge ship.model truck.model -o none
+    [ "$status" -eq 1 ] && [ "${#lines[@]}" -eq 1 ] && [ ! -e none ]
 }
