@@ -1,5 +1,6 @@
 # make            builds bin/, and the CUDA plug-in where nvcc is found
 # make demo       installs what is missing, builds, runs the main job on real pictures
+# make low-shot   the protocol of examples/low-shot: minutes to hours
 # make check      the tests                 SANITIZE=1: under the address and undefined-behaviour sanitizers
 # make bench      the measurements, beside PyTorch
 # make fuzz       every fuzzer              SECONDS=60 each
@@ -11,7 +12,8 @@ BUILD_PACKAGES = gcc libc6-dev libdnnl-dev libopenblas-openmp-dev libmsgpack-dev
 DATA_PACKAGES  = xz-utils libjpeg-dev dataset-fashion-mnist
 DEMO_PACKAGES  = $(BUILD_PACKAGES) $(DATA_PACKAGES) curl
 CHECK_PACKAGES = $(BUILD_PACKAGES) $(DATA_PACKAGES) libcmocka-dev bats mandoc jq bsdutils \
-                 python3-numpy python3-msgpack-numpy
+                 python3-numpy python3-msgpack-numpy parallel
+EXAMPLE_PACKAGES = $(BUILD_PACKAGES) $(DATA_PACKAGES) jq gawk gnuplot-nox parallel
 BENCH_PACKAGES = $(BUILD_PACKAGES) $(DATA_PACKAGES) python3-numpy python3-torch
 FUZZ_PACKAGES  = $(BUILD_PACKAGES) clang libclang-rt-dev
 
@@ -45,7 +47,7 @@ KERNELS = $(patsubst %.c,$B/%.o,$(wildcard kernels/*.c kernels/reference/*.c ker
 UNITS   = $(patsubst tests/unit/%.c,$B/tests/%,$(wildcard tests/unit/*.c))
 FUZZERS = $(patsubst tests/fuzz/%.c,build-fuzz/%,$(wildcard tests/fuzz/*.c))
 
-.PHONY: all cuda units demo check bench fuzz install format clean
+.PHONY: all cuda units demo low-shot check bench fuzz install format clean
 all: $(TOOLS) $(if $(NVCC),cuda)
 
 # ---- tools ---------------------------------------------------------------------------------------------
@@ -81,6 +83,14 @@ demo:
 	@.ci/packages $(DEMO_PACKAGES)
 	@$(MAKE) --no-print-directory all
 	@examples/demo.sh
+
+# The protocol of examples/low-shot on CIFAR-10 and Fashion-MNIST; CIFAR10=DIR as for the demo.
+low-shot:
+	@.ci/packages $(EXAMPLE_PACKAGES)
+	@$(MAKE) --no-print-directory all
+	$(MAKE) -C examples/low-shot
+	$(MAKE) -C examples/low-shot BASE=0-4 NOVEL=5-9
+	$(MAKE) -C examples/low-shot DATA=fashion
 
 check:
 	@.ci/packages $(CHECK_PACKAGES)

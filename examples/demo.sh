@@ -48,17 +48,25 @@ fi
 
 say "1. Train a network on eight of the ten classes of $name"
 training | class-filter --keep "$kept" |
-    cnn-train "${common[@]}" --epochs "${EPOCHS:-5}" --seed "${SEED:-1}" --progress -o "$work/base.model"
+    cnn-train "${common[@]}" --statistics --epochs "${EPOCHS:-5}" --seed "${SEED:-1}" --progress -o "$work/base.model"
 
 say "2. What it knows: eight classes"
 testing | class-filter --keep "$kept" | embed "${common[@]}" --model "$work/base.model" |
     classify --model "$work/base.model" | score
 
 say "3. Imprint the ninth, $novel, from its training pictures: no training at all"
-training | class-filter --keep "$novel" | embed "${common[@]}" --model "$work/base.model" |
-    imprint --model "$work/base.model" -o "$work/nine.model"
+training | class-filter --keep "$novel" | embed "${common[@]}" --model "$work/base.model" -o "$work/novel.embeddings"
+imprint --model "$work/base.model" -o "$work/nine.model" "$work/novel.embeddings"
+imprint --method mean --no-calibrate --model "$work/base.model" -o "$work/mean.model" "$work/novel.embeddings"
 tensor-info "$work/nine.model"
 
 say "4. What the new model knows: nine classes"
-testing | class-filter --keep "$nine" | embed "${common[@]}" --model "$work/nine.model" |
-    classify --model "$work/nine.model" | score
+testing | class-filter --keep "$nine" | embed "${common[@]}" --model "$work/base.model" -o "$work/test.embeddings"
+classify --model "$work/nine.model" "$work/test.embeddings" | score
+
+say "5. Old model, the paper's imprinting (mean), and imprint as it comes"
+for model in base mean nine; do
+    classify --quiet --model "$work/$model.model" "$work/test.embeddings" |
+        score --quiet --by base,novel,all,harmonic_mean |
+        if [ $model = base ]; then cat; else tail -n 1; fi | sed "s/^/$model\t/; 1s/^base\tbase/model\tbase/"
+done

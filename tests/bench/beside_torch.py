@@ -105,6 +105,24 @@ class Ours:
         return self.ask('embed', precision, rows, batches)
 
 
+# keras-cnn's operations a picture, two for each multiplication: forward, and forward with both gradients.
+FORWARD_FLOPS = 2 * (32 * 32 * 32 * 27 + 30 * 30 * 32 * 288 + 15 * 15 * 64 * 288 + 13 * 13 * 64 * 576 + 2304 * 512)
+TRAIN_FLOPS = 3 * FORWARD_FLOPS - 2 * 32 * 32 * 32 * 27  # the first layer needs no gradient of its input
+
+
+def compare_limit(ours):
+    """What share of the machine's fp32 arithmetic the backend reaches: no more than 1 can be gained."""
+    shares = {'training': [], 'embedding': []}
+    for _ in range(ROUNDS):
+        peak = ours.ask('peak', 'fp32', 1536)
+        shares['training'].append((ours.train('fp32', STEPS) * TRAIN_FLOPS / 1e9, peak))
+        shares['embedding'].append((ours.embed('fp32', EMBED_ROWS, BATCHES) * FORWARD_FLOPS / 1e9, peak))
+    for what, pairs in shares.items():
+        print(f'{what} in fp32 does {statistics.median(a for a, _ in pairs):.0f} GFLOP/s, '
+              f'{statistics.median(a / b for a, b in pairs):.2f} of what OpenBLAS reaches in a plain product of matrices '
+              f'({statistics.median(b for _, b in pairs):.0f} GFLOP/s)')
+
+
 def compare(name, ours, theirs, target):
     """ours, theirs: functions that do the work once and return pictures a second."""
     ours(), theirs()
@@ -143,6 +161,7 @@ def main():
                     theirs.embed(precision, EMBED_ROWS, BATCHES)
 
             compare(f'{what}: {a}, PyTorch {b}', mine, other, target)
+    compare_limit(ours)
 
 
 if __name__ == '__main__':

@@ -8,10 +8,13 @@
  *
  *     train PRECISION STEPS       steps of the batch (default 64), Adam
  *     embed PRECISION ROWS BATCHES
+ *     peak PRECISION SIZE         what the machine can do: SIZE^3 products of matrices by OpenBLAS's
+ *                                 sgemm, in GFLOP/s, whatever the precision
  *     profile PRECISION STEPS     answers a table and an empty line
  *     profile-embed PRECISION ROWS BATCHES */
 #include "../../kernels/cpu/cpu.h"
 
+#include <cblas.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -236,6 +239,29 @@ static void profile_print(const program *p, double steps, double rows)
 /* ---- requests ---------------------------------------------------------------------------------
  */
 
+/* GFLOP/s of the quickest of a few products, the practical limit of fp32 arithmetic here. */
+static double peak(size_t size)
+{
+    float *a = calloc(size * size, sizeof *a), *b = calloc(size * size, sizeof *b);
+    float *c = calloc(size * size, sizeof *c);
+    double least = 1e9;
+    int n = (int)size;
+    if (!a || !b || !c)
+        die(&(error){"out of memory"});
+    for (size_t i = 0; i < size * size; i++)
+        a[i] = b[i] = (float)(i % 7) - 3;
+    for (int turn = 0; turn < 8; turn++) {
+        double begun = seconds_now();
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, n, n, 1, a, n, b, n, 0, c, n);
+        double took = seconds_now() - begun;
+        least = took < least ? took : least;
+    }
+    free(a);
+    free(b);
+    free(c);
+    return 2e-9 * (double)size * (double)size * (double)size / least;
+}
+
 static void answer(const char *line, machine *machines, const pictures *all)
 {
     char what[32], word[16];
@@ -249,6 +275,8 @@ static void answer(const char *line, machine *machines, const pictures *all)
         machine_open(m, precision);
     if (strcmp(what, "train") == 0)
         printf("%.1f\n", train(m, all, a));
+    else if (strcmp(what, "peak") == 0)
+        printf("%.1f\n", peak(a));
     else if (strcmp(what, "embed") == 0)
         printf("%.1f\n", embed(m, all, a, b));
     else if (strcmp(what, "profile") == 0) {

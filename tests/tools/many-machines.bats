@@ -1,0 +1,53 @@
+#!/usr/bin/env bats
+# many-machines: parts imprinted side by side and merged predict as one pass does.
+
+setup() {
+    load common
+    common_setup
+    need_python numpy msgpack msgpack_numpy
+    # A tiny model and pictures of its classes and of a new one, in four files.
+    "$PYTHON" - <<'PYTHON'
+import msgpack, msgpack_numpy, numpy as np
+r = np.random.default_rng(1)
+def write(path, rows):
+    y = r.integers(0, 3, rows).astype("i4")
+    x = (r.integers(0, 120, (rows, 8, 8, 1)) + 60 * (y[:, None, None, None] == np.arange(8)[None, :, None, None] // 3)).astype("u1")
+    with open(path, "wb") as f:
+        for m in ({"tensor-stream": 1, "classes": ["a", "b", "c"]}, {"image": x, "label": y}, {"end": rows}):
+            f.write(msgpack.packb(m, default=msgpack_numpy.encode))
+for i in range(4):
+    write("pictures-%d" % i, 60)
+write("test", 90)
+PYTHON
+    echo 'conv:3x3x4 relu dense:16 relu' >net
+    class-filter --keep a,b pictures-0 | cnn-train --quiet --arch @net --epochs 1 --statistics --features 40 -o base.model
+    for i in 0 1 2 3; do class-filter --keep c pictures-$i -o new-$i; done
+    cat new-? | embed --quiet --model base.model | imprint --quiet --model base.model -o whole.model
+}
+
+same_predictions() {
+    embed --quiet --model base.model test >test.emb
+    classify --quiet --model whole.model --format tsv test.emb | cut -f1-3 >want
+    classify --quiet --model "$1" --format tsv test.emb | cut -f1-3 | diff want -
+}
+
+@test "parallel.sh" {
+    command -v parallel >/dev/null || skip "GNU parallel is not installed"
+    "$ROOT/examples/many-machines/parallel.sh" base.model merged.model new-0 new-1 new-2 new-3
+    same_predictions merged.model
+    run "$ROOT/examples/many-machines/parallel.sh" base.model none new-0 missing
+    [ "$status" -ne 0 ] && [ ! -e none ]
+    [ -z "$(ls -d *.parts-* 2>/dev/null)" ]
+}
+
+@test "slurm.sh, each task by hand" {
+    ls new-? >files
+    export BASE=base.model FILES=files PARTS=parts SLURM_SUBMIT_DIR=$ROOT
+    for SLURM_ARRAY_TASK_ID in 1 2 3 4; do
+        SLURM_ARRAY_TASK_ID=$SLURM_ARRAY_TASK_ID "$ROOT/examples/many-machines/slurm.sh"
+    done
+    model-merge parts/*.model -o merged.model
+    same_predictions merged.model
+    SLURM_ARRAY_TASK_ID=5 run "$ROOT/examples/many-machines/slurm.sh"
+    [ "$status" -eq 1 ] && [ ! -e parts/5.model ]
+}
