@@ -105,6 +105,10 @@ $B/bench/%: $B/tests/bench/%.o $B/libcommon.a $B/libkernels.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -fopenmp -o $@ $< $B/libkernels.a $B/libcommon.a -Wl,--as-needed $(LIBS)
 
+$B/gpu/%: $B/tests/gpu/%.o $B/libcommon.a $B/libkernels.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -fopenmp -o $@ $< $B/libkernels.a $B/libcommon.a -Wl,--as-needed $(LIBS)
+
 bench:
 	@.ci/packages $(BENCH_PACKAGES)
 	@$(MAKE) --no-print-directory all

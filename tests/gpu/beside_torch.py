@@ -1,0 +1,129 @@
+"""PyTorch's pictures a second on the same card and work as driver.c, for tests/gpu/run: one line each of
+`NAME SPEED`. Where one way fails, its line says why and the others go on.
+
+    beside_torch.py cuda|cpu"""
+import sys
+import time
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+DEVICE = sys.argv[1]
+ROWS, CLASSES, BATCH, TURNS = 40000, 8, 64, 5
+STEPS = 500 if DEVICE == 'cuda' else 20
+EMBED_BATCH, EMBED_BATCHES = 1024, (50 if DEVICE == 'cuda' else 2)
+torch.backends.cudnn.benchmark = True
+
+
+class KerasCNN(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 32, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(.25),
+            nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.Conv2d(64, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(.25),
+            nn.Flatten(), nn.Linear(2304, 512), nn.ReLU(), nn.Dropout(.5))
+        self.weight = nn.Parameter(torch.randn(CLASSES, 512) * .05)
+        self.scale = nn.Parameter(torch.tensor(10.))
+
+    def forward(self, x):
+        return self.scale * F.linear(F.normalize(self.body(x).float()), F.normalize(self.weight))
+
+
+def wait():
+    if DEVICE == 'cuda':
+        torch.cuda.synchronize()
+
+
+def best(work, pictures):
+    work(), wait()
+    speeds = []
+    for _ in range(TURNS):
+        begun = time.perf_counter()
+        work(), wait()
+        speeds.append(pictures / (time.perf_counter() - begun))
+    return max(speeds)
+
+
+images = torch.randint(0, 256, (ROWS, 3, 32, 32), dtype=torch.uint8, device=DEVICE).to(memory_format=torch.channels_last)
+labels = torch.randint(0, CLASSES, (ROWS,), device=DEVICE)
+
+
+def pictures(rows):
+    return images[rows].to(torch.float32, memory_format=torch.channels_last).div_(255)
+
+
+class Training:
+    def __init__(self, precision, compiled=None, capturable=False):
+        self.net = KerasCNN().to(DEVICE, memory_format=torch.channels_last)
+        self.forward = torch.compile(self.loss, mode=compiled) if compiled else self.loss
+        extra = {'capturable': True} if capturable else {}
+        self.optimizer = torch.optim.Adam(self.net.parameters(), 1e-3, eps=1e-7, **extra)
+        self.precision = precision
+
+    def loss(self, x, y):
+        with torch.autocast(DEVICE, dtype=torch.bfloat16, enabled=self.precision == 'bf16'):
+            logits = self.net(x)
+        return F.cross_entropy(logits.float(), y)
+
+    def step(self, rows):
+        self.optimizer.zero_grad(set_to_none=True)
+        self.forward(pictures(rows), labels[rows]).backward()
+        self.optimizer.step()
+
+    def epoch(self):
+        order = torch.randperm(ROWS, device=DEVICE)
+        for i in range(STEPS):
+            self.step(order[i * BATCH % (ROWS - BATCH):][:BATCH])
+
+
+class Graphed(Training):
+    """The whole step, optimizer too, captured once and replayed."""
+
+    def __init__(self, precision):
+        super().__init__(precision, capturable=True)
+        self.rows = torch.arange(BATCH, device=DEVICE)
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(5):
+                super().step(self.rows)
+        torch.cuda.current_stream().wait_stream(side)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            super().step(self.rows)
+
+    def step(self, rows):
+        self.rows.copy_(rows)
+        self.graph.replay()
+
+
+def embed(precision):
+    net = KerasCNN().to(DEVICE, memory_format=torch.channels_last).eval()
+
+    def work():
+        with torch.inference_mode(), torch.autocast(DEVICE, dtype=torch.bfloat16, enabled=precision == 'bf16'):
+            for i in range(EMBED_BATCHES):
+                first = i * EMBED_BATCH % (ROWS - EMBED_BATCH)
+                net.body(images[first:first + EMBED_BATCH].to(torch.float32).div_(255))
+    return best(work, EMBED_BATCH * EMBED_BATCHES)
+
+
+def training(make):
+    t = make()
+    return best(t.epoch, STEPS * BATCH)
+
+
+measurements = {}
+for word in ('bf16', 'fp32'):
+    measurements[f'train-eager-{word}'] = lambda word=word: training(lambda: Training(word))
+    measurements[f'embed-{word}'] = lambda word=word: embed(word)
+if DEVICE == 'cuda':
+    measurements['train-graph-bf16'] = lambda: training(lambda: Graphed('bf16'))
+    measurements['train-compiled-bf16'] = lambda: training(lambda: Training('bf16', 'max-autotune'))
+print('torch', torch.__version__, flush=True)
+for name, measure in measurements.items():
+    try:
+        print(name, f'{measure():.0f}', flush=True)
+    except Exception as failure:  # a way that this PyTorch or machine does not have
+        print(name, 'failed:', ' '.join(str(failure).split())[:120], flush=True)

@@ -1,0 +1,165 @@
+/* driver.c: what one backend does in a second, for tests/gpu/run.
+ *
+ *     driver DEVICE PRECISION train BATCH STEPS     keras-cnn, cosine head, Adam; pictures uploaded once
+ *     driver DEVICE PRECISION embed BATCH BATCHES   pictures from host memory the device copies from quickly
+ *     driver DEVICE PRECISION scores ROWS CLASSES   logits and top-1 of embeddings of dimension 512
+ *     driver DEVICE PRECISION open                  milliseconds until the device is ready for work
+ *
+ * One line: pictures (rows) a second, the best of five. */
+#include "../../kernels/backend.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { TURNS = 5, CLASSES = 8, DATA = 40000, SIDE = 32, PIXELS = SIDE * SIDE * 3 };
+
+static void must(int status, const error *e)
+{
+    if (status == 0)
+        return;
+    fprintf(stderr, "driver: %s\n", e->text);
+    exit(1);
+}
+
+static void *room(size_t bytes)
+{
+    void *memory = malloc(bytes);
+    if (!memory)
+        must(-1, &(error){"out of memory"});
+    return memory;
+}
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static uint8_t *random_pictures(backend *b, size_t rows)
+{
+    uint8_t *images = b->host_alloc(b, rows * PIXELS);
+    if (!images)
+        must(-1, &(error){"out of memory"});
+    for (size_t i = 0; i < rows * PIXELS; i++)
+        images[i] = (uint8_t)(i * 2654435761u >> 13);
+    return images;
+}
+
+static program *make_program(backend *b, network *net, size_t batch, bool training)
+{
+    error e = {""};
+    program *p;
+    must(network_parse("keras-cnn", (extent){SIDE, SIDE, 3}, HEAD_COSINE, CLASSES, net, &e), &e);
+    program_spec spec = {.net = net, .batch = batch, .training = training, .seed = 1,
+                         .optimizer = {OPTIMIZER_ADAM, 0.9f, 0.999f, 1e-7f, 0, 0}};
+    float *parameters = room(net->total * sizeof *parameters);
+    network_initialise(net, 1, parameters);
+    must(b->program_new(b, &spec, &p, &e), &e);
+    must(b->parameters_set(b, p, parameters, &e), &e);
+    free(parameters);
+    return p;
+}
+
+static double measure_train(backend *b, size_t batch, size_t steps)
+{
+    error e = {""};
+    network net;
+    metrics total = {0};
+    program *p = make_program(b, &net, batch, true);
+    uint8_t *images = random_pictures(b, DATA);
+    int32_t *labels = room(DATA * sizeof *labels);
+    uint32_t *order = room(batch * steps * sizeof *order);
+    float *rate = room(steps * sizeof *rate);
+    for (size_t i = 0; i < DATA; i++)
+        labels[i] = (int32_t)(i % CLASSES);
+    for (size_t i = 0; i < batch * steps; i++)
+        order[i] = (uint32_t)(i * 7919 % DATA);
+    for (size_t i = 0; i < steps; i++)
+        rate[i] = 1e-3f;
+    must(b->data_set(b, p, images, labels, DATA, &e), &e);
+    double best = 0;
+    for (int turn = 0; turn <= TURNS; turn++) {
+        double begun = now();
+        must(b->train(b, p, order, batch * steps, rate, &total, &e), &e);
+        double speed = (double)(batch * steps) / (now() - begun);
+        best = turn > 0 && speed > best ? speed : best;
+    }
+    b->program_free(b, p);
+    return best;
+}
+
+static double measure_embed(backend *b, size_t batch, size_t batches)
+{
+    error e = {""};
+    network net;
+    program *p = make_program(b, &net, batch, false);
+    uint8_t *images = random_pictures(b, 2 * batch);
+    float *out = b->host_alloc(b, 2 * batch * net.dimension * sizeof *out);
+    double best = 0;
+    if (!out)
+        must(-1, &(error){"out of memory"});
+    for (int turn = 0; turn <= TURNS; turn++) {
+        double begun = now();
+        for (size_t i = 0; i < batches; i++) {
+            size_t half = i % 2 * batch;
+            must(b->embed_submit(b, p, images + half * PIXELS, batch, 0, 0, out + half * net.dimension, &e), &e);
+        }
+        must(b->embed_wait(b, p, &e), &e);
+        double speed = (double)(batch * batches) / (now() - begun);
+        best = turn > 0 && speed > best ? speed : best;
+    }
+    b->program_free(b, p);
+    return best;
+}
+
+static double measure_scores(backend *b, size_t rows, size_t classes)
+{
+    error e = {""};
+    const size_t dimension = 512;
+    float *x = room(rows * dimension * sizeof *x), *w = room(classes * dimension * sizeof *w);
+    float *scores = room(rows * classes * sizeof *scores), *value = room(rows * sizeof *value);
+    uint32_t *index = room(rows * sizeof *index);
+    double best = 0;
+    for (size_t i = 0; i < rows * dimension; i++)
+        x[i] = (float)(i % 13) - 6;
+    for (size_t i = 0; i < classes * dimension; i++)
+        w[i] = (float)(i % 11) - 5;
+    for (int turn = 0; turn <= TURNS; turn++) {
+        double begun = now();
+        must(b->scores(b, x, rows, dimension, w, classes, scores, &e), &e);
+        must(b->top_k(b, scores, rows, classes, 1, index, value, &e), &e);
+        double speed = (double)rows / (now() - begun);
+        best = turn > 0 && speed > best ? speed : best;
+    }
+    return best;
+}
+
+int main(int count, char **words)
+{
+    error e = {""};
+    backend *b;
+    double begun = now();
+    if (count < 4 || (strcmp(words[3], "open") != 0 && count != 6)) {
+        fputs("usage: driver DEVICE PRECISION train|embed|scores N M, or open\n", stderr);
+        return 2;
+    }
+    backend_options options = {.device = words[1]};
+    if (precision_parse(words[2], &options.precision) < 0)
+        return 2;
+    must(backend_open(&options, &b, NULL, &e), &e);
+    if (strcmp(words[3], "open") == 0) {
+        float unit[2] = {3, 4};
+        must(b->normalise(b, unit, 1, 2, &e), &e);
+        printf("%.1f\n", (now() - begun) * 1e3);
+        return 0;
+    }
+    size_t n = strtoull(words[4], NULL, 10), m = strtoull(words[5], NULL, 10);
+    printf("%.0f\n", strcmp(words[3], "train") == 0   ? measure_train(b, n, m)
+                     : strcmp(words[3], "embed") == 0 ? measure_embed(b, n, m)
+                                                      : measure_scores(b, n, m));
+    b->close(b);
+    return 0;
+}
