@@ -59,8 +59,8 @@ static void parse_options(int argc, char **argv)
             have_seed = true;
         }
     }
-    if (!keep_words == !drop_words)
-        tool_usage("give one of --keep LIST and --drop LIST");
+    if (keep_words ? drop_words != NULL : !drop_words && !per_class)
+        tool_usage("give one of --keep LIST and --drop LIST, or --per-class N alone for all classes");
     if (have_seed && !per_class)
         tool_usage("--seed needs --per-class N");
 }
@@ -78,6 +78,10 @@ static int choose_classes(job *j, const class_list *list, error *e)
         return error_set(e, "out of memory for %zu classes", list->count);
     memset(counts + j->classes, 0, (list->count - j->classes) * sizeof *counts);
     j->classes = list->count;
+    for (size_t i = 0; i < list->count; i++)
+        chosen[i] = true;
+    if (!keep_words && !drop_words)
+        return 0;
     if (class_list_choose(list, keep_words ? keep_words : drop_words, chosen, e) != 0)
         return error_prefix(e, "%s", keep_words ? "--keep" : "--drop");
     for (size_t i = 0; drop_words && i < list->count; i++)

@@ -155,3 +155,11 @@ write("wide", ["a"], label=numpy.zeros((2, 2), "u1"))'
     fails 1 "field 'label' is uint8 [2, 2]" class-filter --keep a wide -o out
     leaves_nothing out
 }
+
+@test "--per-class alone takes every class" {
+    make_cifar some.bin 100
+    cifar-read some.bin >all
+    class-filter --per-class 3 all | tensor-info | grep -q '30 rows'
+    class-filter --per-class 3 --seed 2 all >drawn
+    class-filter --keep 0-9 --per-class 3 --seed 2 all | cmp - drawn
+}
