@@ -338,6 +338,7 @@ PYTHON
 }
 
 @test "a model is not written to a terminal" {
+    need_terminal
     make_rows
     command -v script >/dev/null || skip "script is not installed"
     ! script -qec "cnn-train --device reference --arch @tiny.net --epochs 1 rows" /dev/null >said </dev/null

@@ -35,6 +35,11 @@ need_python() { # MODULE...
     done
 }
 
+# `script` runs a command on a terminal of its own, where there is /dev/pts.
+need_terminal() {
+    script -qec true /dev/null >/dev/null 2>&1 </dev/null || skip "no terminals can be made here"
+}
+
 # Sanitizers reserve terabytes of addresses: a limit on them would stop every program.
 need_no_sanitizer() {
     [[ $BIN != *-sanitize ]] || skip "not under a sanitizer: it limits memory"

@@ -242,6 +242,7 @@ PYTHON
 }
 
 @test "a full disk, a reader that goes away, a terminal" {
+    need_terminal
     make_model
     [ -w /dev/full ] && fails 1 "No space" embed --device reference --model model -o /dev/full rows
     for _ in 1 2 3 4 5 6 7 8; do cat rows; done | embeds 2>said | head -c 100 >/dev/null

@@ -102,6 +102,7 @@ PYTHON
 }
 
 @test "wrong usage, a terminal and a full disk" {
+    need_terminal
     make_model m
     fails 2 "nothing to do" model-edit m
     fails 2 "OLD=NEW" model-edit --rename cat m

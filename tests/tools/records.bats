@@ -117,6 +117,7 @@ PYTHON
 }
 
 @test "records do not go to a terminal" {
+    need_terminal
     for command in "cifar-read a.bin" "class-filter --keep 0 all"; do
         run -1 script -qec "$command" /dev/null
         [[ $output == *"${command%% *}: standard output is a terminal"* ]]
@@ -128,6 +129,7 @@ PYTHON
 }
 
 @test "records do not come from a terminal" {
+    need_terminal
     run -1 script -qec "class-filter --keep 0 >/dev/null" /dev/null
     [[ $output == *"standard input is a terminal"* ]]
 }
@@ -192,6 +194,7 @@ PYTHON
 # ---- progress -----------------------------------------------------------------------------------------
 
 @test "progress on a terminal or when asked for, and never with --quiet" {
+    need_terminal
     run -0 bash -c 'cifar-read a.bin 2>&1 >/dev/null'
     [ -z "$output" ]
     run -0 bash -c 'cifar-read --progress a.bin 2>&1 >/dev/null'
