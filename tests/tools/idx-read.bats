@@ -20,7 +20,7 @@ as_text() {
     "$PYTHON" -c '
 import sys, msgpack, msgpack_numpy
 for r in msgpack.Unpacker(sys.stdin.buffer, object_hook=msgpack_numpy.decode):
-    if "image" in r: print(r["image"].shape, r["image"].dtype, r["image"].sum(), r["image"][1, 0, 0, 0], list(r["label"]))
+    if "image" in r: print(r["image"].shape, r["image"].dtype, r["image"].sum(), r["image"][1, 0, 0, 0], r["label"].tolist())
     elif "end" in r: print(r)'
 }
 
