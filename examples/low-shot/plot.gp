@@ -5,7 +5,7 @@ set output picture
 set ylabel "harmonic mean of base and novel accuracy"
 set xlabel "shots a class"
 set xrange [0.8:6.2]
-set yrange [0:0.85]
+set yrange [0:1]
 set xtics ("1" 1, "2" 2, "5" 3, "10" 4, "20" 5, "all" 6) nomirror
 set ytics 0.1 nomirror
 set grid ytics lc rgb "#dddddd"
