@@ -2,7 +2,8 @@
  * embeddings by OpenBLAS, the rest by our own loops (loops.h), all on OpenMP's threads.
  *
  * network -> nodes (nodes.c): what is done in one pass, and where each result lies
- *         -> plan (plan.c): oneDNN's primitives for one number of rows
+ *         -> plan (plan.c): oneDNN's primitives for one number of rows; convolutions of 3x3 are our
+ *            own where the processor has AVX512 (winograd.h)
  *         -> steps (program.c) */
 #ifndef KERNELS_CPU_CPU_H
 #define KERNELS_CPU_CPU_H
@@ -11,6 +12,7 @@
 #include "head.h"
 #include "loops.h"
 #include "optimizers.h"
+#include "winograd.h"
 
 typedef struct {
     dnnl_engine_t engine;
@@ -37,6 +39,8 @@ typedef struct {
     void *kept;                       /* save: the gradient that reached its add */
     size_t partner;                   /* add: the node of its save; save: that of its add */
     bool learns;
+    bool winograd;           /* in place of oneDNN's convolution */
+    float *filters, *turned; /* winograd: of the parameters of program.filter_version */
 } node;
 
 /* An operation of oneDNN with what it reads and writes. */
@@ -108,7 +112,8 @@ struct program {
     layout *stored;
     learning_part *parts;
     size_t part_count;
-    uint64_t step, version;
+    uint64_t step, version, filter_version;
+    float *winograd_scratch; /* of all nodes; NULL if none does so */
     plan *plans[PLANS];
     uint64_t uses;
     const uint8_t *images;
@@ -138,6 +143,10 @@ plan *plan_get(program *p, size_t rows, bool training, error *e);
 int plan_refresh(program *p, plan *s, error *e);
 void plan_free(plan *s);
 int operation_run(program *p, const operation *o, error *e);
+
+/* For nodes marked so: memory, and bringing their filters up to date. */
+int filters_new(program *p, error *e);
+void filters_refresh(program *p);
 
 /* ---- the rest of backend.h ------------------------------------------------------------------ */
 

@@ -241,6 +241,44 @@ static int gradients_place(program *p, error *e)
     return 0;
 }
 
+/* ---- filters -------------------------------------------------------------------------------- */
+
+int filters_new(program *p, error *e)
+{
+    size_t scratch = 0;
+    for (size_t i = 0; i < p->node_count; i++) {
+        node *d = &p->nodes[i];
+        if (!d->winograd)
+            continue;
+        size_t bytes = winograd_filter_count(d->word) * sizeof(float);
+        size_t wanted = winograd_scratch_count(d->word, p->own->threads);
+        if (!(d->filters = program_memory(p, bytes, "weights", e)) ||
+            (d->in_gradient && !(d->turned = program_memory(p, bytes, "weights", e))))
+            return -1;
+        scratch = wanted > scratch ? wanted : scratch;
+    }
+    if (scratch == 0)
+        return 0;
+    p->winograd_scratch = program_memory(p, scratch * sizeof(float), "scratch memory", e);
+    return p->winograd_scratch ? 0 : -1;
+}
+
+void filters_refresh(program *p)
+{
+    if (p->filter_version == p->version)
+        return;
+    for (size_t i = 0; i < p->node_count; i++) {
+        const node *d = &p->nodes[i];
+        if (!d->winograd)
+            continue;
+        const float *weights = p->parameters + p->net->parameters[d->word->weight].start;
+        winograd_filters(d->word, weights, d->filters);
+        if (d->turned)
+            winograd_filters_turned(d->word, weights, d->turned);
+    }
+    p->filter_version = p->version;
+}
+
 /* ---- making --------------------------------------------------------------------------------- */
 
 static int node_space(program *p, node *d, error *e)
@@ -274,6 +312,7 @@ int nodes_new(program *p, error *e)
     p->lowest = p->node_count;
     for (size_t i = p->node_count; i-- > 0;) {
         p->nodes[i].learns = learns(p, p->nodes[i].word);
+        p->nodes[i].winograd = winograd_fits(p->nodes[i].word, p->own->threads);
         if (p->nodes[i].learns)
             p->lowest = i;
     }
@@ -286,7 +325,9 @@ int nodes_new(program *p, error *e)
         return -1;
     if ((p->spec.training ? results_keep : results_share)(p, e) != 0)
         return -1;
-    return p->spec.training ? gradients_place(p, e) : 0;
+    if (p->spec.training && gradients_place(p, e) != 0)
+        return -1;
+    return filters_new(p, e);
 }
 
 void nodes_free(program *p)

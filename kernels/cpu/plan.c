@@ -406,7 +406,8 @@ int storage_new(program *p, error *e)
         const node *d = &p->nodes[i];
         layer_kind kind = d->word->kind;
         maker m = {p, &shape, d, "weights", e};
-        if (d->learns && (kind == LAYER_CONV || kind == LAYER_DENSE) && storage_choose(&m) != 0)
+        if (d->learns && !d->winograd && (kind == LAYER_CONV || kind == LAYER_DENSE) &&
+            storage_choose(&m) != 0)
             return -1;
     }
     return 0;
@@ -510,7 +511,9 @@ static int plan_make(program *p, plan *s, error *e)
         return error_set(e, "out of memory");
     for (size_t i = 0; i < p->node_count; i++) {
         layer_kind kind = p->nodes[i].word->kind;
-        if ((kind == LAYER_CONV || kind == LAYER_DENSE) && node_operations_make(p, s, i, e) != 0)
+        bool ours = p->nodes[i].winograd;
+        if ((kind == LAYER_CONV || kind == LAYER_DENSE) && !ours &&
+            node_operations_make(p, s, i, e) != 0)
             return -1;
     }
     return scratch_share(p, s, e);

@@ -224,6 +224,14 @@ static void maxpool_node_forward(program *p, size_t i, size_t rows, run_mode mod
                     training && d->drop.threshold ? &d->drop : NULL);
 }
 
+static void winograd_node_forward(program *p, const node *d, size_t rows)
+{
+    const layer *l = d->word;
+    const float *bias = l->offset == SIZE_MAX ? NULL : value_of(p, l->offset);
+    winograd_forward(l, d->in_data, d->filters, bias, d->relu, d->out_data, d->in_type, d->out_type,
+                     rows, p->winograd_scratch);
+}
+
 static int node_forward(program *p, const plan *s, size_t i, run_mode mode, error *e)
 {
     node *d = &p->nodes[i];
@@ -232,7 +240,9 @@ static int node_forward(program *p, const plan *s, size_t i, run_mode mode, erro
     switch (d->word->kind) {
     case LAYER_CONV:
     case LAYER_DENSE:
-        if (operation_run(p, &s->nodes[i].forward, e) != 0)
+        if (d->winograd)
+            winograd_node_forward(p, d, rows);
+        else if (operation_run(p, &s->nodes[i].forward, e) != 0)
             return -1;
         break;
     case LAYER_BATCHNORM:
@@ -272,6 +282,7 @@ static int forward(program *p, plan *s, run_mode mode, error *e)
 {
     if (plan_refresh(p, s, e) != 0)
         return -1;
+    filters_refresh(p);
     time_to(p, &p->times.weights);
     for (size_t i = 0; i < p->node_count; i++) {
         p->nodes[i].drop.step = p->step;
@@ -288,11 +299,30 @@ static int forward(program *p, plan *s, run_mode mode, error *e)
 
 /* ---- back ----------------------------------------------------------------------------------- */
 
+static void winograd_node_backward(program *p, const node *d, size_t rows, struct node_times *times)
+{
+    const layer *l = d->word;
+    if (d->learns)
+        winograd_weight_gradient(l, d->in_data, d->out_gradient, d->in_type, d->out_type, rows,
+                                 gradient_of(p, l->weight),
+                                 l->offset == SIZE_MAX ? NULL : gradient_of(p, l->offset),
+                                 p->winograd_scratch);
+    time_to(p, &times->weights);
+    if (d->in_gradient)
+        winograd_backward(l, d->out_gradient, d->turned, d->in_gradient, d->out_type, d->in_type,
+                          rows, p->winograd_scratch);
+    time_to(p, &times->back);
+}
+
 static int multiply_backward(program *p, const plan *s, size_t i, error *e)
 {
     node *d = &p->nodes[i];
     const node_operations *o = &s->nodes[i];
     size_t count = s->rows * extent_size(d->out);
+    if (d->winograd) {
+        winograd_node_backward(p, d, s->rows, &p->times.nodes[i]);
+        return 0;
+    }
     if (d->out_type != p->own->type)
         elements_convert(d->out_gradient, d->out_type, p->converted, p->own->type, count);
     if (d->learns) {

@@ -80,6 +80,9 @@ static const network_case layers[] = {
     {.text = "dropout:0.5"},
     {.text = "batchnorm"},
     {.text = "conv:1x1x4 scale:0"}, /* embeddings without a direction */
+    /* Channels and sizes at which the CPU takes other ways. */
+    {.text = "conv:3x3x32:same conv:3x3x64:same:nobias relu conv:3x3x32"},
+    {.text = "conv:3x3x64 relu conv:3x3x32 relu maxpool:2"},
 };
 
 /* What stands together in networks, and what a backend may fuse. */

@@ -1,0 +1,692 @@
+#include "winograd.h"
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+/* A tile's outputs, its inputs, and the points at which it is multiplied. */
+#define TILE 4
+#define SPAN 6
+#define POINTS (SPAN * SPAN)
+#define LANES 16
+#define PANEL 32                      /* channels that the products' inner loops hold at once */
+#define STRIP 12                      /* tiles, likewise */
+#define SCRATCH_MAX ((size_t)1 << 27) /* floats */
+
+#define AVX512 __attribute__((target("arch=x86-64-v4")))
+#define AVX512_INLINE AVX512 ALWAYS_INLINE
+
+typedef __m512 vec;
+
+/* One pass: from pictures of `in` to pictures of `out`, which is `pad` around each less 2. */
+typedef struct {
+    extent in, out;
+    size_t pad_height, pad_width;
+    size_t tiles_high, tiles_wide;
+    size_t tiles, block; /* in all rows; computed at once, a multiple of STRIP */
+} shape;
+
+static size_t tiles_of(size_t outputs)
+{
+    return (outputs + TILE - 1) / TILE;
+}
+
+/* So many tiles that what lies between the steps stays in a core's cache. */
+static size_t block_of(size_t in_channels, size_t out_channels)
+{
+    size_t tiles = 4096 / (in_channels + out_channels) / STRIP * STRIP;
+    return tiles < 2 * STRIP ? 2 * STRIP : tiles > 8 * STRIP ? 8 * STRIP : tiles;
+}
+
+static shape shape_of(extent in, extent out, size_t pad_height, size_t pad_width, size_t rows)
+{
+    shape s = {.in = in, .out = out, .pad_height = pad_height, .pad_width = pad_width};
+    s.tiles_high = tiles_of(out.height);
+    s.tiles_wide = tiles_of(out.width);
+    s.tiles = rows * s.tiles_high * s.tiles_wide;
+    s.block = block_of(in.channels, out.channels);
+    return s;
+}
+
+static shape shape_forward(const layer *l, size_t rows)
+{
+    return shape_of(l->in, l->out, l->pad_height, l->pad_width, rows);
+}
+
+static shape shape_backward(const layer *l, size_t rows)
+{
+    return shape_of(l->out, l->in, 2 - l->pad_height, 2 - l->pad_width, rows);
+}
+
+bool winograd_fits(const layer *l, int threads)
+{
+    if (l->kind != LAYER_CONV || l->kernel_height != 3 || l->kernel_width != 3 ||
+        l->pad_height > 2 || l->pad_width > 2 || l->in.channels % PANEL || l->out.channels % PANEL)
+        return false;
+    if (winograd_scratch_count(l, threads) > SCRATCH_MAX)
+        return false;
+    /* Tiles reach past the edges: at least half of the multiplications must be saved all the same.
+     */
+    size_t direct = 9 * l->out.height * l->out.width;
+    size_t ours = POINTS * tiles_of(l->out.height) * tiles_of(l->out.width);
+    return 2 * ours <= direct && __builtin_cpu_supports("avx512f") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512cd");
+}
+
+/* ---- memory --------------------------------------------------------------------------------- */
+
+/* Floats from one point's tiles to the next one's: an odd number of lines, so that they do not all
+ * fall into the same sets of the cache. */
+static size_t point_stride(size_t block, size_t channels)
+{
+    return block * channels + LANES;
+}
+
+static size_t domain_count(size_t block, size_t channels)
+{
+    return POINTS * point_stride(block, channels);
+}
+
+size_t winograd_filter_count(const layer *l)
+{
+    return POINTS * l->in.channels * l->out.channels;
+}
+
+/* Of one thread: both domains, and its share of the weights' and the bias's gradient. */
+static size_t thread_scratch(const layer *l)
+{
+    size_t in = l->in.channels, out = l->out.channels, block = block_of(in, out);
+    return domain_count(block, in) + domain_count(block, out) + winograd_filter_count(l) + out +
+           3 * LANES;
+}
+
+size_t winograd_scratch_count(const layer *l, int threads)
+{
+    return (size_t)threads * thread_scratch(l);
+}
+
+/* ---- elements ------------------------------------------------------------------------------- */
+
+AVX512_INLINE vec load(const void *x, size_t i, bool half)
+{
+    if (!half)
+        return _mm512_loadu_ps((const float *)x + i);
+    __m256i bits = _mm256_loadu_si256((const __m256i *)((const uint16_t *)x + i));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+}
+
+/* As bf16_from_float, for numbers. */
+AVX512_INLINE void store(void *y, size_t i, vec v, bool half)
+{
+    if (!half) {
+        _mm512_storeu_ps((float *)y + i, v);
+        return;
+    }
+    __m512i bits = _mm512_castps_si512(v);
+    __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    __m512i sum = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7FFF)), odd);
+    __mmask16 nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+    sum = _mm512_mask_or_epi32(sum, nan, bits, _mm512_set1_epi32(0x400000));
+    _mm256_storeu_si256((__m256i *)((uint16_t *)y + i),
+                        _mm512_cvtepi32_epi16(_mm512_srli_epi32(sum, 16)));
+}
+
+AVX512_INLINE vec times(float a, vec x)
+{
+    return _mm512_mul_ps(_mm512_set1_ps(a), x);
+}
+
+/* a x + y */
+AVX512_INLINE vec plus(float a, vec x, vec y)
+{
+    return _mm512_fmadd_ps(_mm512_set1_ps(a), x, y);
+}
+
+#define ADD _mm512_add_ps
+#define SUB _mm512_sub_ps
+
+/* ---- the transforms in one dimension, with points 0, 1, -1, 2, -2 and infinity --------------- */
+
+/* Inputs: B^T d, 6 from 6. */
+AVX512_INLINE void line_input(const vec *d, size_t step, vec *out, size_t to)
+{
+    vec d0 = d[0], d1 = d[step], d2 = d[2 * step], d3 = d[3 * step], d4 = d[4 * step],
+        d5 = d[5 * step];
+    vec a = plus(-4, d2, d4), b = plus(-4, d1, d3), c = SUB(d4, d2), e = SUB(d3, d1);
+    out[0] = plus(4, d0, plus(-5, d2, d4));
+    out[to] = ADD(a, b);
+    out[2 * to] = SUB(a, b);
+    out[3 * to] = plus(2, e, c);
+    out[4 * to] = plus(-2, e, c);
+    out[5 * to] = plus(4, d1, plus(-5, d3, d5));
+}
+
+/* Outputs: A^T m, 4 from 6. */
+AVX512_INLINE void line_output(const vec *m, size_t step, vec *out, size_t to)
+{
+    vec s = ADD(m[step], m[2 * step]), d = SUB(m[step], m[2 * step]);
+    vec s2 = ADD(m[3 * step], m[4 * step]), d2 = SUB(m[3 * step], m[4 * step]);
+    out[0] = ADD(ADD(m[0], s), s2);
+    out[to] = plus(2, d2, d);
+    out[2 * to] = plus(4, s2, s);
+    out[3 * to] = ADD(plus(8, d2, d), m[5 * step]);
+}
+
+/* The outputs' gradient: A y, 6 from 4. */
+AVX512_INLINE void line_gradient(const vec *y, size_t step, vec *out, size_t to)
+{
+    vec y0 = y[0], y1 = y[step], y2 = y[2 * step], y3 = y[3 * step];
+    vec even = ADD(y0, y2), odd = ADD(y1, y3);
+    vec even2 = plus(4, y2, y0), odd2 = plus(4, y3, y1);
+    out[0] = y0;
+    out[to] = ADD(even, odd);
+    out[2 * to] = SUB(even, odd);
+    out[3 * to] = plus(2, odd2, even2);
+    out[4 * to] = plus(-2, odd2, even2);
+    out[5 * to] = y3;
+}
+
+/* Filters: G g, 6 from 3. */
+AVX512_INLINE void line_filter(const vec *g, size_t step, vec *out, size_t to)
+{
+    vec g0 = g[0], g1 = g[step], g2 = g[2 * step];
+    vec even = times(-1.0f / 6, ADD(g0, g2)), even2 = plus(1.0f / 6, g2, times(1.0f / 24, g0));
+    out[0] = times(0.25f, g0);
+    out[to] = plus(-1.0f / 6, g1, even);
+    out[2 * to] = plus(1.0f / 6, g1, even);
+    out[3 * to] = plus(1.0f / 12, g1, even2);
+    out[4 * to] = plus(-1.0f / 12, g1, even2);
+    out[5 * to] = g2;
+}
+
+/* The filters' gradient: G^T u, 3 from 6. */
+AVX512_INLINE void line_filter_gradient(const vec *u, size_t step, vec *out, size_t to)
+{
+    vec s = times(1.0f / 6, ADD(u[step], u[2 * step]));
+    vec d = times(1.0f / 6, SUB(u[2 * step], u[step]));
+    vec s2 = ADD(u[3 * step], u[4 * step]), d2 = SUB(u[3 * step], u[4 * step]);
+    out[0] = plus(0.25f, u[0], SUB(times(1.0f / 24, s2), s));
+    out[to] = plus(1.0f / 12, d2, d);
+    out[2 * to] = plus(1.0f / 6, s2, SUB(u[5 * step], s));
+}
+
+/* ---- filters -------------------------------------------------------------------------------- */
+
+/* LANES filters [3][3] to the points of `out`, which are `stride` floats apart. */
+AVX512_INLINE void filter_transform(const vec g[9], float *out, size_t stride)
+{
+    vec half[3 * SPAN], u[POINTS];
+    for (size_t j = 0; j < 3; j++)
+        line_filter(g + j, 3, half + j, 3);
+    for (size_t i = 0; i < SPAN; i++)
+        line_filter(half + 3 * i, 1, u + SPAN * i, 1);
+    for (size_t p = 0; p < POINTS; p++)
+        _mm512_storeu_ps(out + p * stride, u[p]);
+}
+
+/* Filters lie as [point][panel of the outputs][input][PANEL]. */
+static size_t filter_place(size_t inputs, size_t input, size_t output)
+{
+    return output / PANEL * inputs * PANEL + input * PANEL + output % PANEL;
+}
+
+AVX512 static void filters_of_input(const layer *l, const float *weights, size_t c, float *filters)
+{
+    size_t in = l->in.channels, out = l->out.channels;
+    __m512i rows = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    rows = _mm512_mullo_epi32(rows, _mm512_set1_epi32((int)(9 * in)));
+    for (size_t k = 0; k < out; k += LANES) {
+        vec g[9];
+        for (size_t i = 0; i < 9; i++)
+            g[i] = _mm512_i32gather_ps(rows, weights + (k * 9 + i) * in + c, sizeof(float));
+        filter_transform(g, filters + filter_place(in, c, k), in * out);
+    }
+}
+
+AVX512 static void turned_filters_of_output(const layer *l, const float *weights, size_t k,
+                                            float *filters)
+{
+    size_t in = l->in.channels, out = l->out.channels;
+    for (size_t c = 0; c < in; c += LANES) {
+        vec g[9];
+        for (size_t i = 0; i < 9; i++)
+            g[i] = _mm512_loadu_ps(weights + (k * 9 + 8 - i) * in + c);
+        filter_transform(g, filters + filter_place(out, k, c), in * out);
+    }
+}
+
+void winograd_filters(const layer *l, const float *weights, float *filters)
+{
+#pragma omp parallel for schedule(static)
+    for (size_t c = 0; c < l->in.channels; c++)
+        filters_of_input(l, weights, c, filters);
+}
+
+void winograd_filters_turned(const layer *l, const float *weights, float *filters)
+{
+#pragma omp parallel for schedule(static)
+    for (size_t k = 0; k < l->out.channels; k++)
+        turned_filters_of_output(l, weights, k, filters);
+}
+
+/* ---- tiles ---------------------------------------------------------------------------------- */
+
+/* Where a tile lies: its picture, and its first output. */
+typedef struct {
+    size_t row, y, x;
+} place;
+
+static inline place place_of(const shape *s, size_t tile)
+{
+    size_t across = tile % s->tiles_wide, rest = tile / s->tiles_wide;
+    return (place){rest / s->tiles_high, rest % s->tiles_high * TILE, across * TILE};
+}
+
+/* LANES channels of the SPAN x SPAN inputs of a tile; zeros outside of the picture. */
+AVX512_INLINE void tile_read(const shape *s, const void *x, place at, size_t channel, bool half,
+                             vec d[POINTS])
+{
+    extent e = s->in;
+    ptrdiff_t top = (ptrdiff_t)at.y - (ptrdiff_t)s->pad_height;
+    ptrdiff_t left = (ptrdiff_t)at.x - (ptrdiff_t)s->pad_width;
+    size_t picture = at.row * e.height * e.width;
+    if (top >= 0 && left >= 0 && (size_t)top + SPAN <= e.height && (size_t)left + SPAN <= e.width) {
+        size_t first = (picture + (size_t)top * e.width + (size_t)left) * e.channels + channel;
+        for (size_t i = 0; i < SPAN; i++)
+            for (size_t j = 0; j < SPAN; j++)
+                d[SPAN * i + j] = load(x, first + (i * e.width + j) * e.channels, half);
+        return;
+    }
+    for (size_t i = 0; i < SPAN; i++) {
+        for (size_t j = 0; j < SPAN; j++) {
+            size_t py = (size_t)(top + (ptrdiff_t)i), px = (size_t)(left + (ptrdiff_t)j);
+            bool inside = py < e.height && px < e.width; /* what is negative wraps to very large */
+            d[SPAN * i + j] =
+                inside ? load(x, (picture + py * e.width + px) * e.channels + channel, half)
+                       : _mm512_setzero_ps();
+        }
+    }
+}
+
+/* v[point][tile][channel] of `count` tiles from `first` on. */
+AVX512_INLINE void tiles_input(const shape *s, const void *x, size_t first, size_t count, bool half,
+                               float *v)
+{
+    size_t stride = point_stride(s->block, s->in.channels);
+    for (size_t t = 0; t < count; t++) {
+        place at = place_of(s, first + t);
+        for (size_t c = 0; c < s->in.channels; c += LANES) {
+            vec d[POINTS], half_way[POINTS], line[SPAN];
+            float *out = v + t * s->in.channels + c;
+            tile_read(s, x, at, c, half, d);
+            for (size_t j = 0; j < SPAN; j++)
+                line_input(d + j, SPAN, half_way + j, SPAN);
+            for (size_t i = 0; i < SPAN; i++) {
+                line_input(half_way + SPAN * i, 1, line, 1);
+                for (size_t j = 0; j < SPAN; j++)
+                    _mm512_storeu_ps(out + (SPAN * i + j) * stride, line[j]);
+            }
+        }
+    }
+}
+
+/* The outputs from m[point][tile][channel]. */
+AVX512_INLINE void tiles_output(const shape *s, const float *m, size_t first, size_t count,
+                                const float *bias, bool relu, void *y, bool half)
+{
+    extent e = s->out;
+    size_t stride = point_stride(s->block, e.channels);
+    for (size_t t = 0; t < count; t++) {
+        place at = place_of(s, first + t);
+        size_t high = e.height - at.y, wide = e.width - at.x;
+        size_t corner = (at.row * e.height + at.y) * e.width + at.x;
+        for (size_t c = 0; c < e.channels; c += LANES) {
+            vec column[SPAN], half_way[TILE * SPAN], line[TILE];
+            vec offset = bias ? _mm512_loadu_ps(bias + c) : _mm512_setzero_ps();
+            const float *from = m + t * e.channels + c;
+            for (size_t j = 0; j < SPAN; j++) {
+                for (size_t i = 0; i < SPAN; i++)
+                    column[i] = _mm512_loadu_ps(from + (SPAN * i + j) * stride);
+                line_output(column, 1, half_way + j, SPAN);
+            }
+            for (size_t i = 0; i < TILE && i < high; i++) {
+                line_output(half_way + SPAN * i, 1, line, 1);
+                for (size_t j = 0; j < TILE && j < wide; j++) {
+                    vec out = ADD(line[j], offset);
+                    if (relu)
+                        out = _mm512_max_ps(out, _mm512_setzero_ps());
+                    store(y, (corner + i * e.width + j) * e.channels + c, out, half);
+                }
+            }
+        }
+    }
+}
+
+/* w[point][tile][channel] of the outputs' gradient; adds each channel's to `sums`. */
+AVX512_INLINE void tiles_gradient(const shape *s, const void *g, size_t first, size_t count,
+                                  bool half, float *w, float *sums)
+{
+    extent e = s->out;
+    size_t stride = point_stride(s->block, e.channels);
+    for (size_t t = 0; t < count; t++) {
+        place at = place_of(s, first + t);
+        size_t high = e.height - at.y, wide = e.width - at.x;
+        size_t corner = (at.row * e.height + at.y) * e.width + at.x;
+        for (size_t c = 0; c < e.channels; c += LANES) {
+            vec y[TILE * TILE], half_way[SPAN * TILE], line[SPAN];
+            vec sum = _mm512_loadu_ps(sums + c);
+            float *out = w + t * e.channels + c;
+            for (size_t i = 0; i < TILE; i++) {
+                for (size_t j = 0; j < TILE; j++) {
+                    size_t pixel = corner + i * e.width + j;
+                    y[TILE * i + j] = i < high && j < wide ? load(g, pixel * e.channels + c, half)
+                                                           : _mm512_setzero_ps();
+                    sum = ADD(sum, y[TILE * i + j]);
+                }
+            }
+            _mm512_storeu_ps(sums + c, sum);
+            for (size_t j = 0; j < TILE; j++)
+                line_gradient(y + j, TILE, half_way + j, TILE);
+            for (size_t i = 0; i < SPAN; i++) {
+                line_gradient(half_way + TILE * i, 1, line, 1);
+                for (size_t j = 0; j < SPAN; j++)
+                    _mm512_storeu_ps(out + (SPAN * i + j) * stride, line[j]);
+            }
+        }
+    }
+}
+
+/* ---- products ------------------------------------------------------------------------------- */
+
+/* m[STRIP][PANEL] = v[STRIP][inputs] u[inputs][PANEL] */
+AVX512_INLINE void strip_product(const float *v, const float *u, size_t inputs, float *m,
+                                 size_t outputs)
+{
+    vec sum[STRIP][2];
+#pragma GCC unroll 12
+    for (size_t t = 0; t < STRIP; t++)
+        sum[t][0] = sum[t][1] = _mm512_setzero_ps();
+    for (size_t c = 0; c < inputs; c++) {
+        vec u0 = _mm512_loadu_ps(u + c * PANEL), u1 = _mm512_loadu_ps(u + c * PANEL + LANES);
+#pragma GCC unroll 12
+        for (size_t t = 0; t < STRIP; t++) {
+            vec one = _mm512_set1_ps(v[t * inputs + c]);
+            sum[t][0] = _mm512_fmadd_ps(one, u0, sum[t][0]);
+            sum[t][1] = _mm512_fmadd_ps(one, u1, sum[t][1]);
+        }
+    }
+#pragma GCC unroll 12
+    for (size_t t = 0; t < STRIP; t++) {
+        _mm512_storeu_ps(m + t * outputs, sum[t][0]);
+        _mm512_storeu_ps(m + t * outputs + LANES, sum[t][1]);
+    }
+}
+
+AVX512 static void block_product(const shape *s, size_t count, const float *v, const float *filters,
+                                 float *m)
+{
+    size_t in = s->in.channels, out = s->out.channels;
+    for (size_t p = 0; p < POINTS; p++) {
+        const float *from = v + p * point_stride(s->block, in);
+        float *to = m + p * point_stride(s->block, out);
+        for (size_t k = 0; k < out; k += PANEL) {
+            const float *u = filters + p * in * out + k * in;
+            for (size_t t = 0; t < count; t += STRIP)
+                strip_product(from + t * in, u, in, to + t * out + k, out);
+        }
+    }
+}
+
+#define COLUMN 8 /* outputs whose gradients are summed at once */
+
+/* sum[COLUMN][PANEL] += w[tiles][COLUMN]^T v[tiles][PANEL] */
+AVX512_INLINE void gradient_product(const float *w, size_t outputs, const float *v, size_t inputs,
+                                    size_t tiles, float *total)
+{
+    vec sum[COLUMN][2];
+#pragma GCC unroll 8
+    for (size_t k = 0; k < COLUMN; k++) {
+        sum[k][0] = _mm512_loadu_ps(total + k * inputs);
+        sum[k][1] = _mm512_loadu_ps(total + k * inputs + LANES);
+    }
+    for (size_t t = 0; t < tiles; t++) {
+        vec v0 = _mm512_loadu_ps(v + t * inputs), v1 = _mm512_loadu_ps(v + t * inputs + LANES);
+#pragma GCC unroll 8
+        for (size_t k = 0; k < COLUMN; k++) {
+            vec one = _mm512_set1_ps(w[t * outputs + k]);
+            sum[k][0] = _mm512_fmadd_ps(one, v0, sum[k][0]);
+            sum[k][1] = _mm512_fmadd_ps(one, v1, sum[k][1]);
+        }
+    }
+#pragma GCC unroll 8
+    for (size_t k = 0; k < COLUMN; k++) {
+        _mm512_storeu_ps(total + k * inputs, sum[k][0]);
+        _mm512_storeu_ps(total + k * inputs + LANES, sum[k][1]);
+    }
+}
+
+/* total[point][output][input] += the block's */
+AVX512 static void block_gradient(const shape *s, size_t count, const float *v, const float *w,
+                                  float *total)
+{
+    size_t in = s->in.channels, out = s->out.channels;
+    for (size_t p = 0; p < POINTS; p++) {
+        const float *from = v + p * point_stride(s->block, in);
+        const float *with = w + p * point_stride(s->block, out);
+        for (size_t k = 0; k < out; k += COLUMN)
+            for (size_t c = 0; c < in; c += PANEL)
+                gradient_product(with + k, out, from + c, in, count,
+                                 total + (p * out + k) * in + c);
+    }
+}
+
+/* ---- passes --------------------------------------------------------------------------------- */
+
+/* What a pass reads and writes. */
+typedef struct {
+    shape s;
+    const void *x;
+    void *y;
+    const float *filters, *bias;
+    bool relu, x_half, y_half;
+} pass;
+
+AVX512 static void block_input(const shape *s, const void *x, size_t first, size_t count, bool half,
+                               float *v)
+{
+    if (half)
+        tiles_input(s, x, first, count, true, v);
+    else
+        tiles_input(s, x, first, count, false, v);
+}
+
+AVX512 static void block_convolve(const pass *p, size_t first, size_t count, float *v, float *m)
+{
+    block_input(&p->s, p->x, first, count, p->x_half, v);
+    block_product(&p->s, count, v, p->filters, m);
+    if (p->y_half)
+        tiles_output(&p->s, m, first, count, p->bias, p->relu, p->y, true);
+    else
+        tiles_output(&p->s, m, first, count, p->bias, p->relu, p->y, false);
+}
+
+static void convolve(const layer *l, const pass *p, float *scratch)
+{
+    const shape *s = &p->s;
+    size_t blocks = (s->tiles + s->block - 1) / s->block;
+#pragma omp parallel
+    {
+        float *v = scratch + (size_t)omp_get_thread_num() * thread_scratch(l);
+        float *m = v + domain_count(s->block, s->in.channels);
+#pragma omp for schedule(static)
+        for (size_t b = 0; b < blocks; b++) {
+            size_t first = b * s->block, left = s->tiles - first;
+            block_convolve(p, first, left < s->block ? left : s->block, v, m);
+        }
+    }
+}
+
+void winograd_forward(const layer *l, const void *x, const float *filters, const float *bias,
+                      bool relu, void *y, element x_type, element y_type, size_t rows,
+                      float *scratch)
+{
+    pass p = {.s = shape_forward(l, rows),
+              .x = x,
+              .y = y,
+              .filters = filters,
+              .bias = bias,
+              .relu = relu,
+              .x_half = x_type == ELEMENT_BF16,
+              .y_half = y_type == ELEMENT_BF16};
+    convolve(l, &p, scratch);
+}
+
+void winograd_backward(const layer *l, const void *y_gradient, const float *filters,
+                       void *x_gradient, element y_type, element x_type, size_t rows,
+                       float *scratch)
+{
+    pass p = {.s = shape_backward(l, rows),
+              .x = y_gradient,
+              .y = x_gradient,
+              .filters = filters,
+              .x_half = y_type == ELEMENT_BF16,
+              .y_half = x_type == ELEMENT_BF16};
+    convolve(l, &p, scratch);
+}
+
+/* ---- the weights' gradient ------------------------------------------------------------------ */
+
+/* A thread's scratch: inputs, outputs' gradients, the sums so far. */
+typedef struct {
+    float *v, *w, *total, *bias;
+} share;
+
+static share share_of(const layer *l, const shape *s, float *scratch, size_t thread)
+{
+    share h = {.v = scratch + thread * thread_scratch(l)};
+    h.w = h.v + domain_count(s->block, s->in.channels);
+    h.total = h.w + domain_count(s->block, s->out.channels);
+    h.bias = h.total + winograd_filter_count(l);
+    return h;
+}
+
+AVX512 static void share_add(const shape *s, const share *h, const void *x, element x_type,
+                             const void *g, element g_type, size_t first, size_t count)
+{
+    block_input(s, x, first, count, x_type == ELEMENT_BF16, h->v);
+    if (g_type == ELEMENT_BF16)
+        tiles_gradient(s, g, first, count, true, h->w, h->bias);
+    else
+        tiles_gradient(s, g, first, count, false, h->w, h->bias);
+    block_gradient(s, count, h->v, h->w, h->total);
+}
+
+/* One output's [3][3][in] from the sums of all threads. */
+AVX512 static void gradient_of_output(const layer *l, const shape *s, float *scratch,
+                                      size_t threads, size_t k, float *out)
+{
+    size_t in = l->in.channels, outputs = l->out.channels;
+    for (size_t c = 0; c < in; c += LANES) {
+        vec u[POINTS], half_way[3 * SPAN], g[9];
+        for (size_t p = 0; p < POINTS; p++) {
+            u[p] = _mm512_setzero_ps();
+            for (size_t t = 0; t < threads; t++)
+                u[p] = ADD(u[p], _mm512_loadu_ps(share_of(l, s, scratch, t).total +
+                                                 (p * outputs + k) * in + c));
+        }
+        for (size_t j = 0; j < SPAN; j++)
+            line_filter_gradient(u + j, SPAN, half_way + j, SPAN);
+        for (size_t i = 0; i < 3; i++)
+            line_filter_gradient(half_way + SPAN * i, 1, g + 3 * i, 1);
+        for (size_t i = 0; i < 9; i++)
+            _mm512_storeu_ps(out + i * in + c, g[i]);
+    }
+}
+
+void winograd_weight_gradient(const layer *l, const void *x, const void *y_gradient, element x_type,
+                              element y_type, size_t rows, float *weight_gradient,
+                              float *bias_gradient, float *scratch)
+{
+    shape s = shape_forward(l, rows);
+    size_t in = l->in.channels, out = l->out.channels;
+    size_t blocks = (s.tiles + s.block - 1) / s.block;
+#pragma omp parallel
+    {
+        size_t threads = (size_t)omp_get_num_threads(), first, last;
+        share h = share_of(l, &s, scratch, (size_t)omp_get_thread_num());
+        memset(h.total, 0, (winograd_filter_count(l) + out) * sizeof *h.total);
+        thread_part(blocks, 1, &first, &last);
+        for (size_t b = first; b < last; b++) {
+            size_t left = s.tiles - b * s.block;
+            share_add(&s, &h, x, x_type, y_gradient, y_type, b * s.block,
+                      left < s.block ? left : s.block);
+        }
+#pragma omp barrier
+#pragma omp for schedule(static)
+        for (size_t k = 0; k < out; k++) {
+            gradient_of_output(l, &s, scratch, threads, k, weight_gradient + k * 9 * in);
+            float sum = 0;
+            for (size_t t = 0; t < threads; t++)
+                sum += share_of(l, &s, scratch, t).bias[k];
+            if (bias_gradient)
+                bias_gradient[k] = sum;
+        }
+    }
+}
+
+#else /* other processors: winograd_fits says that nothing does */
+
+bool winograd_fits(const layer *l, int threads)
+{
+    (void)l, (void)threads;
+    return false;
+}
+
+size_t winograd_filter_count(const layer *l)
+{
+    (void)l;
+    return 0;
+}
+
+size_t winograd_scratch_count(const layer *l, int threads)
+{
+    (void)l, (void)threads;
+    return 0;
+}
+
+void winograd_filters(const layer *l, const float *weights, float *filters)
+{
+    (void)l, (void)weights, (void)filters;
+}
+
+void winograd_filters_turned(const layer *l, const float *weights, float *filters)
+{
+    (void)l, (void)weights, (void)filters;
+}
+
+void winograd_forward(const layer *l, const void *x, const float *filters, const float *bias,
+                      bool relu, void *y, element x_type, element y_type, size_t rows,
+                      float *scratch)
+{
+    (void)l, (void)x, (void)filters, (void)bias, (void)relu, (void)y;
+    (void)x_type, (void)y_type, (void)rows, (void)scratch;
+}
+
+void winograd_backward(const layer *l, const void *y_gradient, const float *filters,
+                       void *x_gradient, element y_type, element x_type, size_t rows,
+                       float *scratch)
+{
+    (void)l, (void)y_gradient, (void)filters, (void)x_gradient;
+    (void)y_type, (void)x_type, (void)rows, (void)scratch;
+}
+
+void winograd_weight_gradient(const layer *l, const void *x, const void *y_gradient, element x_type,
+                              element y_type, size_t rows, float *weight_gradient,
+                              float *bias_gradient, float *scratch)
+{
+    (void)l, (void)x, (void)y_gradient, (void)x_type, (void)y_type, (void)rows;
+    (void)weight_gradient, (void)bias_gradient, (void)scratch;
+}
+
+#endif
