@@ -4,7 +4,9 @@
  *
  * The loss comes in double and the step actually taken is known exactly, so that little but the h^2
  * of the formula is left. Near a kink (relu at 0, equal values under a max-pool) a difference means
- * nothing: an element may choose among three steps, and only a few elements may do without any. */
+ * nothing. There the slopes above and below differ by twice what the difference is off, where a wrong
+ * gradient leaves them alike: such an element is not judged. One unit at its kink may spoil most elements;
+ * then other numbers are drawn. */
 #include "fixture.h"
 
 typedef struct {
@@ -36,7 +38,7 @@ static const network_case cases[] = {
     {.text = "conv:3x3x4 batchnorm relu dense:6", .freeze = true},
 };
 
-enum { ROWS = 5, CLASSES = 4, ELEMENTS = 24 };
+enum { ROWS = 5, CLASSES = 4, ELEMENTS = 24, DRAWS = 6 };
 static const extent picture = {5, 6, 2};
 
 typedef struct {
@@ -44,6 +46,7 @@ typedef struct {
     network net;
     program *p;
     float *parameters, *gradient;
+    double loss;
     uint8_t images[ROWS * 60];
     int32_t labels[ROWS];
 } bench;
@@ -91,7 +94,11 @@ static double loss(bench *t, float *gradient)
     return m.loss / ROWS;
 }
 
-static double difference(bench *t, float *scratch, size_t i, float h)
+typedef struct {
+    double slope, bend; /* the central difference; the difference of the slopes on its two sides */
+} slopes;
+
+static slopes difference(bench *t, float *scratch, size_t i, float h)
 {
     float w = t->parameters[i], above = w + h, below = w - h;
     t->parameters[i] = above;
@@ -99,52 +106,76 @@ static double difference(bench *t, float *scratch, size_t i, float h)
     t->parameters[i] = below;
     double low = loss(t, scratch);
     t->parameters[i] = w;
-    return (high - low) / ((double)above - (double)below);
+    return (slopes){(high - low) / ((double)above - (double)below),
+                    (high - t->loss) / ((double)above - (double)w) -
+                        (t->loss - low) / ((double)w - (double)below)};
 }
 
-static bool element_agrees(bench *t, float *scratch, size_t i, double scale, double *found)
+typedef enum { AGREES, DIFFERS, NOT_JUDGED } judgement;
+
+static judgement element_judge(bench *t, float *scratch, size_t i, double scale, double *found)
 {
     const float steps[] = {1e-4f, 1e-5f, 1e-3f};
+    bool kink = false;
     for (int k = 0; k < 3; k++) {
-        *found = difference(t, scratch, i, steps[k]);
-        if (fabs(*found - (double)t->gradient[i]) <= 1e-5 * scale)
-            return true;
+        slopes d = difference(t, scratch, i, steps[k]);
+        double off = fabs(d.slope - (double)t->gradient[i]);
+        if (off <= 1e-5 * scale)
+            return AGREES;
+        kink |= k == 0 && fabs(d.bend) > off;
+        if (k == 0)
+            *found = d.slope;
     }
-    return false;
+    return kink ? NOT_JUDGED : DIFFERS;
 }
 
-static void parameter_check(bench *t, const network_case *c, size_t k, source *s, verdict *v)
+/* Returns whether elements enough could be judged. */
+static bool parameter_check(bench *t, const network_case *c, size_t k, source *s, verdict *v)
 {
     const parameter *q = &t->net.parameters[k];
     bool learns = q->trainable && (!c->freeze || k == t->net.head_scale || k == t->net.head_weight);
     float *scratch = poisoned_new(t->net.total);
     double scale =
         fmax(rms(t->gradient + q->start, q->count), 0.1 * rms(t->gradient, t->net.total));
-    size_t wrong = 0, tried = q->count < ELEMENTS ? q->count : ELEMENTS;
+    size_t wrong = 0, judged = 0, tried = q->count < ELEMENTS ? q->count : ELEMENTS;
     for (size_t n = 0; n < tried; n++) {
         size_t i = q->start + (tried == q->count ? n : source_below(s, q->count));
         double found = 0;
+        judgement j = learns ? element_judge(t, scratch, i, scale, &found) : AGREES;
+        judged += j != NOT_JUDGED;
         if (!learns && t->gradient[i] != 0)
             verdict_add(v, "%s: a gradient, though it does not learn\n", q->name);
-        else if (learns && !element_agrees(t, scratch, i, scale, &found) && ++wrong > tried / 12)
+        else if (j == DIFFERS && ++wrong > tried / 12)
             verdict_add(v, "%s [%zu]: gradient %.9g, difference %.9g\n", q->name, i - q->start,
                         (double)t->gradient[i], found);
     }
     free(scratch);
+    return judged >= (tried + 1) / 2;
+}
+
+/* Returns whether every parameter could be judged. */
+static bool check_draw(const network_case *c, head_kind head, source *s)
+{
+    bench t = {0};
+    verdict v = {.count = 0};
+    bool judged = true;
+    bench_new(&t, c, head, s);
+    t.loss = loss(&t, t.gradient);
+    assert_true(margin_intact(t.gradient, t.net.total));
+    for (size_t k = 0; k < t.net.parameter_count; k++)
+        judged &= parameter_check(&t, c, k, s, &v);
+    bench_free(&t);
+    verdict_close(&v);
+    return judged;
 }
 
 static void check(const char *name, const network_case *c, head_kind head)
 {
-    bench t = {0};
-    verdict v = {.count = 0};
     source s = source_named(name);
-    bench_new(&t, c, head, &s);
-    loss(&t, t.gradient);
-    assert_true(margin_intact(t.gradient, t.net.total));
-    for (size_t k = 0; k < t.net.parameter_count; k++)
-        parameter_check(&t, c, k, &s, &v);
-    bench_free(&t);
-    verdict_close(&v);
+    for (int draw = 0; draw < DRAWS; draw++)
+        if (check_draw(c, head, &s))
+            return;
+    fail_msg("no draw of %d could be judged", DRAWS);
 }
 
 typedef struct {
