@@ -28,7 +28,7 @@ typedef struct {
 typedef struct {
     const layer *word;
     bool relu;        /* ReLU follows, in the same pass */
-    bool relu_passed; /* the gradient comes back through it already: max-pooling's does */
+    bool relu_passed; /* the gradient comes back through it already: the node above saw to it */
     dropout drop;     /* of training, in the same pass; threshold 0 for none. Set anew each step. */
     extent in, out;
     element in_type, out_type;
@@ -40,6 +40,7 @@ typedef struct {
     size_t partner;                   /* add: the node of its save; save: that of its add */
     bool learns;
     bool winograd;           /* in place of oneDNN's convolution */
+    bool gates_below;        /* winograd: its gradient goes through the ReLU of the node below */
     float *filters, *turned; /* winograd: of the parameters of program.filter_version */
 } node;
 

@@ -302,6 +302,17 @@ static bool learns(const program *p, const layer *l)
     return !p->spec.freeze_backbone && l->weight != SIZE_MAX;
 }
 
+/* Its way back takes ReLU's and dropout's of the node below along. */
+static void winograd_choose(program *p, size_t i)
+{
+    node *d = &p->nodes[i], *below = d - 1;
+    d->winograd = winograd_fits(d->word, p->own->threads);
+    if (!d->winograd || i == 0 || !below->relu || below->relu_passed)
+        return;
+    d->gates_below = true;
+    below->relu_passed = true;
+}
+
 int nodes_new(program *p, error *e)
 {
     p->nodes = calloc(p->net->layer_count + 1, sizeof *p->nodes);
@@ -312,7 +323,7 @@ int nodes_new(program *p, error *e)
     p->lowest = p->node_count;
     for (size_t i = p->node_count; i-- > 0;) {
         p->nodes[i].learns = learns(p, p->nodes[i].word);
-        p->nodes[i].winograd = winograd_fits(p->nodes[i].word, p->own->threads);
+        winograd_choose(p, i);
         if (p->nodes[i].learns)
             p->lowest = i;
     }

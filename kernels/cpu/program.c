@@ -299,6 +299,11 @@ static int forward(program *p, plan *s, run_mode mode, error *e)
 
 /* ---- back ----------------------------------------------------------------------------------- */
 
+static float drop_factor(const node *d)
+{
+    return d->drop.threshold ? d->drop.factor : 1;
+}
+
 static void winograd_node_backward(program *p, const node *d, size_t rows, struct node_times *times)
 {
     const layer *l = d->word;
@@ -308,8 +313,10 @@ static void winograd_node_backward(program *p, const node *d, size_t rows, struc
                                  l->offset == SIZE_MAX ? NULL : gradient_of(p, l->offset),
                                  p->winograd_scratch);
     time_to(p, &times->weights);
+    const node *below = d->gates_below ? d - 1 : NULL;
     if (d->in_gradient)
-        winograd_backward(l, d->out_gradient, d->turned, d->in_gradient, d->out_type, d->in_type,
+        winograd_backward(l, d->out_gradient, d->turned, below ? below->out_data : NULL,
+                          below ? drop_factor(below) : 1, d->in_gradient, d->out_type, d->in_type,
                           rows, p->winograd_scratch);
     time_to(p, &times->back);
 }
@@ -341,7 +348,7 @@ static int multiply_backward(program *p, const plan *s, size_t i, error *e)
 static void maxpool_node_backward(node *d, size_t rows)
 {
     const layer *l = d->word;
-    float factor = d->drop.threshold ? d->drop.factor : 1;
+    float factor = drop_factor(d);
     if (d->codes)
         maxpool_backward(d->out_gradient, d->codes, d->in_gradient, d->out_type, rows, d->in,
                          d->out, l->window_height, l->window_width, factor);
@@ -356,8 +363,7 @@ static int node_backward(program *p, const plan *s, size_t i, error *e)
     const layer *l = d->word;
     size_t rows = s->rows, count = rows * extent_size(d->out);
     if (d->relu && !d->relu_passed)
-        elements_relu_backward(d->out_gradient, d->out_data, d->out_type, count,
-                               d->drop.threshold ? d->drop.factor : 1);
+        elements_relu_backward(d->out_gradient, d->out_data, d->out_type, count, drop_factor(d));
     time_to(p, &p->times.nodes[i].mask);
     switch (l->kind) {
     case LAYER_CONV:

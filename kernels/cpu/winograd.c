@@ -4,13 +4,14 @@
 
 #include <immintrin.h>
 
-/* A tile's outputs, its inputs, and the points at which it is multiplied. */
-#define TILE 4
-#define SPAN 6
+/* The larger tile: outputs and inputs across, and points at which they are multiplied. */
+#define TILE 5
+#define SPAN 7
 #define POINTS (SPAN * SPAN)
 #define LANES 16
 #define PANEL 32                      /* channels that the products' inner loops hold at once */
 #define STRIP 12                      /* tiles, likewise */
+#define BLOCK_FLOATS ((size_t)150000) /* what lies between a thread's steps: within its cache */
 #define SCRATCH_MAX ((size_t)1 << 27) /* floats */
 
 #define AVX512 __attribute__((target("arch=x86-64-v4")))
@@ -18,31 +19,45 @@
 
 typedef __m512 vec;
 
-/* One pass: from pictures of `in` to pictures of `out`, which is `pad` around each less 2. */
+/* ---- shapes --------------------------------------------------------------------------------- */
+
+/* One pass: from pictures of `in` to pictures of `out`. */
 typedef struct {
     extent in, out;
     size_t pad_height, pad_width;
+    size_t tile, points; /* outputs across a tile; multiplications a pair of channels */
     size_t tiles_high, tiles_wide;
     size_t tiles, block; /* in all rows; computed at once, a multiple of STRIP */
 } shape;
 
-static size_t tiles_of(size_t outputs)
+static size_t tiles_across(size_t outputs, size_t tile)
 {
-    return (outputs + TILE - 1) / TILE;
+    return (outputs + tile - 1) / tile;
 }
 
-/* So many tiles that what lies between the steps stays in a core's cache. */
+static size_t picture_work(extent out, size_t tile)
+{
+    return (tile + 2) * (tile + 2) * tiles_across(out.height, tile) * tiles_across(out.width, tile);
+}
+
+static size_t tile_of(extent out)
+{
+    return picture_work(out, 5) < picture_work(out, 4) ? 5 : 4;
+}
+
 static size_t block_of(size_t in_channels, size_t out_channels)
 {
-    size_t tiles = 4096 / (in_channels + out_channels) / STRIP * STRIP;
+    size_t tiles = BLOCK_FLOATS / POINTS / (in_channels + out_channels) / STRIP * STRIP;
     return tiles < 2 * STRIP ? 2 * STRIP : tiles > 8 * STRIP ? 8 * STRIP : tiles;
 }
 
 static shape shape_of(extent in, extent out, size_t pad_height, size_t pad_width, size_t rows)
 {
     shape s = {.in = in, .out = out, .pad_height = pad_height, .pad_width = pad_width};
-    s.tiles_high = tiles_of(out.height);
-    s.tiles_wide = tiles_of(out.width);
+    s.tile = tile_of(out);
+    s.points = (s.tile + 2) * (s.tile + 2);
+    s.tiles_high = tiles_across(out.height, s.tile);
+    s.tiles_wide = tiles_across(out.width, s.tile);
     s.tiles = rows * s.tiles_high * s.tiles_wide;
     s.block = block_of(in.channels, out.channels);
     return s;
@@ -65,13 +80,12 @@ bool winograd_fits(const layer *l, int threads)
         return false;
     if (winograd_scratch_count(l, threads) > SCRATCH_MAX)
         return false;
-    /* Tiles reach past the edges: at least half of the multiplications must be saved all the same.
-     */
+    /* At least half of the multiplications must be saved, edges and all. */
     size_t direct = 9 * l->out.height * l->out.width;
-    size_t ours = POINTS * tiles_of(l->out.height) * tiles_of(l->out.width);
-    return 2 * ours <= direct && __builtin_cpu_supports("avx512f") &&
-           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512cd");
+    return 2 * picture_work(l->out, tile_of(l->out)) <= direct &&
+           __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512cd");
 }
 
 /* ---- memory --------------------------------------------------------------------------------- */
@@ -97,8 +111,7 @@ size_t winograd_filter_count(const layer *l)
 static size_t thread_scratch(const layer *l)
 {
     size_t in = l->in.channels, out = l->out.channels, block = block_of(in, out);
-    return domain_count(block, in) + domain_count(block, out) + winograd_filter_count(l) + out +
-           3 * LANES;
+    return domain_count(block, in) + domain_count(block, out) + winograd_filter_count(l) + out;
 }
 
 size_t winograd_scratch_count(const layer *l, int threads)
@@ -146,49 +159,77 @@ AVX512_INLINE vec plus(float a, vec x, vec y)
 #define ADD _mm512_add_ps
 #define SUB _mm512_sub_ps
 
-/* ---- the transforms in one dimension, with points 0, 1, -1, 2, -2 and infinity --------------- */
+/* ---- the transforms in one dimension ---------------------------------------------------------
+ *
+ * F(4, 3) multiplies at the points 0, 1, -1, 2, -2 and infinity. F(5, 3) has 1/2 for a seventh: its
+ * polynomials of the other six are F(4, 3)'s times x - 1/2. So the inputs d[i + 1] - d[i] / 2 go
+ * through F(4, 3)'s transform, and its filters are divided by p - 1/2. */
 
-/* Inputs: B^T d, 6 from 6. */
-AVX512_INLINE void line_input(const vec *d, size_t step, vec *out, size_t to)
+static const float by_half[] = {-2, 2, -2.0f / 3, 2.0f / 3, -2.0f / 5, 1}; /* 1 / (p - 1/2) */
+#define AT_HALF (32.0f / 45) /* 1 / the product of 1/2 - p over the other points */
+
+/* Inputs: B^T d. */
+AVX512_INLINE void line_input(size_t tile, const vec *d, size_t step, vec *out, size_t to)
 {
-    vec d0 = d[0], d1 = d[step], d2 = d[2 * step], d3 = d[3 * step], d4 = d[4 * step],
-        d5 = d[5 * step];
-    vec a = plus(-4, d2, d4), b = plus(-4, d1, d3), c = SUB(d4, d2), e = SUB(d3, d1);
-    out[0] = plus(4, d0, plus(-5, d2, d4));
+    vec e[6];
+    for (size_t i = 0; i < 6; i++)
+        e[i] = tile == 5 ? plus(-0.5f, d[i * step], d[(i + 1) * step]) : d[i * step];
+    vec a = plus(-4, e[2], e[4]), b = plus(-4, e[1], e[3]);
+    vec c = SUB(e[4], e[2]), f = SUB(e[3], e[1]);
+    out[0] = plus(4, e[0], plus(-5, e[2], e[4]));
     out[to] = ADD(a, b);
     out[2 * to] = SUB(a, b);
-    out[3 * to] = plus(2, e, c);
-    out[4 * to] = plus(-2, e, c);
-    out[5 * to] = plus(4, d1, plus(-5, d3, d5));
+    out[3 * to] = plus(2, f, c);
+    out[4 * to] = plus(-2, f, c);
+    out[5 * to] = plus(4, e[1], plus(-5, e[3], e[5]));
+    if (tile == 5)
+        out[6 * to] = plus(4, d[step], plus(-5, d[3 * step], d[5 * step]));
 }
 
-/* Outputs: A^T m, 4 from 6. */
-AVX512_INLINE void line_output(const vec *m, size_t step, vec *out, size_t to)
+/* Outputs: A^T m. */
+AVX512_INLINE void line_output(size_t tile, const vec *m, size_t step, vec *out, size_t to)
 {
     vec s = ADD(m[step], m[2 * step]), d = SUB(m[step], m[2 * step]);
     vec s2 = ADD(m[3 * step], m[4 * step]), d2 = SUB(m[3 * step], m[4 * step]);
-    out[0] = ADD(ADD(m[0], s), s2);
-    out[to] = plus(2, d2, d);
-    out[2 * to] = plus(4, s2, s);
-    out[3 * to] = ADD(plus(8, d2, d), m[5 * step]);
+    vec last = m[5 * step];
+    if (tile == 4) {
+        out[0] = ADD(ADD(m[0], s), s2);
+        out[to] = plus(2, d2, d);
+        out[2 * to] = plus(4, s2, s);
+        out[3 * to] = ADD(plus(8, d2, d), last);
+        return;
+    }
+    vec h = m[6 * step];
+    out[0] = ADD(ADD(m[0], s), ADD(s2, h));
+    out[to] = plus(1.0f / 2, h, plus(2, d2, d));
+    out[2 * to] = plus(1.0f / 4, h, plus(4, s2, s));
+    out[3 * to] = plus(1.0f / 8, h, plus(8, d2, d));
+    out[4 * to] = plus(1.0f / 16, h, ADD(plus(16, s2, s), last));
 }
 
-/* The outputs' gradient: A y, 6 from 4. */
-AVX512_INLINE void line_gradient(const vec *y, size_t step, vec *out, size_t to)
+/* The outputs' gradient: A y. */
+AVX512_INLINE void line_gradient(size_t tile, const vec *y, size_t step, vec *out, size_t to)
 {
     vec y0 = y[0], y1 = y[step], y2 = y[2 * step], y3 = y[3 * step];
     vec even = ADD(y0, y2), odd = ADD(y1, y3);
-    vec even2 = plus(4, y2, y0), odd2 = plus(4, y3, y1);
+    vec even2 = plus(4, y2, y0), half_odd2 = plus(4, y3, y1);
+    if (tile == 5) {
+        vec y4 = y[4 * step];
+        even = ADD(even, y4);
+        even2 = plus(16, y4, even2);
+        out[6 * to] =
+            plus(1.0f / 2, plus(1.0f / 4, y3, y1), plus(1.0f / 4, y2, plus(1.0f / 16, y4, y0)));
+    }
     out[0] = y0;
     out[to] = ADD(even, odd);
     out[2 * to] = SUB(even, odd);
-    out[3 * to] = plus(2, odd2, even2);
-    out[4 * to] = plus(-2, odd2, even2);
-    out[5 * to] = y3;
+    out[3 * to] = plus(2, half_odd2, even2);
+    out[4 * to] = plus(-2, half_odd2, even2);
+    out[5 * to] = y[(tile - 1) * step];
 }
 
-/* Filters: G g, 6 from 3. */
-AVX512_INLINE void line_filter(const vec *g, size_t step, vec *out, size_t to)
+/* Filters: G g. */
+AVX512_INLINE void line_filter(size_t tile, const vec *g, size_t step, vec *out, size_t to)
 {
     vec g0 = g[0], g1 = g[step], g2 = g[2 * step];
     vec even = times(-1.0f / 6, ADD(g0, g2)), even2 = plus(1.0f / 6, g2, times(1.0f / 24, g0));
@@ -198,31 +239,50 @@ AVX512_INLINE void line_filter(const vec *g, size_t step, vec *out, size_t to)
     out[3 * to] = plus(1.0f / 12, g1, even2);
     out[4 * to] = plus(-1.0f / 12, g1, even2);
     out[5 * to] = g2;
+    if (tile == 4)
+        return;
+    for (size_t p = 0; p < 6; p++)
+        out[p * to] = times(by_half[p], out[p * to]);
+    out[6 * to] = times(AT_HALF, plus(1.0f / 2, g1, plus(1.0f / 4, g2, g0)));
 }
 
-/* The filters' gradient: G^T u, 3 from 6. */
-AVX512_INLINE void line_filter_gradient(const vec *u, size_t step, vec *out, size_t to)
+/* The filters' gradient: G^T u. */
+AVX512_INLINE void line_filter_gradient(size_t tile, const vec *u, size_t step, vec *out, size_t to)
 {
-    vec s = times(1.0f / 6, ADD(u[step], u[2 * step]));
-    vec d = times(1.0f / 6, SUB(u[2 * step], u[step]));
-    vec s2 = ADD(u[3 * step], u[4 * step]), d2 = SUB(u[3 * step], u[4 * step]);
-    out[0] = plus(0.25f, u[0], SUB(times(1.0f / 24, s2), s));
+    vec v[6];
+    for (size_t p = 0; p < 6; p++)
+        v[p] = tile == 5 ? times(by_half[p], u[p * step]) : u[p * step];
+    vec s = times(1.0f / 6, ADD(v[1], v[2])), d = times(1.0f / 6, SUB(v[2], v[1]));
+    vec s2 = ADD(v[3], v[4]), d2 = SUB(v[3], v[4]);
+    out[0] = plus(0.25f, v[0], SUB(times(1.0f / 24, s2), s));
     out[to] = plus(1.0f / 12, d2, d);
-    out[2 * to] = plus(1.0f / 6, s2, SUB(u[5 * step], s));
+    out[2 * to] = plus(1.0f / 6, s2, SUB(v[5], s));
+    for (size_t i = 0; i < 3 && tile == 5; i++)
+        out[i * to] = plus(AT_HALF / (float)(1 << i), u[6 * step], out[i * to]);
 }
 
 /* ---- filters -------------------------------------------------------------------------------- */
 
 /* LANES filters [3][3] to the points of `out`, which are `stride` floats apart. */
-AVX512_INLINE void filter_transform(const vec g[9], float *out, size_t stride)
+AVX512_INLINE void filter_transform(size_t tile, const vec g[9], float *out, size_t stride)
 {
-    vec half[3 * SPAN], u[POINTS];
+    vec half_way[3 * SPAN], line[SPAN];
+    size_t span = tile + 2;
     for (size_t j = 0; j < 3; j++)
-        line_filter(g + j, 3, half + j, 3);
-    for (size_t i = 0; i < SPAN; i++)
-        line_filter(half + 3 * i, 1, u + SPAN * i, 1);
-    for (size_t p = 0; p < POINTS; p++)
-        _mm512_storeu_ps(out + p * stride, u[p]);
+        line_filter(tile, g + j, 3, half_way + j, 3);
+    for (size_t i = 0; i < span; i++) {
+        line_filter(tile, half_way + 3 * i, 1, line, 1);
+        for (size_t j = 0; j < span; j++)
+            _mm512_storeu_ps(out + (span * i + j) * stride, line[j]);
+    }
+}
+
+AVX512 static void filter_put(size_t tile, const vec g[9], float *out, size_t stride)
+{
+    if (tile == 5)
+        filter_transform(5, g, out, stride);
+    else
+        filter_transform(4, g, out, stride);
 }
 
 /* Filters lie as [point][panel of the outputs][input][PANEL]. */
@@ -240,7 +300,7 @@ AVX512 static void filters_of_input(const layer *l, const float *weights, size_t
         vec g[9];
         for (size_t i = 0; i < 9; i++)
             g[i] = _mm512_i32gather_ps(rows, weights + (k * 9 + i) * in + c, sizeof(float));
-        filter_transform(g, filters + filter_place(in, c, k), in * out);
+        filter_put(tile_of(l->out), g, filters + filter_place(in, c, k), in * out);
     }
 }
 
@@ -252,7 +312,7 @@ AVX512 static void turned_filters_of_output(const layer *l, const float *weights
         vec g[9];
         for (size_t i = 0; i < 9; i++)
             g[i] = _mm512_loadu_ps(weights + (k * 9 + 8 - i) * in + c);
-        filter_transform(g, filters + filter_place(out, k, c), in * out);
+        filter_put(tile_of(l->in), g, filters + filter_place(out, k, c), in * out);
     }
 }
 
@@ -280,29 +340,29 @@ typedef struct {
 static inline place place_of(const shape *s, size_t tile)
 {
     size_t across = tile % s->tiles_wide, rest = tile / s->tiles_wide;
-    return (place){rest / s->tiles_high, rest % s->tiles_high * TILE, across * TILE};
+    return (place){rest / s->tiles_high, rest % s->tiles_high * s->tile, across * s->tile};
 }
 
-/* LANES channels of the SPAN x SPAN inputs of a tile; zeros outside of the picture. */
-AVX512_INLINE void tile_read(const shape *s, const void *x, place at, size_t channel, bool half,
-                             vec d[POINTS])
+/* LANES channels of the span x span inputs of a tile; zeros outside of the picture. */
+AVX512_INLINE void tile_read(size_t span, const shape *s, const void *x, place at, size_t channel,
+                             bool half, vec *d)
 {
     extent e = s->in;
     ptrdiff_t top = (ptrdiff_t)at.y - (ptrdiff_t)s->pad_height;
     ptrdiff_t left = (ptrdiff_t)at.x - (ptrdiff_t)s->pad_width;
     size_t picture = at.row * e.height * e.width;
-    if (top >= 0 && left >= 0 && (size_t)top + SPAN <= e.height && (size_t)left + SPAN <= e.width) {
+    if (top >= 0 && left >= 0 && (size_t)top + span <= e.height && (size_t)left + span <= e.width) {
         size_t first = (picture + (size_t)top * e.width + (size_t)left) * e.channels + channel;
-        for (size_t i = 0; i < SPAN; i++)
-            for (size_t j = 0; j < SPAN; j++)
-                d[SPAN * i + j] = load(x, first + (i * e.width + j) * e.channels, half);
+        for (size_t i = 0; i < span; i++)
+            for (size_t j = 0; j < span; j++)
+                d[span * i + j] = load(x, first + (i * e.width + j) * e.channels, half);
         return;
     }
-    for (size_t i = 0; i < SPAN; i++) {
-        for (size_t j = 0; j < SPAN; j++) {
+    for (size_t i = 0; i < span; i++) {
+        for (size_t j = 0; j < span; j++) {
             size_t py = (size_t)(top + (ptrdiff_t)i), px = (size_t)(left + (ptrdiff_t)j);
             bool inside = py < e.height && px < e.width; /* what is negative wraps to very large */
-            d[SPAN * i + j] =
+            d[span * i + j] =
                 inside ? load(x, (picture + py * e.width + px) * e.channels + channel, half)
                        : _mm512_setzero_ps();
         }
@@ -310,65 +370,85 @@ AVX512_INLINE void tile_read(const shape *s, const void *x, place at, size_t cha
 }
 
 /* v[point][tile][channel] of `count` tiles from `first` on. */
-AVX512_INLINE void tiles_input(const shape *s, const void *x, size_t first, size_t count, bool half,
-                               float *v)
+AVX512_INLINE void tiles_input(size_t tile, const shape *s, const void *x, bool half, size_t first,
+                               size_t count, float *v)
 {
-    size_t stride = point_stride(s->block, s->in.channels);
+    size_t span = tile + 2, stride = point_stride(s->block, s->in.channels);
     for (size_t t = 0; t < count; t++) {
         place at = place_of(s, first + t);
         for (size_t c = 0; c < s->in.channels; c += LANES) {
             vec d[POINTS], half_way[POINTS], line[SPAN];
             float *out = v + t * s->in.channels + c;
-            tile_read(s, x, at, c, half, d);
-            for (size_t j = 0; j < SPAN; j++)
-                line_input(d + j, SPAN, half_way + j, SPAN);
-            for (size_t i = 0; i < SPAN; i++) {
-                line_input(half_way + SPAN * i, 1, line, 1);
-                for (size_t j = 0; j < SPAN; j++)
-                    _mm512_storeu_ps(out + (SPAN * i + j) * stride, line[j]);
+            tile_read(span, s, x, at, c, half, d);
+            for (size_t j = 0; j < span; j++)
+                line_input(tile, d + j, span, half_way + j, span);
+            for (size_t i = 0; i < span; i++) {
+                line_input(tile, half_way + span * i, 1, line, 1);
+                for (size_t j = 0; j < span; j++)
+                    _mm512_storeu_ps(out + (span * i + j) * stride, line[j]);
             }
         }
     }
 }
 
+/* What becomes of a pass's results. */
+typedef struct {
+    void *y;
+    bool half;
+    const float *bias; /* NULL: none */
+    bool relu;
+    const void *gate; /* NULL: none; see winograd_backward */
+    float factor;
+} outputs;
+
+AVX512_INLINE void output_put(const outputs *o, size_t i, vec value, vec offset, bool half)
+{
+    vec zero = _mm512_setzero_ps();
+    value = ADD(value, offset);
+    if (o->relu)
+        value = _mm512_max_ps(value, zero);
+    if (o->gate) {
+        __mmask16 open = _mm512_cmp_ps_mask(load(o->gate, i, half), zero, _CMP_GT_OQ);
+        value = _mm512_maskz_mul_ps(open, value, _mm512_set1_ps(o->factor));
+    }
+    store(o->y, i, value, half);
+}
+
 /* The outputs from m[point][tile][channel]. */
-AVX512_INLINE void tiles_output(const shape *s, const float *m, size_t first, size_t count,
-                                const float *bias, bool relu, void *y, bool half)
+AVX512_INLINE void tiles_output(size_t tile, const shape *s, const float *m, size_t first,
+                                size_t count, const outputs *o, bool half)
 {
     extent e = s->out;
-    size_t stride = point_stride(s->block, e.channels);
+    size_t span = tile + 2, stride = point_stride(s->block, e.channels);
     for (size_t t = 0; t < count; t++) {
         place at = place_of(s, first + t);
         size_t high = e.height - at.y, wide = e.width - at.x;
         size_t corner = (at.row * e.height + at.y) * e.width + at.x;
         for (size_t c = 0; c < e.channels; c += LANES) {
             vec column[SPAN], half_way[TILE * SPAN], line[TILE];
-            vec offset = bias ? _mm512_loadu_ps(bias + c) : _mm512_setzero_ps();
+            vec offset = o->bias ? _mm512_loadu_ps(o->bias + c) : _mm512_setzero_ps();
             const float *from = m + t * e.channels + c;
-            for (size_t j = 0; j < SPAN; j++) {
-                for (size_t i = 0; i < SPAN; i++)
-                    column[i] = _mm512_loadu_ps(from + (SPAN * i + j) * stride);
-                line_output(column, 1, half_way + j, SPAN);
+            for (size_t j = 0; j < span; j++) {
+                for (size_t i = 0; i < span; i++)
+                    column[i] = _mm512_loadu_ps(from + (span * i + j) * stride);
+                line_output(tile, column, 1, half_way + j, span);
             }
-            for (size_t i = 0; i < TILE && i < high; i++) {
-                line_output(half_way + SPAN * i, 1, line, 1);
-                for (size_t j = 0; j < TILE && j < wide; j++) {
-                    vec out = ADD(line[j], offset);
-                    if (relu)
-                        out = _mm512_max_ps(out, _mm512_setzero_ps());
-                    store(y, (corner + i * e.width + j) * e.channels + c, out, half);
-                }
+            for (size_t i = 0; i < tile && i < high; i++) {
+                size_t pixel = corner + i * e.width;
+                line_output(tile, half_way + span * i, 1, line, 1);
+                for (size_t j = 0; j < tile && j < wide; j++)
+                    output_put(o, (pixel + j) * e.channels + c, line[j], offset, half);
             }
         }
     }
 }
 
 /* w[point][tile][channel] of the outputs' gradient; adds each channel's to `sums`. */
-AVX512_INLINE void tiles_gradient(const shape *s, const void *g, size_t first, size_t count,
-                                  bool half, float *w, float *sums)
+AVX512_INLINE void tiles_gradient(size_t tile, const shape *s, const void *g, bool half,
+                                  size_t first, size_t count, float *w, float *sums)
 {
     extent e = s->out;
-    size_t stride = point_stride(s->block, e.channels);
+    size_t span = tile + 2, stride = point_stride(s->block, e.channels);
     for (size_t t = 0; t < count; t++) {
         place at = place_of(s, first + t);
         size_t high = e.height - at.y, wide = e.width - at.x;
@@ -377,24 +457,58 @@ AVX512_INLINE void tiles_gradient(const shape *s, const void *g, size_t first, s
             vec y[TILE * TILE], half_way[SPAN * TILE], line[SPAN];
             vec sum = _mm512_loadu_ps(sums + c);
             float *out = w + t * e.channels + c;
-            for (size_t i = 0; i < TILE; i++) {
-                for (size_t j = 0; j < TILE; j++) {
+            for (size_t i = 0; i < tile; i++) {
+                for (size_t j = 0; j < tile; j++) {
                     size_t pixel = corner + i * e.width + j;
-                    y[TILE * i + j] = i < high && j < wide ? load(g, pixel * e.channels + c, half)
+                    y[tile * i + j] = i < high && j < wide ? load(g, pixel * e.channels + c, half)
                                                            : _mm512_setzero_ps();
-                    sum = ADD(sum, y[TILE * i + j]);
+                    sum = ADD(sum, y[tile * i + j]);
                 }
             }
             _mm512_storeu_ps(sums + c, sum);
-            for (size_t j = 0; j < TILE; j++)
-                line_gradient(y + j, TILE, half_way + j, TILE);
-            for (size_t i = 0; i < SPAN; i++) {
-                line_gradient(half_way + TILE * i, 1, line, 1);
-                for (size_t j = 0; j < SPAN; j++)
-                    _mm512_storeu_ps(out + (SPAN * i + j) * stride, line[j]);
+            for (size_t j = 0; j < tile; j++)
+                line_gradient(tile, y + j, tile, half_way + j, tile);
+            for (size_t i = 0; i < span; i++) {
+                line_gradient(tile, half_way + tile * i, 1, line, 1);
+                for (size_t j = 0; j < span; j++)
+                    _mm512_storeu_ps(out + (span * i + j) * stride, line[j]);
             }
         }
     }
+}
+
+/* The loops over tiles are compiled for each tile and type. */
+#define EACH_VERSION(call, tile, half)                                                             \
+    do {                                                                                           \
+        if ((tile) == 5 && (half))                                                                 \
+            call(5, true);                                                                         \
+        else if ((tile) == 5)                                                                      \
+            call(5, false);                                                                        \
+        else if (half)                                                                             \
+            call(4, true);                                                                         \
+        else                                                                                       \
+            call(4, false);                                                                        \
+    } while (0)
+
+AVX512 static void block_input(const shape *s, const void *x, bool x_half, size_t first,
+                               size_t count, float *v)
+{
+#define INPUT(tile, half) tiles_input(tile, s, x, half, first, count, v)
+    EACH_VERSION(INPUT, s->tile, x_half);
+}
+
+AVX512 static void block_output(const shape *s, const float *m, size_t first, size_t count,
+                                const outputs *o)
+{
+#define OUTPUT(tile, half) tiles_output(tile, s, m, first, count, o, half)
+    EACH_VERSION(OUTPUT, s->tile, o->half);
+}
+
+AVX512 static void block_output_gradient(const shape *s, const void *g, bool g_half, size_t first,
+                                         size_t count, float *w, float *sums)
+{
+#define GRADIENT(tile, half) tiles_gradient(tile, s, g, half, first, count, w, sums)
+    EACH_VERSION(GRADIENT, s->tile, g_half);
 }
 
 /* ---- products ------------------------------------------------------------------------------- */
@@ -427,7 +541,7 @@ AVX512 static void block_product(const shape *s, size_t count, const float *v, c
                                  float *m)
 {
     size_t in = s->in.channels, out = s->out.channels;
-    for (size_t p = 0; p < POINTS; p++) {
+    for (size_t p = 0; p < s->points; p++) {
         const float *from = v + p * point_stride(s->block, in);
         float *to = m + p * point_stride(s->block, out);
         for (size_t k = 0; k < out; k += PANEL) {
@@ -471,7 +585,7 @@ AVX512 static void block_gradient(const shape *s, size_t count, const float *v, 
                                   float *total)
 {
     size_t in = s->in.channels, out = s->out.channels;
-    for (size_t p = 0; p < POINTS; p++) {
+    for (size_t p = 0; p < s->points; p++) {
         const float *from = v + p * point_stride(s->block, in);
         const float *with = w + p * point_stride(s->block, out);
         for (size_t k = 0; k < out; k += COLUMN)
@@ -481,35 +595,16 @@ AVX512 static void block_gradient(const shape *s, size_t count, const float *v, 
     }
 }
 
-/* ---- passes --------------------------------------------------------------------------------- */
+/* ---- forward and backward ------------------------------------------------------------------- */
 
 /* What a pass reads and writes. */
 typedef struct {
     shape s;
     const void *x;
-    void *y;
-    const float *filters, *bias;
-    bool relu, x_half, y_half;
+    bool half;
+    const float *filters;
+    outputs to;
 } pass;
-
-AVX512 static void block_input(const shape *s, const void *x, size_t first, size_t count, bool half,
-                               float *v)
-{
-    if (half)
-        tiles_input(s, x, first, count, true, v);
-    else
-        tiles_input(s, x, first, count, false, v);
-}
-
-AVX512 static void block_convolve(const pass *p, size_t first, size_t count, float *v, float *m)
-{
-    block_input(&p->s, p->x, first, count, p->x_half, v);
-    block_product(&p->s, count, v, p->filters, m);
-    if (p->y_half)
-        tiles_output(&p->s, m, first, count, p->bias, p->relu, p->y, true);
-    else
-        tiles_output(&p->s, m, first, count, p->bias, p->relu, p->y, false);
-}
 
 static void convolve(const layer *l, const pass *p, float *scratch)
 {
@@ -522,7 +617,10 @@ static void convolve(const layer *l, const pass *p, float *scratch)
 #pragma omp for schedule(static)
         for (size_t b = 0; b < blocks; b++) {
             size_t first = b * s->block, left = s->tiles - first;
-            block_convolve(p, first, left < s->block ? left : s->block, v, m);
+            size_t count = left < s->block ? left : s->block;
+            block_input(s, p->x, p->half, first, count, v);
+            block_product(s, count, v, p->filters, m);
+            block_output(s, m, first, count, &p->to);
         }
     }
 }
@@ -533,25 +631,22 @@ void winograd_forward(const layer *l, const void *x, const float *filters, const
 {
     pass p = {.s = shape_forward(l, rows),
               .x = x,
-              .y = y,
+              .half = x_type == ELEMENT_BF16,
               .filters = filters,
-              .bias = bias,
-              .relu = relu,
-              .x_half = x_type == ELEMENT_BF16,
-              .y_half = y_type == ELEMENT_BF16};
+              .to = {.y = y, .half = y_type == ELEMENT_BF16, .bias = bias, .relu = relu}};
     convolve(l, &p, scratch);
 }
 
 void winograd_backward(const layer *l, const void *y_gradient, const float *filters,
-                       void *x_gradient, element y_type, element x_type, size_t rows,
-                       float *scratch)
+                       const void *gate, float factor, void *x_gradient, element y_type,
+                       element x_type, size_t rows, float *scratch)
 {
-    pass p = {.s = shape_backward(l, rows),
-              .x = y_gradient,
-              .y = x_gradient,
-              .filters = filters,
-              .x_half = y_type == ELEMENT_BF16,
-              .y_half = x_type == ELEMENT_BF16};
+    pass p = {
+        .s = shape_backward(l, rows),
+        .x = y_gradient,
+        .half = y_type == ELEMENT_BF16,
+        .filters = filters,
+        .to = {.y = x_gradient, .half = x_type == ELEMENT_BF16, .gate = gate, .factor = factor}};
     convolve(l, &p, scratch);
 }
 
@@ -571,37 +666,35 @@ static share share_of(const layer *l, const shape *s, float *scratch, size_t thr
     return h;
 }
 
-AVX512 static void share_add(const shape *s, const share *h, const void *x, element x_type,
-                             const void *g, element g_type, size_t first, size_t count)
-{
-    block_input(s, x, first, count, x_type == ELEMENT_BF16, h->v);
-    if (g_type == ELEMENT_BF16)
-        tiles_gradient(s, g, first, count, true, h->w, h->bias);
-    else
-        tiles_gradient(s, g, first, count, false, h->w, h->bias);
-    block_gradient(s, count, h->v, h->w, h->total);
-}
-
 /* One output's [3][3][in] from the sums of all threads. */
-AVX512 static void gradient_of_output(const layer *l, const shape *s, float *scratch,
-                                      size_t threads, size_t k, float *out)
+AVX512_INLINE void filter_gradient(size_t tile, const layer *l, const shape *s, float *scratch,
+                                   size_t threads, size_t k, float *out)
 {
-    size_t in = l->in.channels, outputs = l->out.channels;
+    size_t in = l->in.channels, all = l->out.channels, span = tile + 2;
     for (size_t c = 0; c < in; c += LANES) {
         vec u[POINTS], half_way[3 * SPAN], g[9];
-        for (size_t p = 0; p < POINTS; p++) {
+        for (size_t p = 0; p < span * span; p++) {
             u[p] = _mm512_setzero_ps();
             for (size_t t = 0; t < threads; t++)
                 u[p] = ADD(u[p], _mm512_loadu_ps(share_of(l, s, scratch, t).total +
-                                                 (p * outputs + k) * in + c));
+                                                 (p * all + k) * in + c));
         }
-        for (size_t j = 0; j < SPAN; j++)
-            line_filter_gradient(u + j, SPAN, half_way + j, SPAN);
+        for (size_t j = 0; j < span; j++)
+            line_filter_gradient(tile, u + j, span, half_way + j, span);
         for (size_t i = 0; i < 3; i++)
-            line_filter_gradient(half_way + SPAN * i, 1, g + 3 * i, 1);
+            line_filter_gradient(tile, half_way + span * i, 1, g + 3 * i, 1);
         for (size_t i = 0; i < 9; i++)
             _mm512_storeu_ps(out + i * in + c, g[i]);
     }
+}
+
+AVX512 static void gradient_of_output(const layer *l, const shape *s, float *scratch,
+                                      size_t threads, size_t k, float *out)
+{
+    if (s->tile == 5)
+        filter_gradient(5, l, s, scratch, threads, k, out);
+    else
+        filter_gradient(4, l, s, scratch, threads, k, out);
 }
 
 void winograd_weight_gradient(const layer *l, const void *x, const void *y_gradient, element x_type,
@@ -619,8 +712,11 @@ void winograd_weight_gradient(const layer *l, const void *x, const void *y_gradi
         thread_part(blocks, 1, &first, &last);
         for (size_t b = first; b < last; b++) {
             size_t left = s.tiles - b * s.block;
-            share_add(&s, &h, x, x_type, y_gradient, y_type, b * s.block,
-                      left < s.block ? left : s.block);
+            size_t count = left < s.block ? left : s.block;
+            block_input(&s, x, x_type == ELEMENT_BF16, b * s.block, count, h.v);
+            block_output_gradient(&s, y_gradient, y_type == ELEMENT_BF16, b * s.block, count, h.w,
+                                  h.bias);
+            block_gradient(&s, count, h.v, h.w, h.total);
         }
 #pragma omp barrier
 #pragma omp for schedule(static)
@@ -674,10 +770,10 @@ void winograd_forward(const layer *l, const void *x, const float *filters, const
 }
 
 void winograd_backward(const layer *l, const void *y_gradient, const float *filters,
-                       void *x_gradient, element y_type, element x_type, size_t rows,
-                       float *scratch)
+                       const void *gate, float factor, void *x_gradient, element y_type,
+                       element x_type, size_t rows, float *scratch)
 {
-    (void)l, (void)y_gradient, (void)filters, (void)x_gradient;
+    (void)l, (void)y_gradient, (void)filters, (void)gate, (void)factor, (void)x_gradient;
     (void)y_type, (void)x_type, (void)rows, (void)scratch;
 }
 

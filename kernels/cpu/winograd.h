@@ -1,7 +1,7 @@
-/* winograd.h: convolutions of 3x3 in float by Winograd's minimal filtering F(4x4, 3x3): a tile of
- * 4x4 outputs from 6x6 inputs takes 36 multiplications a pair of channels where the definition
- * takes 144. Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, 2016 (arXiv
- * 1509.09308).
+/* winograd.h: convolutions of 3x3 in float by Winograd's minimal filtering, F(4x4, 3x3) or F(5x5,
+ * 3x3): a tile of 5x5 outputs from 7x7 inputs takes 49 multiplications a pair of channels where the
+ * definition takes 225. Tiles reach past a picture's edges: whichever needs fewer for its size.
+ * Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, 2016 (arXiv 1509.09308).
  *
  * Activations are rows x height x width x channels, float or bf16; what is computed is always
  * float. For x86-64 with AVX512, channels in multiples of 32. Same threads, same bytes. */
@@ -28,10 +28,12 @@ size_t winograd_scratch_count(const layer *l, int threads);
 void winograd_forward(const layer *l, const void *x, const float *filters, const float *bias,
                       bool relu, void *y, element x_type, element y_type, size_t rows,
                       float *scratch);
-/* From y's gradient to x's, with turned filters. */
+/* From y's gradient to x's, with turned filters. Where `gate` (of x's shape and type; NULL: none)
+ * is not above 0 there is none, elsewhere it is multiplied by the factor: the way back through ReLU
+ * and dropout before the convolution, whose result the gate is. */
 void winograd_backward(const layer *l, const void *y_gradient, const float *filters,
-                       void *x_gradient, element y_type, element x_type, size_t rows,
-                       float *scratch);
+                       const void *gate, float factor, void *x_gradient, element y_type,
+                       element x_type, size_t rows, float *scratch);
 /* The gradients of the weights, [out][3][3][in], and of the bias (NULL: none). */
 void winograd_weight_gradient(const layer *l, const void *x, const void *y_gradient, element x_type,
                               element y_type, size_t rows, float *weight_gradient,
