@@ -11,6 +11,7 @@
 #include "dnnl_compat.h"
 #include "head.h"
 #include "loops.h"
+#include "narrow.h"
 #include "optimizers.h"
 #include "winograd.h"
 
@@ -39,6 +40,7 @@ typedef struct {
     void *kept;                       /* save: the gradient that reached its add */
     size_t partner;                   /* add: the node of its save; save: that of its add */
     bool learns;
+    bool narrow;             /* in place of oneDNN's gradient of the weights */
     bool winograd;           /* in place of oneDNN's convolution */
     bool gates_below;        /* winograd: its gradient goes through the ReLU of the node below */
     float *filters, *turned; /* winograd: of the parameters of program.filter_version */
@@ -114,7 +116,7 @@ struct program {
     learning_part *parts;
     size_t part_count;
     uint64_t step, version, filter_version;
-    float *winograd_scratch; /* of all nodes; NULL if none does so */
+    float *conv_scratch; /* of winograd and narrow nodes; NULL if there are none */
     plan *plans[PLANS];
     uint64_t uses;
     const uint8_t *images;
@@ -145,7 +147,7 @@ int plan_refresh(program *p, plan *s, error *e);
 void plan_free(plan *s);
 int operation_run(program *p, const operation *o, error *e);
 
-/* For nodes marked so: memory, and bringing their filters up to date. */
+/* For nodes of our own convolutions: memory, and bringing their filters up to date. */
 int filters_new(program *p, error *e);
 void filters_refresh(program *p);
 

@@ -248,6 +248,8 @@ int filters_new(program *p, error *e)
     size_t scratch = 0;
     for (size_t i = 0; i < p->node_count; i++) {
         node *d = &p->nodes[i];
+        size_t narrow = d->narrow ? narrow_scratch_count(d->word, p->own->threads) : 0;
+        scratch = narrow > scratch ? narrow : scratch;
         if (!d->winograd)
             continue;
         size_t bytes = winograd_filter_count(d->word) * sizeof(float);
@@ -259,8 +261,8 @@ int filters_new(program *p, error *e)
     }
     if (scratch == 0)
         return 0;
-    p->winograd_scratch = program_memory(p, scratch * sizeof(float), "scratch memory", e);
-    return p->winograd_scratch ? 0 : -1;
+    p->conv_scratch = program_memory(p, scratch * sizeof(float), "scratch memory", e);
+    return p->conv_scratch ? 0 : -1;
 }
 
 void filters_refresh(program *p)
@@ -302,10 +304,12 @@ static bool learns(const program *p, const layer *l)
     return !p->spec.freeze_backbone && l->weight != SIZE_MAX;
 }
 
-/* Its way back takes ReLU's and dropout's of the node below along. */
-static void winograd_choose(program *p, size_t i)
+/* The way back through Winograd's takes that through the ReLU and dropout of the node below along.
+ */
+static void convolution_choose(program *p, size_t i)
 {
     node *d = &p->nodes[i], *below = d - 1;
+    d->narrow = d->learns && narrow_fits(d->word);
     d->winograd = winograd_fits(d->word, p->own->threads);
     if (!d->winograd || i == 0 || !below->relu || below->relu_passed)
         return;
@@ -323,7 +327,7 @@ int nodes_new(program *p, error *e)
     p->lowest = p->node_count;
     for (size_t i = p->node_count; i-- > 0;) {
         p->nodes[i].learns = learns(p, p->nodes[i].word);
-        winograd_choose(p, i);
+        convolution_choose(p, i);
         if (p->nodes[i].learns)
             p->lowest = i;
     }

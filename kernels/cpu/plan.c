@@ -348,7 +348,7 @@ static int backward_make(const maker *m, const ingredients *g, node_operations *
 {
     dnnl_primitive_desc_t hint = NULL;
     int status = hint_make(m, g, &hint);
-    if (status == 0 && m->d->learns)
+    if (status == 0 && m->d->learns && !m->d->narrow)
         status = backward_weights_make(m, g, hint, o);
     if (status == 0 && m->d->in_gradient)
         status = backward_data_make(m, g, hint, o);
@@ -406,8 +406,8 @@ int storage_new(program *p, error *e)
         const node *d = &p->nodes[i];
         layer_kind kind = d->word->kind;
         maker m = {p, &shape, d, "weights", e};
-        if (d->learns && !d->winograd && (kind == LAYER_CONV || kind == LAYER_DENSE) &&
-            storage_choose(&m) != 0)
+        if (d->learns && !d->winograd && !d->narrow &&
+            (kind == LAYER_CONV || kind == LAYER_DENSE) && storage_choose(&m) != 0)
             return -1;
     }
     return 0;

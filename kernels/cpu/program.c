@@ -229,7 +229,7 @@ static void winograd_node_forward(program *p, const node *d, size_t rows)
     const layer *l = d->word;
     const float *bias = l->offset == SIZE_MAX ? NULL : value_of(p, l->offset);
     winograd_forward(l, d->in_data, d->filters, bias, d->relu, d->out_data, d->in_type, d->out_type,
-                     rows, p->winograd_scratch);
+                     rows, p->conv_scratch);
 }
 
 static int node_forward(program *p, const plan *s, size_t i, run_mode mode, error *e)
@@ -311,13 +311,13 @@ static void winograd_node_backward(program *p, const node *d, size_t rows, struc
         winograd_weight_gradient(l, d->in_data, d->out_gradient, d->in_type, d->out_type, rows,
                                  gradient_of(p, l->weight),
                                  l->offset == SIZE_MAX ? NULL : gradient_of(p, l->offset),
-                                 p->winograd_scratch);
+                                 p->conv_scratch);
     time_to(p, &times->weights);
     const node *below = d->gates_below ? d - 1 : NULL;
     if (d->in_gradient)
         winograd_backward(l, d->out_gradient, d->turned, below ? below->out_data : NULL,
                           below ? drop_factor(below) : 1, d->in_gradient, d->out_type, d->in_type,
-                          rows, p->winograd_scratch);
+                          rows, p->conv_scratch);
     time_to(p, &times->back);
 }
 
@@ -332,7 +332,13 @@ static int multiply_backward(program *p, const plan *s, size_t i, error *e)
     }
     if (d->out_type != p->own->type)
         elements_convert(d->out_gradient, d->out_type, p->converted, p->own->type, count);
-    if (d->learns) {
+    if (d->learns && d->narrow) {
+        const layer *l = d->word;
+        narrow_weight_gradient(
+            l, d->in_data, d->out_type == p->own->type ? d->out_gradient : p->converted,
+            p->own->type, s->rows, gradient_of(p, l->weight),
+            l->offset == SIZE_MAX ? NULL : gradient_of(p, l->offset), p->conv_scratch);
+    } else if (d->learns) {
         if (operation_run(p, &o->backward_weights, e) != 0)
             return -1;
         if (o->weight_gradient && operation_run(p, &o->weight_gradient_reorder, e) != 0)
