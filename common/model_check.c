@@ -182,6 +182,7 @@ static int check_pairs(const model *m, error *e)
 {
     static const char *const pairs[][2] = {
         {"imprint/sum", "imprint/count"},
+        {"imprint/count", "imprint/sum"},
         {"imprint/feature-sum", "imprint/count"},
         {"imprint/sample", "imprint/count"},
         {"imprint/feature-sum", "imprint/feature-gram"},
@@ -195,6 +196,18 @@ static int check_pairs(const model *m, error *e)
         if (model_find(m, pairs[i][0]) && !model_find(m, pairs[i][1]))
             return error_set(e, "tensor '%s' is missing, which '%s' needs", pairs[i][1],
                              pairs[i][0]);
+    return 0;
+}
+
+/* The notes that say which random features tensors are of. */
+static int check_features(const model *m, size_t features, error *e)
+{
+    double count, seed;
+    if (features > 0 && model_get_number(m, "ridge/features", &count) && count != (double)features)
+        return error_set(e, "the note ridge/features is %g, where the model has sums or weights of %zu", count,
+                         features);
+    if (model_get_number(m, "ridge/seed", &seed) && !(seed >= 0 && seed <= 0x1p53 && seed == floor(seed)))
+        return error_set(e, "the note ridge/seed is %g, and not a whole number up to 2^53", seed);
     return 0;
 }
 
@@ -218,5 +231,5 @@ int model_check(const model *m, error *e)
             check_numbers(m, name, t, e) < 0)
             return -1;
     }
-    return 0;
+    return check_features(m, features, e);
 }

@@ -136,6 +136,13 @@ static bool is_parameter(const network *net, const char *name)
     return false;
 }
 
+static void drop_notes(model *m, const char *group)
+{
+    for (size_t i = m->note_count; i-- > 0;)
+        if (strncmp(m->notes[i].key, group, strlen(group)) == 0)
+            model_note_drop(m, m->notes[i].key);
+}
+
 void training_model_finish(model *m, bool frozen)
 {
     for (size_t i = m->tensor_count; i-- > 0;) {
@@ -145,4 +152,7 @@ void training_model_finish(model *m, bool frozen)
         if (!is_parameter(&m->net, name) && !(frozen && sum))
             model_drop(m, name);
     }
+    drop_notes(m, "made/");
+    for (size_t i = 0; !frozen && i < 3; i++)
+        drop_notes(m, (const char *const[]){"imprint/", "ridge/", "proxies/"}[i]);
 }

@@ -21,8 +21,9 @@ int training_model_new(const char *text, extent input, head_kind head, double sc
 int training_model_extend(model *m, extent input, double scale, const class_list *classes,
                           uint64_t seed, error *e);
 
-/* Drops what the training just done has made untrue: weights made from sums, biases, and (unless the
- * backbone was frozen, so that embeddings are what they were) the sums themselves. */
+/* Drops what the training just done has made untrue: weights made from sums, biases, the notes of them, and
+ * (unless the backbone was frozen, so that embeddings are what they were) the sums themselves and the notes of
+ * how weights are made from them. */
 void training_model_finish(model *m, bool frozen);
 
 #endif

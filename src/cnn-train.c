@@ -148,7 +148,7 @@ static bool data_option(int letter)
     case BALANCE: own.balance = true; break;
     case STATISTICS: own.statistics = true; break;
     case FEATURES:
-        own.features = tool_integer("--features", optarg, 1, 40000);
+        own.features = tool_integer("--features", optarg, 1, PROJECTION_FEATURES_MOST);
         own.statistics = true;
         break;
     case LOG: own.log = optarg; break;
@@ -265,7 +265,8 @@ static int begin_further(training *t, const class_list *classes, error *e)
         return -1;
     if (training_model_extend(&t->made, t->set.pictures.picture, own.scale, classes, own.seed, e) < 0)
         return error_prefix(e, "%s", own.init);
-    return 0;
+    statistics_options ignored;
+    return own.freeze && own.statistics ? statistics_choose(&t->made, own.features, PROJECTION_SEED, &ignored, e) : 0;
 }
 
 /* The settings that shape the result, for a checkpoint to be compared with. */
@@ -503,20 +504,25 @@ static bool has_base(const training *t, const uint32_t *rows, size_t count)
     return false;
 }
 
-/* Embeds base classes' training rows with the finished network and keeps what imprint needs of them. */
+/* Embeds base classes' training rows with the finished network and keeps what imprint needs of them. Below a
+ * frozen backbone embeddings are what they were: what the model knows of more rows than these stays. */
 static void keep_statistics(training *t)
 {
+    if (own.freeze && !own.statistics && model_find(&t->made, "statistics/sample"))
+        return;
     error e = {""};
     statistics *work;
     program *run;
     program_spec spec = {.net = &t->made.net, .batch = STATISTICS_ROWS};
-    statistics_options how = {.sums = own.statistics, .features = own.features, .seed = PROJECTION_SEED};
+    statistics_options how = {0};
     uint32_t *rows = malloc(t->set.train * sizeof *rows);
     uint8_t *images = malloc(STATISTICS_ROWS * extent_size(t->made.net.input));
     float *embeddings = malloc(STATISTICS_ROWS * t->made.net.dimension * sizeof *embeddings);
     int32_t labels[STATISTICS_ROWS];
     if (!rows || !images || !embeddings)
         tool_fail(&(error){"out of memory for the statistics"});
+    if (own.statistics && statistics_choose(&t->made, own.features, PROJECTION_SEED, &how, &e) < 0)
+        tool_fail(&e);
     size_t count = choose_statistics(t, rows);
     if (has_base(t, rows, count)) {
         if (t->device->program_new(t->device, &spec, &run, &e) < 0 ||

@@ -101,7 +101,7 @@ static void set_option(int letter)
     case UPDATE_BASE: options.how.update_base = true; break;
     case METHOD: set_method(optarg); break;
     case RIDGE: options.ridge = tool_number("--ridge", optarg, 1e-9, 1e9); break;
-    case FEATURES: options.features = tool_integer("--features", optarg, 1, 40000); break;
+    case FEATURES: options.features = tool_integer("--features", optarg, 1, PROJECTION_FEATURES_MOST); break;
     case PROXIES: options.proxies = tool_integer("--proxies", optarg, 1, PROXIES_MOST); break;
     case RESERVOIR: options.how.reservoir = tool_integer("--reservoir", optarg, 1, 1000000); break;
     case BASE: options.base = optarg; break;
@@ -202,13 +202,15 @@ static void choose_method(model *m)
                       "the base model, with its statistics", options.model);
         tool_fail(&e);
     }
-    options.how.features = ridge || (model_find(m, "statistics/gram") && !bare);
+    /* Sums that are there already stay those of all rows. */
+    options.how.features = ridge || model_find(m, "imprint/feature-sum") || (model_find(m, "statistics/gram") && !bare);
     if (options.how.features)
         choose_features(m);
     if (strcmp(method, "proxies") == 0)
         choose_proxies(m);
     if (options.calibrate_given)
         calibrate = options.calibrate;
+    model_note_drop(m, "ridge/lambda");
     if (options.ridge > 0)
         model_note_number(m, "ridge/lambda", options.ridge);
     if (model_note_text(m, "imprint/method", method) < 0 ||
@@ -252,16 +254,17 @@ static const float *batch_embeddings(batch *b, stream_reader *in, const model *m
     return embedding->data;
 }
 
-/* Adds the rows of --base to the statistics; rows of classes that are not the model's base are left out. */
+/* Makes the statistics from the rows of --base; rows of classes that are not the model's base are left out. */
 static void read_base(model *m, backend *device, uint64_t fingerprint)
 {
     error e = {0};
     stream_reader *in;
     statistics *work;
     batch *b;
-    statistics_options how = {.sums = true, .features = options.features, .seed = options.seed};
+    statistics_options how;
     char *path = (char *)options.base;
-    if (stream_open(&path, 1, &in, &e) < 0 || statistics_new(device, m, &how, &work, &e) < 0)
+    if (statistics_choose(m, options.features, options.seed, &how, &e) < 0 ||
+        stream_open(&path, 1, &in, &e) < 0 || statistics_new(device, m, &how, &work, &e) < 0)
         tool_fail(&e);
     int got;
     while ((got = stream_read(in, &b, &e)) > 0) {

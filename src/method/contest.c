@@ -3,7 +3,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define SAME_MERIT 0.003 /* harmonic means this close are taken as equal, and the middle of them is taken */
+#define SAME_MERIT 0.003 /* harmonic means this close are taken as equal, and the middle of them is taken, */
+#define VALLEY 0.02       /* unless it is worse than the best by more than this */
 
 int contest_add(contest *c, contestant row, error *e)
 {
@@ -54,7 +55,13 @@ static double harmonic_mean(double a, double b)
     return a > 0 && b > 0 ? 2 * a * b / (a + b) : 0;
 }
 
-/* merit[i] at a bias between rows i - 1 and i, for i = 0 to count; rows are sorted. */
+/* Whether a bias can lie between rows i - 1 and i. */
+static bool apart(const contest *c, size_t i)
+{
+    return i == 0 || i == c->count || c->rows[i - 1].difference < c->rows[i].difference;
+}
+
+/* merit[i] at a bias between rows i - 1 and i, for i = 0 to count, and 0 where there is none; rows are sorted. */
 static void sweep(const contest *c, double weight[2][2], double *merit)
 {
     double base = 0, novel = 0;
@@ -62,7 +69,7 @@ static void sweep(const contest *c, double weight[2][2], double *merit)
         if (!c->rows[i].novel && c->rows[i].right)
             base += weight[0][c->rows[i].played];
     for (size_t i = 0; i <= c->count; i++) {
-        merit[i] = harmonic_mean(base, novel);
+        merit[i] = apart(c, i) ? harmonic_mean(base, novel) : 0;
         if (i == c->count || !c->rows[i].right)
             continue;
         if (c->rows[i].novel)
@@ -80,12 +87,33 @@ static double between(const contest *c, size_t i)
     return (low + high) / 2;
 }
 
-static double merit_without(const contest *c, const double *merit)
+/* The merit at any bias. */
+static double merit_of(const contest *c, const double *merit, double bias)
 {
     size_t i = 0;
-    while (i < c->count && c->rows[i].difference < 0)
+    while (i < c->count && c->rows[i].difference < bias)
         i++;
     return merit[i];
+}
+
+/* The middle of the biases that are about as good as the best, merit[best]; where it lies in a valley between
+ * two heights, the middle of the height of the best alone. */
+static double middle(const contest *c, const double *merit, size_t best)
+{
+    double enough = merit[best] - SAME_MERIT;
+    size_t first = 0, last = c->count;
+    while (merit[first] < enough)
+        first++;
+    while (merit[last] < enough)
+        last--;
+    double bias = (between(c, first) + between(c, last)) / 2;
+    if (merit_of(c, merit, bias) >= merit[best] - VALLEY)
+        return bias;
+    for (first = best; first > 0 && (merit[first - 1] >= enough || !apart(c, first - 1));)
+        first--;
+    for (last = best; last < c->count && (merit[last + 1] >= enough || !apart(c, last + 1));)
+        last++;
+    return (between(c, first) + between(c, last)) / 2;
 }
 
 double contest_best(contest *c, double *bias)
@@ -94,20 +122,17 @@ double contest_best(contest *c, double *bias)
     *bias = 0;
     if (!weigh(c, weight))
         return 0;
-    double *merit = malloc((c->count + 1) * sizeof *merit), most = 0;
+    double *merit = malloc((c->count + 1) * sizeof *merit);
     if (!merit)
         return 0;
     qsort(c->rows, c->count, sizeof *c->rows, compare_differences);
     sweep(c, weight, merit);
-    for (size_t i = 0; i <= c->count; i++)
-        most = merit[i] > most ? merit[i] : most;
-    size_t first = 0, last = c->count;
-    while (first < c->count && merit[first] < most - SAME_MERIT)
-        first++;
-    while (last > first && merit[last] < most - SAME_MERIT)
-        last--;
-    if (most > merit_without(c, merit))
-        *bias = (between(c, first) + between(c, last)) / 2;
+    size_t best = 0;
+    for (size_t i = 1; i <= c->count; i++)
+        best = merit[i] > merit[best] ? i : best;
+    double most = merit[best];
+    if (most > merit_of(c, merit, 0))
+        *bias = middle(c, merit, best);
     free(merit);
     return most;
 }

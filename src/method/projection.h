@@ -11,6 +11,7 @@
 #include "../../kernels/backend.h"
 
 #define PROJECTION_FEATURES 2000
+#define PROJECTION_FEATURES_MOST 11585 /* of more the Gram matrix would not fit a tensor's 1 GiB */
 #define PROJECTION_SEED 1
 
 typedef struct {

@@ -117,8 +117,8 @@ int rehearsal_new(const model *m, rehearsal *out, error *e)
     r.is_base = calloc(classes, sizeof *r.is_base);
     r.plays = calloc(PLAYS, sizeof *r.plays);
     for (size_t c = 0; r.shots && r.is_base && c < classes; c++) {
-        r.is_base[c] = m->kinds[c] == CLASS_BASE;
         r.shots[c] = count_of(m, "imprint/count", c);
+        r.is_base[c] = m->kinds[c] == CLASS_BASE || r.shots[c] == 0;
         r.base_classes += r.is_base[c];
         novel += !r.is_base[c];
     }

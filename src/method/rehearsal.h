@@ -20,7 +20,7 @@ typedef struct {
     float *embeddings;      /* [rows][dimension], as they came */
     size_t *class_of;       /* [rows] */
     double *shots;          /* [classes]: rows that the class was imprinted from, 0 for none */
-    bool *is_base;          /* [classes] */
+    bool *is_base;          /* [classes]: not imprinted; a novel class that was trained since counts as one */
     size_t base_classes, play_count;
     play *plays;
 } rehearsal;

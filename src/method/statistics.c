@@ -27,6 +27,21 @@ size_t statistics_sample_room(size_t classes)
     return room > 100 ? 100 : room < 4 ? 4 : room;
 }
 
+int statistics_choose(const model *m, size_t features, uint64_t seed, statistics_options *out, error *e)
+{
+    double count, own_seed;
+    *out = (statistics_options){.sums = true, .features = features ? features : PROJECTION_FEATURES, .seed = seed};
+    if (!model_find(m, "imprint/feature-sum") || !model_get_number(m, "ridge/features", &count) ||
+        !model_get_number(m, "ridge/seed", &own_seed))
+        return 0;
+    if (features && (double)features != count)
+        return error_set(e, "--features %zu: the sums of the model's imprinted classes are of %.0f", features,
+                         count);
+    out->features = (size_t)count;
+    out->seed = (uint64_t)own_seed;
+    return 0;
+}
+
 void statistics_free(statistics *s)
 {
     if (!s)

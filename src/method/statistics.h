@@ -18,6 +18,10 @@ typedef struct {
     uint64_t seed;   /* of the projection */
 } statistics_options;
 
+/* Sums over so many features (0: the default) of that seed; where imprinted classes of the model have sums of
+ * features already, of those, and it fails if `features` is another number. */
+int statistics_choose(const model *m, size_t features, uint64_t seed, statistics_options *out, error *e);
+
 /* Rows of each class that samples keep, for a model of that many classes. */
 size_t statistics_sample_room(size_t classes);
 

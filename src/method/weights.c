@@ -37,8 +37,9 @@ static int put_bias(model *m, double bias, error *e)
         return 0;
     if (model_put(m, "head/bias", TYPE_F32, 1, &m->classes.count, &t, e) < 0)
         return -1;
+    const double *count = model_find(m, "imprint/count")->data;
     for (size_t c = 0; c < m->classes.count; c++)
-        ((float *)t->data)[c] = m->kinds[c] == CLASS_NOVEL ? (float)bias : 0;
+        ((float *)t->data)[c] = m->kinds[c] == CLASS_NOVEL && count[c] > 0 ? (float)bias : 0;
     return 0;
 }
 
@@ -46,18 +47,20 @@ static int put_bias(model *m, double bias, error *e)
 
 typedef enum { METHOD_MEAN, METHOD_PROXIES, METHOD_RIDGE } method_kind;
 
-/* What `auto` comes to. */
+/* What `auto` comes to. A class without sums (a novel one that was trained, say) leaves the mean alone. */
 static method_kind choose(const model *m)
 {
-    const tensor *count = model_find(m, "imprint/count");
+    const tensor *count = model_find(m, "imprint/count"), *base = model_find(m, "statistics/count");
     double rows = 0, novel = 0;
-    if (!count || !model_find(m, "statistics/gram") || !model_find(m, "imprint/feature-sum"))
+    if (!count || !base || !model_find(m, "imprint/feature-sum"))
         return METHOD_MEAN;
-    for (size_t c = 0; c < m->classes.count; c++)
-        if (m->kinds[c] == CLASS_NOVEL) {
-            rows += ((const double *)count->data)[c];
-            novel += 1;
-        }
+    for (size_t c = 0; c < m->classes.count; c++) {
+        double imprinted = ((const double *)count->data)[c];
+        if (imprinted + ((const double *)base->data)[c] == 0)
+            return METHOD_MEAN;
+        rows += m->kinds[c] == CLASS_NOVEL ? imprinted : 0;
+        novel += m->kinds[c] == CLASS_NOVEL;
+    }
     return novel > 0 && rows >= WEIGHTS_RIDGE_SHOTS * novel ? METHOD_RIDGE : METHOD_MEAN;
 }
 
@@ -79,7 +82,8 @@ static bool takes_bias(const model *m)
 
 bool weights_need_backend(const model *m)
 {
-    return method_of(m) != METHOD_MEAN || takes_bias(m);
+    const char *word = model_get_text(m, "imprint/method");
+    return (word && strcmp(word, "mean") != 0) || takes_bias(m);
 }
 
 static int make_from(backend *b, model *m, const rehearsal *r, error *e)

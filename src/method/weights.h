@@ -10,7 +10,7 @@
  *
  * and these are notes of what was made: made/method, made/lambda, made/bias.
  *
- * `auto` is ridge where the model has statistics of its base classes and its novel classes have
+ * `auto` is ridge where the model has sums of random features of every class and its novel classes have
  * WEIGHTS_RIDGE_SHOTS rows on average, else the mean: with fewer, the mean's errors outweigh what the
  * covariance knows (examples/low-shot has the measurements). */
 #ifndef METHOD_WEIGHTS_H
@@ -24,7 +24,7 @@
 
 /* Makes anew what follows from the sums and notes of m, `changed` flagging the classes whose sums have
  * changed (one flag a class; their imprint/count is above 0). The backend may be NULL where
- * weights_need_backend says so. */
+ * weights_need_backend says so, however many rows have been added since it was asked. */
 int weights_make(backend *b, model *m, const bool *changed, error *e);
 bool weights_need_backend(const model *m);
 
