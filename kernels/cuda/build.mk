@@ -4,7 +4,8 @@
 #   make cuda CUDA_ARCHS=90            one only: quicker
 #   make emulated                      the same sources on the CPU, for tests without a GPU
 
-CUDA_ARCHS ?= 75 80 86 89 90 100 120
+# Those that this nvcc knows.
+CUDA_ARCHS ?= $(filter $(patsubst sm_%,%,$(shell $(NVCC) --list-gpu-code)),75 80 86 89 90 100 120)
 # Beside the tools, then where CUDA is installed by custom; the loader's own places come after these.
 CUDA_RPATH ?= $$ORIGIN:$$ORIGIN/../lib:/usr/local/cuda/lib64
 
@@ -12,14 +13,19 @@ CUDA_HOME    = $(patsubst %/bin/,%,$(dir $(realpath $(NVCC))))
 CUDA_NEWEST  = $(lastword $(CUDA_ARCHS))
 CUDA_CODE    = $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$a,code=sm_$a) \
                -gencode arch=compute_$(CUDA_NEWEST),code=compute_$(CUDA_NEWEST)
+CUDA_CXX_WARN = -Wall -Wextra -Wno-maybe-uninitialized $(if $(CI),-Werror)
 CUDA_WARN    = -Xcompiler -Wall,-Wextra$(if $(CI),$(comma)-Werror) $(if $(CI),-Werror all-warnings)
 CUDA_SOURCES = $(wildcard kernels/cuda/*.c kernels/cuda/host/*.c) common/error.c common/network.c
 CUDA_OBJECTS = $(patsubst %.c,$B/cuda/%.o,$(CUDA_SOURCES)) \
                $(patsubst %.cu,$B/cuda/%.cu.o,$(wildcard kernels/cuda/*.cu))
 comma := ,
 
+CUDNN_THERE = $(shell echo '\#include <cudnn.h>' | $(CC) -isystem $(CUDA_HOME)/include -E -x c - >/dev/null 2>&1 \
+                && echo yes)
+
 ifneq ($(NVCC),)
-cuda: $(BIN)/backend-cuda.so
+cuda: $(if $(CUDNN_THERE),$(BIN)/backend-cuda.so)
+	$(if $(CUDNN_THERE),,@echo "cuda: nvcc is here but cuDNN (cudnn.h) is not: no plug-in is built" >&2)
 else
 cuda:
 	@echo "cuda: there is no nvcc on the PATH or in /usr/local/cuda/bin; set NVCC" >&2; exit 1
@@ -41,3 +47,29 @@ $(BIN)/backend-cuda.so: $(CUDA_OBJECTS)
 	@mkdir -p $(@D)
 	$(NVCC) -shared -cudart static -o $@ $^ -lcudnn -lcublasLt -lcublas -lcusolver \
 		-Xlinker -rpath -Xlinker '$(CUDA_RPATH)' -Xlinker --no-undefined -Xlinker --exclude-libs,ALL
+
+# ---- the same on the CPU: target `emulated` --------------------------------------------------------------
+# The plug-in's own sources with stand-ins for CUDA's headers and libraries (tests/gpu/emulated), for tests on
+# machines without a GPU. No sanitizer: its threads change stacks, which sanitizers do not follow.
+EMULATED_CXX     = $(shell command -v $(CXX))
+EMULATED_FLAGS   = -O3 -g -fPIC -U_FORTIFY_SOURCE -Itests/gpu/emulated -DEMULATED -MMD -MP
+EMULATED_SOURCES = $(wildcard tests/gpu/emulated/*.cc)
+EMULATED_OBJECTS = $(CUDA_SOURCES:%.c=$B/emulated/%.o) $(EMULATED_SOURCES:%.cc=$B/emulated/%.o) \
+                   $(patsubst %.cu,$B/emulated/%.cu.o,$(wildcard kernels/cuda/*.cu))
+EMULATED_PLUGIN  = $B/emulated/backend-cuda.so
+
+.PHONY: emulated
+emulated: $(EMULATED_PLUGIN)
+units: $(if $(EMULATED_CXX),emulated)
+
+$B/emulated/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) -std=c17 -D_GNU_SOURCE $(WARN) $(EMULATED_FLAGS) -c -o $@ $<
+$B/emulated/%.cu.o: %.cu
+	@mkdir -p $(@D)
+	$(CXX) -std=c++17 $(CUDA_CXX_WARN) $(EMULATED_FLAGS) -x c++ -c -o $@ $<
+$B/emulated/%.o: %.cc
+	@mkdir -p $(@D)
+	$(CXX) -std=c++17 $(WARN) $(EMULATED_FLAGS) -c -o $@ $<
+$(EMULATED_PLUGIN): $(EMULATED_OBJECTS)
+	$(CXX) -shared -o $@ $^ -lm

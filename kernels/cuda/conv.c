@@ -6,7 +6,8 @@
 #include <stdlib.h>
 
 #define TRIALS 16                    /* algorithms that the library may name */
-#define TRIAL_WORKSPACE (256u << 20) /* bytes that an algorithm may want */
+#define TRIAL_MOST ((size_t)256 << 20) /* bytes that an algorithm may want, where the card has them free */
+#define TRIAL_LEAST ((size_t)8 << 20)
 
 /* ---- descriptions ------------------------------------------------------------------------------------ */
 
@@ -93,13 +94,19 @@ typedef struct {
     cudnnMathType_t math;
 } verdict;
 
+/* What algorithms are tried in. */
+typedef struct {
+    void *memory;
+    size_t bytes;
+} trial_room;
+
 #define VERDICTS_COPY(results, count, verdicts)                                                    \
     for (int i = 0; i < (count); i++)                                                              \
     (verdicts)[i] = (verdict){(int)(results)[i].algo, (results)[i].status, (results)[i].memory,     \
                               (results)[i].determinism, (results)[i].mathType}
 
 static cudnnStatus_t verdicts_forward(const run *r, const operation *o, const conv_ready *c,
-                                      void *workspace, verdict *verdicts, int *count)
+                                      trial_room room, verdict *verdicts, int *count)
 {
     cudnnConvolutionFwdAlgoPerf_t results[TRIALS];
     cudnnHandle_t dnn = r->p->gpu->dnn[r->slot];
@@ -110,14 +117,14 @@ static cudnnStatus_t verdicts_forward(const run *r, const operation *o, const co
             : cudnnFindConvolutionForwardAlgorithmEx(dnn, c->in, place(r, o->input), c->weight,
                                                      place(r, o->weight), c->conv[CONV_FORWARD], c->out,
                                                      place(r, o->output), TRIALS, count, results,
-                                                     workspace, TRIAL_WORKSPACE);
+                                                     room.memory, room.bytes);
     if (status == CUDNN_STATUS_SUCCESS)
         VERDICTS_COPY(results, *count, verdicts);
     return status;
 }
 
 static cudnnStatus_t verdicts_data(const run *r, const operation *o, const conv_ready *c,
-                                   void *workspace, verdict *verdicts, int *count)
+                                   trial_room room, verdict *verdicts, int *count)
 {
     cudnnConvolutionBwdDataAlgoPerf_t results[TRIALS];
     cudnnHandle_t dnn = r->p->gpu->dnn[r->slot];
@@ -129,14 +136,14 @@ static cudnnStatus_t verdicts_data(const run *r, const operation *o, const conv_
             : cudnnFindConvolutionBackwardDataAlgorithmEx(
                   dnn, c->weight, place(r, o->weight), c->out, place(r, o->d_masked),
                   c->conv[CONV_BACKWARD_DATA], c->in, place(r, o->d_input), TRIALS, count, results,
-                  workspace, TRIAL_WORKSPACE);
+                  room.memory, room.bytes);
     if (status == CUDNN_STATUS_SUCCESS)
         VERDICTS_COPY(results, *count, verdicts);
     return status;
 }
 
 static cudnnStatus_t verdicts_weight(const run *r, const operation *o, const conv_ready *c,
-                                     void *workspace, verdict *verdicts, int *count)
+                                     trial_room room, verdict *verdicts, int *count)
 {
     cudnnConvolutionBwdFilterAlgoPerf_t results[TRIALS];
     cudnnHandle_t dnn = r->p->gpu->dnn[r->slot];
@@ -148,19 +155,19 @@ static cudnnStatus_t verdicts_weight(const run *r, const operation *o, const con
             : cudnnFindConvolutionBackwardFilterAlgorithmEx(
                   dnn, c->in, place(r, o->input), c->out, place(r, o->d_masked),
                   c->conv[CONV_BACKWARD_WEIGHT], c->weight, place(r, o->d_weight), TRIALS, count,
-                  results, workspace, TRIAL_WORKSPACE);
+                  results, room.memory, room.bytes);
     if (status == CUDNN_STATUS_SUCCESS)
         VERDICTS_COPY(results, *count, verdicts);
     return status;
 }
 
 /* The first that works, fits and is allowed: the library names the quickest first. */
-static conv_choice verdict_choose(const struct cuda *g, const verdict *verdicts, int count)
+static conv_choice verdict_choose(const struct cuda *g, size_t room, const verdict *verdicts, int count)
 {
     for (int i = 0; i < count; i++) {
         const verdict *v = &verdicts[i];
         bool exact = v->math != CUDNN_TENSOR_OP_MATH && v->math != CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION;
-        if (v->status != CUDNN_STATUS_SUCCESS || v->memory > TRIAL_WORKSPACE ||
+        if (v->status != CUDNN_STATUS_SUCCESS || v->memory > room ||
             (g->deterministic && v->determinism != CUDNN_DETERMINISTIC) ||
             (g->precision == PRECISION_FP32 && !exact))
             continue;
@@ -172,14 +179,14 @@ static conv_choice verdict_choose(const struct cuda *g, const verdict *verdicts,
 
 /* Asks the library; what it does not know how to do, conv.cu does. Other failures are errors. */
 static int algorithm_ask(const run *r, const operation *o, const conv_ready *c, conv_direction direction,
-                         void *workspace, conv_choice *out, error *e)
+                         trial_room room, conv_choice *out, error *e)
 {
     verdict verdicts[TRIALS];
     int count = 0;
-    cudnnStatus_t status = direction == CONV_FORWARD ? verdicts_forward(r, o, c, workspace, verdicts, &count)
+    cudnnStatus_t status = direction == CONV_FORWARD ? verdicts_forward(r, o, c, room, verdicts, &count)
                            : direction == CONV_BACKWARD_DATA
-                               ? verdicts_data(r, o, c, workspace, verdicts, &count)
-                               : verdicts_weight(r, o, c, workspace, verdicts, &count);
+                               ? verdicts_data(r, o, c, room, verdicts, &count)
+                               : verdicts_weight(r, o, c, room, verdicts, &count);
     bool unable = status == CUDNN_STATUS_NOT_SUPPORTED || status == CUDNN_STATUS_BAD_PARAM ||
                   CUDNN_STATUS_CATEGORY(status) == CUDNN_STATUS_NOT_SUPPORTED ||
                   CUDNN_STATUS_CATEGORY(status) == CUDNN_STATUS_BAD_PARAM;
@@ -187,7 +194,7 @@ static int algorithm_ask(const run *r, const operation *o, const conv_ready *c, 
         count = 0;
     else if (check_dnn(status, "choosing a convolution", e) != 0)
         return -1;
-    *out = verdict_choose(r->p->gpu, verdicts, count);
+    *out = verdict_choose(r->p->gpu, room.bytes, verdicts, count);
     return 0;
 }
 
@@ -197,11 +204,23 @@ static bool wanted(const operation *o, conv_direction direction)
            (direction == CONV_BACKWARD_DATA && o->back && o->want_d_input);
 }
 
+/* As much as the card has, up to a limit: with less, the library has fewer algorithms to choose from. */
+static int trial_room_take(trial_room *room, error *e)
+{
+    int status = -1;
+    for (room->bytes = TRIAL_MOST; status != 0 && room->bytes >= TRIAL_LEAST;) {
+        status = device_take(room->bytes, "trying convolutions", "take a smaller --batch", &room->memory, e);
+        if (status != 0)
+            room->bytes /= 2;
+    }
+    return status;
+}
+
 /* All choices of one convolution, from those made before or by asking. */
 static int choices_make(const run *r, const operation *o, const layer *l, conv_ready *c, error *e)
 {
     struct cuda *g = r->p->gpu;
-    void *workspace = NULL;
+    trial_room room = {NULL, 0};
     int status = 0;
     for (int d = 0; d < 3 && status == 0; d++) {
         c->choices[d] = (conv_choice){ALGORITHM_OWN, 0, 0};
@@ -211,15 +230,14 @@ static int choices_make(const run *r, const operation *o, const layer *l, conv_r
                                      g->deterministic);
         if (choices_find(&g->choices, &key, &c->choices[d]))
             continue;
-        if (!workspace)
-            status = device_take(TRIAL_WORKSPACE, "trying convolutions", "take a smaller --batch",
-                                 &workspace, e);
+        if (!room.memory)
+            status = trial_room_take(&room, e);
         if (status == 0)
-            status = algorithm_ask(r, o, c, (conv_direction)d, workspace, &c->choices[d], e);
+            status = algorithm_ask(r, o, c, (conv_direction)d, room, &c->choices[d], e);
         if (status == 0 && choices_add(&g->choices, &key, c->choices[d]) != 0)
             status = error_set(e, "cuda: out of memory");
     }
-    cudaFree(workspace);
+    cudaFree(room.memory);
     return status;
 }
 

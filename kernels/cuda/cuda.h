@@ -190,6 +190,7 @@ optimizer_task optimizer_of(const run *r);
 /* program.c */
 /* Workspaces of at least that size on both streams. What was captured with smaller ones is forgotten. */
 int workspace_grow(program *p, size_t bytes, error *e);
+void graphs_discard(program *p);
 int cuda_program_new(backend *b, const program_spec *spec, program **out, error *e);
 void cuda_program_free(backend *b, program *p);
 int cuda_parameters_set(backend *b, program *p, const float *parameters, error *e);
@@ -209,6 +210,19 @@ int cuda_evaluate(backend *b, program *p, const uint32_t *order, size_t rows, me
 int cuda_embed_submit(backend *b, program *p, const uint8_t *images, size_t rows, uint64_t first_row,
                       uint32_t view, float *embeddings, error *e);
 int cuda_embed_wait(backend *b, program *p, error *e);
+
+/* The state for a call that begins at the program's step, with sums of zero. */
+int train_state_set(program *p, error *e);
+/* From the slot's staging memory to its embeddings, nothing copied; first and last launch alone. */
+int embed_compute(const run *r, uint64_t first_row, uint32_t view, error *e);
+int embed_gather(const run *r, uint64_t first_row, uint32_t view, error *e);
+int embed_widen(const run *r, error *e);
+
+/* measure.c: reports each launch of a program (made ready for training or embedding, with data set), its
+ * seconds, and the bytes and operations that it needs at least. The plug-in's symbol cuda_plugin_measure. */
+typedef void (*measure_report)(void *context, const char *name, double seconds, double bytes,
+                               double operations);
+int cuda_measure(program *p, measure_report report, void *context, error *e);
 
 /* embedding.c, moments.c, linear.c */
 int cuda_scores(backend *b, const float *embeddings, size_t rows, size_t dimension,

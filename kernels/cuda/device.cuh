@@ -1,6 +1,6 @@
 /* device.cuh: what the kernel files share: types, vectors, sums over warps, blocks and columns.
  *
- * A file that is compiled with EMULATED defined runs on the CPU (tests/gpu/emulate), for checking the
+ * A file that is compiled with EMULATED defined runs on the CPU (tests/gpu/emulated), for checking the
  * kernels' indices and barriers where there is no GPU. */
 #ifndef KERNELS_CUDA_DEVICE_CUH
 #define KERNELS_CUDA_DEVICE_CUH

@@ -39,7 +39,7 @@ static int rows_ready(program *p, size_t rows, error *e)
     return check_cuda((int)cudaDeviceSynchronize(), "trying convolutions", e);
 }
 
-static int gather_slot(const run *r, uint64_t first_row, uint32_t view, error *e)
+int embed_gather(const run *r, uint64_t first_row, uint32_t view, error *e)
 {
     const program *p = r->p;
     const augmentation *a = &p->spec.augment;
@@ -52,6 +52,22 @@ static int gather_slot(const run *r, uint64_t first_row, uint32_t view, error *e
     return check_kernel(p->gpu, kernel_gather(p->gpu->type, &t, stream), "gather", stream, e);
 }
 
+int embed_widen(const run *r, error *e)
+{
+    const program *p = r->p;
+    cudaStream_t stream = p->gpu->streams[r->slot];
+    return check_kernel(p->gpu, kernel_widen(p->gpu->type, place(r, p->plan.embedding),
+                                             place(r, p->plan.embeddings), r->rows * p->net->dimension,
+                                             stream), "widen", stream, e);
+}
+
+int embed_compute(const run *r, uint64_t first_row, uint32_t view, error *e)
+{
+    if (embed_gather(r, first_row, view, e) != 0 || run_forward(r, e) != 0)
+        return -1;
+    return embed_widen(r, e);
+}
+
 static int embed_batch(const run *r, const uint8_t *images, uint64_t first_row, uint32_t view,
                        float *embeddings, error *e)
 {
@@ -61,10 +77,7 @@ static int embed_batch(const run *r, const uint8_t *images, uint64_t first_row, 
     if (check_cuda((int)cudaMemcpyAsync(place(r, p->plan.staging), images,
                                         r->rows * extent_size(p->net->input), cudaMemcpyHostToDevice,
                                         stream), "copying pictures", e) != 0 ||
-        gather_slot(r, first_row, view, e) != 0 || run_forward(r, e) != 0 ||
-        check_kernel(p->gpu, kernel_widen(p->gpu->type, place(r, p->plan.embedding),
-                                          place(r, p->plan.embeddings), numbers, stream),
-                     "widen", stream, e) != 0)
+        embed_compute(r, first_row, view, e) != 0)
         return -1;
     return check_cuda((int)cudaMemcpyAsync(embeddings, place(r, p->plan.embeddings),
                                            numbers * sizeof *embeddings, cudaMemcpyDeviceToHost, stream),

@@ -26,7 +26,7 @@ __global__ static void top_k(const float *scores, size_t classes, size_t k, uint
         }
         block_best(best, at);
         if (threadIdx.x == 0) {
-            index[row * k + found] = at;
+            index[row * k + found] = at < classes ? at : 0; /* no number is before NaN */
             value[row * k + found] = best;
         }
         before = best;

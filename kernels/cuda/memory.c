@@ -61,13 +61,11 @@ int dnn_wake(struct cuda *g, error *e)
     return 0;
 }
 
-/* fp32 is fp32: TF32 only where it was asked for. */
+/* For embeddings, which are fp32 in every precision: no TF32, also where programs may use it. */
 static int blas_set(struct cuda *g, error *e)
 {
-    bool tf32 = g->precision == PRECISION_TF32;
-    cublasMath_t math = tf32 ? CUBLAS_TF32_TENSOR_OP_MATH : CUBLAS_DEFAULT_MATH;
     if (check_blas(cublasSetStream(g->blas, g->streams[0]), "stream", e) != 0 ||
-        check_blas(cublasSetMathMode(g->blas, math), "precision", e) != 0)
+        check_blas(cublasSetMathMode(g->blas, CUBLAS_DEFAULT_MATH), "precision", e) != 0)
         return -1;
     return check_blas(cublasSetAtomicsMode(g->blas, CUBLAS_ATOMICS_NOT_ALLOWED), "atomics", e);
 }

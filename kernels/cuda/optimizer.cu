@@ -104,10 +104,6 @@ extern "C" int kernel_gradients(kernel_type type, const optimizer_task *t, float
 
 extern "C" int kernel_optimizer_load(kernel_type type)
 {
-#ifdef EMULATED
-    (void)type;
-    return 0;
-#else
     cudaFuncAttributes unused;
     bool full = type == KERNEL_FLOAT;
     int status = (int)cudaFuncGetAttributes(&unused, full ? optimizer_step<float, 0>
@@ -119,5 +115,4 @@ extern "C" int kernel_optimizer_load(kernel_type type)
         status = (int)cudaFuncGetAttributes(&unused, full ? optimizer_step<float, 2>
                                                           : optimizer_step<bfloat16, 2>);
     return status;
-#endif
 }

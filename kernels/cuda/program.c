@@ -7,7 +7,7 @@
 
 /* ---- making ------------------------------------------------------------------------------------------ */
 
-static void graphs_discard(program *p)
+void graphs_discard(program *p)
 {
     for (size_t i = 0; i < p->graph_count; i++)
         cudaGraphExecDestroy(p->graphs[i].graph);

@@ -9,7 +9,7 @@
 
 /* ---- graphs ------------------------------------------------------------------------------------------ */
 
-static int state_set(program *p, error *e)
+int train_state_set(program *p, error *e)
 {
     run r = {.p = p};
     step_state state = {.step = p->step};
@@ -42,7 +42,7 @@ static int warm_up(program *p, run r, error *e)
 {
     if (r.mode == MODE_TRAIN)
         r.mode = MODE_GRADIENT;
-    if (state_set(p, e) != 0 || run_step(&r, e) != 0)
+    if (train_state_set(p, e) != 0 || run_step(&r, e) != 0)
         return -1;
     if (check_cuda(kernel_optimizer_load(p->gpu->type), "loading the optimizer", e) != 0)
         return -1;
@@ -107,16 +107,15 @@ static int order_check(const program *p, const uint32_t *order, size_t rows, err
     return 0;
 }
 
-/* Order and rates to the device; in larger arrays than before, what was captured with them is of no use. */
-static int order_set(program *p, const uint32_t *order, size_t rows, const float *rate, error *e)
+/* Room for the order and rates of that many rows, and at once for those of the whole data set: graphs hold
+ * the arrays' addresses, and calls often begin with few rows and go on with more. */
+static int order_grow(program *p, size_t rows, error *e)
 {
-    size_t steps = (rows + p->spec.batch - 1) / p->spec.batch;
-    size_t order_bytes = rows * sizeof *order, rate_bytes = steps * sizeof *rate;
-    if (order_bytes > p->order_bytes || rate_bytes > p->rate_bytes) {
-        for (size_t i = 0; i < p->graph_count; i++)
-            cudaGraphExecDestroy(p->graphs[i].graph);
-        p->graph_count = 0;
-    }
+    size_t most = rows > p->data_rows ? rows : p->data_rows, batch = p->spec.batch;
+    size_t order_bytes = most * sizeof *p->order, rate_bytes = (most + batch - 1) / batch * sizeof *p->rates;
+    if (order_bytes <= p->order_bytes && rate_bytes <= p->rate_bytes)
+        return 0;
+    graphs_discard(p);
     void *o = p->order, *t = p->rates;
     int status = device_grow(&o, &p->order_bytes, order_bytes, "the order of an epoch",
                              "train on fewer pictures", e);
@@ -125,9 +124,16 @@ static int order_set(program *p, const uint32_t *order, size_t rows, const float
         status = device_grow(&t, &p->rate_bytes, rate_bytes, "an epoch's learning rates",
                              "train on fewer pictures", e);
     p->rates = t;
-    if (status != 0)
-        return -1;
+    return status;
+}
+
+static int order_set(program *p, const uint32_t *order, size_t rows, const float *rate, error *e)
+{
+    size_t steps = (rows + p->spec.batch - 1) / p->spec.batch;
+    size_t order_bytes = rows * sizeof *order, rate_bytes = steps * sizeof *rate;
     cudaStream_t stream = p->gpu->streams[0];
+    if (order_grow(p, rows, e) != 0)
+        return -1;
     if (check_cuda((int)cudaMemcpyAsync(p->order, order, order_bytes, cudaMemcpyHostToDevice, stream),
                    "copying the order", e) != 0)
         return -1;
@@ -158,7 +164,7 @@ static int rows_run(program *p, run_mode mode, const uint32_t *order, size_t row
     if (rows == 0)
         return 0;
     if (order_set(p, order, rows, rate, e) != 0 || graphs_make(p, mode, rows, e) != 0 ||
-        state_set(p, e) != 0)
+        train_state_set(p, e) != 0)
         return -1;
     for (size_t left = rows; left > 0;) {
         launch l = launch_next(left, p->spec.batch, BURST);
@@ -199,7 +205,7 @@ int cuda_gradients(backend *b, program *p, const uint32_t *order, size_t rows, f
     if (rows == 0 || rows > p->spec.batch)
         return error_set(e, "cuda: %zu rows in a batch of %zu", rows, p->spec.batch);
     if (order_set(p, order, rows, NULL, e) != 0 || run_prepare(p, rows, e) != 0 ||
-        state_set(p, e) != 0 || run_step(&r, e) != 0 || scratch_take(g, 1, &bytes, &flat, e) != 0)
+        train_state_set(p, e) != 0 || run_step(&r, e) != 0 || scratch_take(g, 1, &bytes, &flat, e) != 0)
         return -1;
     optimizer_task t = optimizer_of(&r);
     cudaStream_t stream = g->streams[0];

@@ -1,7 +1,10 @@
 """PyTorch's pictures a second on the same card and work as driver.c, for tests/gpu/run: one line each of
 `NAME SPEED`. Where one way fails, its line says why and the others go on.
 
-    beside_torch.py cuda|cpu"""
+    beside_torch.py cuda|cpu quick|compiled [trial]
+
+`quick` is all but torch.compile, and the card's peaks: bytes a second of a copy (read and written), operations
+a second of a product of large matrices. `trial` does less of everything."""
 import sys
 import time
 
@@ -9,10 +12,12 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-DEVICE = sys.argv[1]
+DEVICE, PART, TRIAL = sys.argv[1], sys.argv[2], 'trial' in sys.argv[3:]
+if DEVICE == 'cuda' and not torch.cuda.is_available():
+    sys.exit('no card')
 ROWS, CLASSES, BATCH, TURNS = 40000, 8, 64, 5
-STEPS = 500 if DEVICE == 'cuda' else 20
-EMBED_BATCH, EMBED_BATCHES = 1024, (50 if DEVICE == 'cuda' else 2)
+STEPS = 2 if TRIAL else 500
+EMBED_BATCH, EMBED_BATCHES = 1024, (1 if TRIAL else 50)
 torch.backends.cudnn.benchmark = True
 
 
@@ -98,14 +103,15 @@ class Graphed(Training):
         self.graph.replay()
 
 
-def embed(precision):
+def embed(precision, compiled=None):
     net = KerasCNN().to(DEVICE, memory_format=torch.channels_last).eval()
+    body = torch.compile(net.body, mode=compiled) if compiled else net.body
 
     def work():
         with torch.inference_mode(), torch.autocast(DEVICE, dtype=torch.bfloat16, enabled=precision == 'bf16'):
             for i in range(EMBED_BATCHES):
                 first = i * EMBED_BATCH % (ROWS - EMBED_BATCH)
-                net.body(images[first:first + EMBED_BATCH].to(torch.float32).div_(255))
+                body(images[first:first + EMBED_BATCH].to(torch.float32).div_(255))
     return best(work, EMBED_BATCH * EMBED_BATCHES)
 
 
@@ -114,14 +120,30 @@ def training(make):
     return best(t.epoch, STEPS * BATCH)
 
 
+def copying():
+    count = 1 << (20 if TRIAL else 30)
+    source, target = (torch.zeros(count, dtype=torch.uint8, device=DEVICE) for _ in range(2))
+    return best(lambda: [target.copy_(source) for _ in range(10)], 10 * 2 * count)
+
+
+def multiplying():
+    side = 256 if TRIAL else 8192
+    a, b = (torch.randn(side, side, device=DEVICE, dtype=torch.bfloat16) for _ in range(2))
+    return best(lambda: [a @ b for _ in range(5)], 5 * 2 * side ** 3)
+
+
 measurements = {}
-for word in ('bf16', 'fp32'):
-    measurements[f'train-eager-{word}'] = lambda word=word: training(lambda: Training(word))
-    measurements[f'embed-{word}'] = lambda word=word: embed(word)
-if DEVICE == 'cuda':
-    measurements['train-graph-bf16'] = lambda: training(lambda: Graphed('bf16'))
+if PART == 'quick':
+    measurements.update({'peak-copy': copying, 'peak-bf16': multiplying})
+    for word in ('bf16', 'fp32'):
+        measurements[f'train-eager-{word}'] = lambda word=word: training(lambda: Training(word))
+        measurements[f'embed-eager-{word}'] = lambda word=word: embed(word)
+        if DEVICE == 'cuda':
+            measurements[f'train-graph-{word}'] = lambda word=word: training(lambda: Graphed(word))
+    print('torch', torch.__version__, flush=True)
+else:
     measurements['train-compiled-bf16'] = lambda: training(lambda: Training('bf16', 'max-autotune'))
-print('torch', torch.__version__, flush=True)
+    measurements['embed-compiled-bf16'] = lambda: embed('bf16', 'max-autotune')
 for name, measure in measurements.items():
     try:
         print(name, f'{measure():.0f}', flush=True)

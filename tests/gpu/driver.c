@@ -3,11 +3,15 @@
  *     driver DEVICE PRECISION train BATCH STEPS     keras-cnn, cosine head, Adam; pictures uploaded once
  *     driver DEVICE PRECISION embed BATCH BATCHES   pictures from host memory the device copies from quickly
  *     driver DEVICE PRECISION scores ROWS CLASSES   logits and top-1 of embeddings of dimension 512
+ *     driver DEVICE PRECISION gram ROWS FEATURES    class sums and Gram matrix of as many random features
+ *     driver DEVICE PRECISION times-train BATCH 1   each launch of a step: name, seconds, bytes, operations,
+ *     driver DEVICE PRECISION times-embed BATCH 1   tab between them (CUDA only)
  *     driver DEVICE PRECISION open                  milliseconds until the device is ready for work
  *
- * One line: pictures (rows) a second, the best of five. */
+ * One line otherwise: pictures (rows) a second, the best of five. */
 #include "../../kernels/backend.h"
 
+#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -137,13 +141,74 @@ static double measure_scores(backend *b, size_t rows, size_t classes)
     return best;
 }
 
+static double measure_gram(backend *b, size_t rows, size_t count)
+{
+    error e = {""};
+    const size_t dimension = 512;
+    moments *m;
+    float *x = room(rows * dimension * sizeof *x), *projection = room(count * dimension * sizeof *x);
+    int32_t *labels = room(rows * sizeof *labels);
+    double best = 0;
+    for (size_t i = 0; i < rows * dimension; i++)
+        x[i] = (float)(i % 13) - 6;
+    for (size_t i = 0; i < count * dimension; i++)
+        projection[i] = (float)(i % 11) - 5;
+    for (size_t i = 0; i < rows; i++)
+        labels[i] = (int32_t)(i % CLASSES);
+    must(b->moments_new(b, dimension, projection, count, CLASSES, true, &m, &e), &e);
+    for (int turn = 0; turn <= TURNS; turn++) {
+        double begun = now();
+        must(b->moments_add(b, m, x, labels, rows, &e), &e);
+        double speed = (double)rows / (now() - begun);
+        best = turn > 0 && speed > best ? speed : best;
+    }
+    b->moments_free(b, m);
+    return best;
+}
+
+/* ---- launch by launch -------------------------------------------------------------------------------- */
+
+typedef void (*measure_report)(void *, const char *, double, double, double);
+typedef int (*measure_function)(program *, measure_report, void *, error *);
+
+static void print_launch(void *unused, const char *name, double seconds, double bytes, double operations)
+{
+    (void)unused;
+    printf("%s\t%.9f\t%.0f\t%.0f\n", name, seconds, bytes, operations);
+    fflush(stdout);
+}
+
+/* The plug-in has been loaded; this finds it again. */
+static int print_times(backend *b, bool training, size_t batch)
+{
+    error e = {""};
+    network net;
+    const char *plugin = getenv("LOWSHOT_PLUGIN");
+    void *library = plugin ? dlopen(plugin, RTLD_NOW | RTLD_NOLOAD) : NULL;
+    measure_function *measure = library ? dlsym(library, "cuda_plugin_measure") : NULL;
+    if (!measure)
+        must(-1, &(error){"only $LOWSHOT_PLUGIN times its launches"});
+    program *p = make_program(b, &net, batch, training);
+    if (training) {
+        uint8_t *images = random_pictures(b, 10 * batch);
+        int32_t *labels = room(10 * batch * sizeof *labels);
+        for (size_t i = 0; i < 10 * batch; i++)
+            labels[i] = (int32_t)(i % CLASSES);
+        must(b->data_set(b, p, images, labels, 10 * batch, &e), &e);
+    }
+    must((*measure)(p, print_launch, NULL, &e), &e);
+    b->program_free(b, p);
+    b->close(b);
+    return 0;
+}
+
 int main(int count, char **words)
 {
     error e = {""};
     backend *b;
     double begun = now();
     if (count < 4 || (strcmp(words[3], "open") != 0 && count != 6)) {
-        fputs("usage: driver DEVICE PRECISION train|embed|scores N M, or open\n", stderr);
+        fputs("usage: driver DEVICE PRECISION train|embed|scores|gram|times-train|times-embed N M, or open\n", stderr);
         return 2;
     }
     backend_options options = {.device = words[1]};
@@ -157,8 +222,11 @@ int main(int count, char **words)
         return 0;
     }
     size_t n = strtoull(words[4], NULL, 10), m = strtoull(words[5], NULL, 10);
+    if (strncmp(words[3], "times-", 6) == 0)
+        return print_times(b, strcmp(words[3] + 6, "train") == 0, n);
     printf("%.0f\n", strcmp(words[3], "train") == 0   ? measure_train(b, n, m)
                      : strcmp(words[3], "embed") == 0 ? measure_embed(b, n, m)
+                     : strcmp(words[3], "gram") == 0  ? measure_gram(b, n, m)
                                                       : measure_scores(b, n, m));
     b->close(b);
     return 0;

@@ -5,6 +5,8 @@
  *   --all         every shape, not only the covering few
  *   --seed N      the inputs of an earlier run
  *   --only GLOB   tests whose names fit
+ *   --part I/N    every N-th test from the I-th on, so that N processes share them
+ *   --most M      only networks of at most M million multiplications a step, for slow devices
  *   --threads N   (set OMP_WAIT_POLICY=passive on a busy machine)
  *
  * A test's name says what it compares, on which device, in which precision and shape. Bounds:
@@ -246,9 +248,32 @@ static test_case *case_add(const target *on, const char *missing)
     return t;
 }
 
+static double most_work = INFINITY; /* --most, as a number */
+
+/* Multiplications of one step's forward pass. */
+static double work_of(const network_case *c)
+{
+    network n;
+    must(network_parse(c->text, c->input, c->head, c->classes, &n, e));
+    double work = (double)(c->classes * n.dimension);
+    for (size_t i = 0; i < n.layer_count; i++) {
+        const layer *l = &n.layers[i];
+        if (l->kind == LAYER_CONV)
+            work += (double)(extent_size(l->out) * l->kernel_height * l->kernel_width * l->in.channels);
+        else if (l->kind == LAYER_DENSE)
+            work += (double)extent_size(l->out) * (double)extent_size(l->in);
+        else
+            work += (double)extent_size(l->in);
+    }
+    network_free(&n);
+    return work * (double)c->batch;
+}
+
 static void network_add(const target *on, const char *missing, network_case c, bool repeat)
 {
     static const char *const optimizers[] = {"adam", "adamw", "sgd"};
+    if (work_of(&c) > most_work)
+        return;
     test_case *t = case_add(on, missing);
     t->kind = repeat ? KIND_REPEAT : KIND_NETWORK;
     t->network = c;
@@ -413,17 +438,19 @@ static void defaults_add(int threads, bool all)
 static int usage(void)
 {
     fputs("usage: conformance [--device D] [--precision P] [--threads N] [--seed N] [--all] "
-          "[--only GLOB]\n",
+          "[--only GLOB] [--part I/N] [--most M]\n",
           stderr);
     return 2;
 }
 
-static int run_all(void)
+/* Every `parts`-th test from `part` (1, 2, ...) on. */
+static int run_part(size_t part, size_t parts)
 {
     struct CMUnitTest *tests = calloc(case_count, sizeof *tests);
-    for (size_t i = 0; tests && i < case_count; i++)
-        tests[i] = (struct CMUnitTest){cases[i].name, run_case, NULL, NULL, &cases[i]};
-    int failed = tests ? _cmocka_run_group_tests("conformance", tests, case_count, NULL, NULL) : 1;
+    size_t count = 0;
+    for (size_t i = part - 1; tests && i < case_count; i += parts)
+        tests[count++] = (struct CMUnitTest){cases[i].name, run_case, NULL, NULL, &cases[i]};
+    int failed = tests ? _cmocka_run_group_tests("conformance", tests, count, NULL, NULL) : 1;
     if (opened)
         opened->close(opened);
     free(tests);
@@ -436,7 +463,9 @@ int main(int count, char **words)
     static const struct option options[] = {{"device", 1, NULL, 'd'},  {"precision", 1, NULL, 'p'},
                                             {"threads", 1, NULL, 't'}, {"seed", 1, NULL, 's'},
                                             {"all", 0, NULL, 'a'},     {"only", 1, NULL, 'o'},
-                                            {NULL, 0, NULL, 0}};
+                                            {"part", 1, NULL, 'n'},
+                                            {"most", 1, NULL, 'm'},    {NULL, 0, NULL, 0}};
+    size_t part = 1, parts = 1;
     target on = {NULL, PRECISION_FP32, 0};
     bool all = false;
     fixture_seed = (uint64_t)time(NULL);
@@ -453,7 +482,10 @@ int main(int count, char **words)
             all = true;
         else if (letter == 'o')
             cmocka_set_test_filter(optarg);
-        else
+        else if (letter == 'm')
+            most_work = 1e6 * atof(optarg);
+        else if (letter != 'n' || sscanf(optarg, "%zu/%zu", &part, &parts) != 2 || part < 1 ||
+                 part > parts)
             return usage();
     }
     printf("# seed %llu\n", (unsigned long long)fixture_seed);
@@ -461,5 +493,5 @@ int main(int count, char **words)
         target_add(&on, NULL, all);
     else
         defaults_add(on.threads, all);
-    return run_all();
+    return run_part(part, parts);
 }

@@ -68,6 +68,8 @@ int device_refuse(error *e, absence why, int number, int count)
     case ABSENT_NUMBER:
         break;
     }
+    if (count == 1)
+        return error_set(e, "CUDA: there is no device cuda:%d; there is only cuda:0", number);
     return error_set(e, "CUDA: there is no device cuda:%d; there are cuda:0 to cuda:%d", number,
                      count - 1);
 }

@@ -1,0 +1,433 @@
+/* dnn.cc: stands in for cuDNN's convolutions: plain sums over NHWC.
+ *
+ * It names three algorithms: one that it cannot do, one that is "quickest" but errs a little differently each
+ * time, and one that is reproducible. Some odd shapes it does not know at all, and it joins bias and ReLU to the
+ * convolution in the reproducible one only where there is a ReLU or that is algorithm 1, as cuDNN does: so
+ * every way through kernels/cuda/conv.c is run. */
+#include "cudnn.h"
+#include "emulate.h"
+#include "queue.h"
+
+#include <vector>
+
+using emulated::misuse;
+using emulated::need_device;
+
+struct cudnnContext {
+    cudaStream_t stream;
+};
+struct cudnnTensorStruct {
+    cudnnDataType_t type;
+    int n, c, h, w;
+};
+struct cudnnFilterStruct {
+    cudnnDataType_t type;
+    int k, c, h, w;
+};
+struct cudnnConvolutionStruct {
+    int pad_h, pad_w;
+    cudnnMathType_t math;
+};
+struct cudnnActivationStruct {
+    cudnnActivationMode_t mode;
+};
+
+const char *cudnnGetErrorString(cudnnStatus_t status)
+{
+    return status == CUDNN_STATUS_NOT_SUPPORTED ? "not supported" : "bad parameter";
+}
+
+#define MAKE_AND_DESTROY(thing, type, made)                                                        \
+    cudnnStatus_t cudnnCreate##thing(type *made_here)                                              \
+    {                                                                                              \
+        *made_here = new made();                                                                   \
+        return CUDNN_STATUS_SUCCESS;                                                               \
+    }                                                                                              \
+    cudnnStatus_t cudnnDestroy##thing(type gone)                                                   \
+    {                                                                                              \
+        delete gone;                                                                               \
+        return CUDNN_STATUS_SUCCESS;                                                               \
+    }
+MAKE_AND_DESTROY(, cudnnHandle_t, cudnnContext)
+MAKE_AND_DESTROY(TensorDescriptor, cudnnTensorDescriptor_t, cudnnTensorStruct)
+MAKE_AND_DESTROY(FilterDescriptor, cudnnFilterDescriptor_t, cudnnFilterStruct)
+MAKE_AND_DESTROY(ConvolutionDescriptor, cudnnConvolutionDescriptor_t, cudnnConvolutionStruct)
+MAKE_AND_DESTROY(ActivationDescriptor, cudnnActivationDescriptor_t, cudnnActivationStruct)
+
+cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream)
+{
+    handle->stream = stream;
+    return CUDNN_STATUS_SUCCESS;
+}
+
+cudnnStatus_t cudnnSetTensor4dDescriptor(cudnnTensorDescriptor_t tensor, cudnnTensorFormat_t format,
+                                         cudnnDataType_t type, int n, int c, int h, int w)
+{
+    if (format != CUDNN_TENSOR_NHWC || n < 1 || c < 1 || h < 1 || w < 1)
+        return CUDNN_STATUS_BAD_PARAM;
+    *tensor = {type, n, c, h, w};
+    return CUDNN_STATUS_SUCCESS;
+}
+
+cudnnStatus_t cudnnSetFilter4dDescriptor(cudnnFilterDescriptor_t filter, cudnnDataType_t type,
+                                         cudnnTensorFormat_t format, int k, int c, int h, int w)
+{
+    if (format != CUDNN_TENSOR_NHWC || k < 1 || c < 1 || h < 1 || w < 1)
+        return CUDNN_STATUS_BAD_PARAM;
+    *filter = {type, k, c, h, w};
+    return CUDNN_STATUS_SUCCESS;
+}
+
+cudnnStatus_t cudnnSetConvolution2dDescriptor(cudnnConvolutionDescriptor_t conv, int pad_h, int pad_w,
+                                              int stride_h, int stride_w, int dilation_h,
+                                              int dilation_w, cudnnConvolutionMode_t mode,
+                                              cudnnDataType_t compute)
+{
+    if (stride_h != 1 || stride_w != 1 || dilation_h != 1 || dilation_w != 1 ||
+        mode != CUDNN_CROSS_CORRELATION || compute != CUDNN_DATA_FLOAT)
+        return CUDNN_STATUS_BAD_PARAM;
+    *conv = {pad_h, pad_w, CUDNN_DEFAULT_MATH};
+    return CUDNN_STATUS_SUCCESS;
+}
+
+cudnnStatus_t cudnnSetConvolutionMathType(cudnnConvolutionDescriptor_t conv, cudnnMathType_t math)
+{
+    conv->math = math;
+    return CUDNN_STATUS_SUCCESS;
+}
+
+cudnnStatus_t cudnnSetActivationDescriptor(cudnnActivationDescriptor_t activation,
+                                           cudnnActivationMode_t mode, cudnnNanPropagation_t, double)
+{
+    activation->mode = mode;
+    return CUDNN_STATUS_SUCCESS;
+}
+
+/* ---- shapes ------------------------------------------------------------------------------------------ */
+
+enum { TOO_MUCH, QUICKEST, REPRODUCIBLE }; /* the order in which algorithms are named */
+enum { WORKSPACE_WANTED = 1 << 16 };
+
+/* Whatever the direction: x the pictures, w the weights, y the sums; copied, since work is done late. */
+struct shape {
+    cudnnTensorStruct x, y;
+    cudnnFilterStruct w;
+    cudnnConvolutionStruct conv;
+};
+
+static size_t bytes_of(cudnnDataType_t type, size_t count)
+{
+    return count * (type == CUDNN_DATA_FLOAT ? 4 : 2);
+}
+static size_t count_of(const cudnnTensorStruct &t)
+{
+    return (size_t)t.n * (size_t)t.c * (size_t)t.h * (size_t)t.w;
+}
+static size_t count_of(const cudnnFilterStruct &f)
+{
+    return (size_t)f.k * (size_t)f.c * (size_t)f.h * (size_t)f.w;
+}
+
+static bool fits(const shape &s)
+{
+    return s.x.type == s.y.type && s.x.type == s.w.type && s.x.n == s.y.n && s.x.c == s.w.c &&
+           s.y.c == s.w.k && s.y.h == s.x.h + 2 * s.conv.pad_h - s.w.h + 1 &&
+           s.y.w == s.x.w + 2 * s.conv.pad_w - s.w.w + 1;
+}
+
+/* In bfloat16 it wants channels in eights; in float it does not know five or seven of them. */
+static bool knows(const shape &s)
+{
+    if (s.x.type == CUDNN_DATA_BFLOAT16)
+        return s.x.c % 8 == 0 && s.y.c % 8 == 0;
+    return s.y.c != 5 && s.y.c != 7;
+}
+
+static shape shape_make(cudnnTensorDescriptor_t x, cudnnFilterDescriptor_t w,
+                        cudnnConvolutionDescriptor_t conv, cudnnTensorDescriptor_t y)
+{
+    shape s = {*x, *y, *w, *conv};
+    if (!fits(s))
+        misuse("a convolution of %dx%dx%d by %dx%dx%dx%d into %dx%dx%d", s.x.h, s.x.w, s.x.c, s.w.k, s.w.h,
+               s.w.w, s.w.c, s.y.h, s.y.w, s.y.c);
+    if (s.x.type == CUDNN_DATA_FLOAT && conv->math == CUDNN_DEFAULT_MATH)
+        misuse("a convolution in fp32 that may use TF32");
+    return s;
+}
+
+static void need_arrays(const shape &s, const void *x, const void *w, const void *y)
+{
+    need_device(x, bytes_of(s.x.type, count_of(s.x)), "convolution: pictures");
+    need_device(w, bytes_of(s.w.type, count_of(s.w)), "convolution: weights");
+    need_device(y, bytes_of(s.y.type, count_of(s.y)), "convolution: sums");
+}
+
+/* ---- algorithms -------------------------------------------------------------------------------------- */
+
+template <class P> static cudnnStatus_t algorithms(const shape &s, int wanted, int *count, P *results)
+{
+    static const cudnnDeterminism_t kinds[] = {CUDNN_DETERMINISTIC, CUDNN_NON_DETERMINISTIC,
+                                               CUDNN_DETERMINISTIC};
+    *count = 0;
+    if (!knows(s))
+        return CUDNN_STATUS_NOT_SUPPORTED;
+    for (int i = TOO_MUCH; i <= REPRODUCIBLE && i < wanted; i++) {
+        results[i] = {};
+        results[i].algo = i == REPRODUCIBLE ? (decltype(results[i].algo))1 : (decltype(results[i].algo))0;
+        results[i].status = i == TOO_MUCH ? CUDNN_STATUS_NOT_SUPPORTED : CUDNN_STATUS_SUCCESS;
+        results[i].memory = i == TOO_MUCH ? 0 : WORKSPACE_WANTED;
+        results[i].determinism = kinds[i];
+        results[i].mathType = s.conv.math;
+        ++*count;
+    }
+    return CUDNN_STATUS_SUCCESS;
+}
+
+/* Trying runs every algorithm: what stood in its arrays is gone. */
+template <class P>
+static cudnnStatus_t trials(const shape &s, void *out, size_t bytes, void *workspace,
+                            size_t workspace_bytes, int wanted, int *count, P *results)
+{
+    if (emulated::capturing())
+        misuse("algorithms tried while a graph is captured");
+    need_device(workspace, workspace_bytes, "convolution: workspace");
+    cudaDeviceSynchronize();
+    memset(out, 0xFF, bytes);
+    return algorithms(s, wanted, count, results);
+}
+
+/* ---- sums -------------------------------------------------------------------------------------------- */
+
+static std::vector<float> widened(const void *from, cudnnDataType_t type, size_t count)
+{
+    std::vector<float> all(count);
+    for (size_t i = 0; i < count; i++)
+        all[i] = type == CUDNN_DATA_FLOAT ? ((const float *)from)[i]
+                                          : __bfloat162float(((const __nv_bfloat16 *)from)[i]);
+    return all;
+}
+
+static void narrowed(const std::vector<float> &all, cudnnDataType_t type, void *to)
+{
+    for (size_t i = 0; i < all.size(); i++) {
+        if (type == CUDNN_DATA_FLOAT)
+            ((float *)to)[i] = all[i];
+        else
+            ((__nv_bfloat16 *)to)[i] = __float2bfloat16(all[i]);
+    }
+}
+
+/* Calls f(x's place, w's place, y's place) for each product of single pixels; channels are f's. */
+template <class F> static void each_pixel(const shape &s, F f)
+{
+    for (int n = 0; n < s.y.n; n++)
+        for (int y = 0; y < s.y.h; y++)
+            for (int x = 0; x < s.y.w; x++)
+                for (int i = 0; i < s.w.h; i++)
+                    for (int j = 0; j < s.w.w; j++) {
+                        int yy = y + i - s.conv.pad_h, xx = x + j - s.conv.pad_w;
+                        if (yy < 0 || yy >= s.x.h || xx < 0 || xx >= s.x.w)
+                            continue;
+                        f(((size_t)(n * s.x.h + yy) * (size_t)s.x.w + (size_t)xx) * (size_t)s.x.c,
+                          (size_t)(i * s.w.w + j) * (size_t)s.w.c,
+                          ((size_t)(n * s.y.h + y) * (size_t)s.y.w + (size_t)x) * (size_t)s.y.c);
+                    }
+}
+
+/* The quickest algorithm's small errors. */
+static void disturb(std::vector<float> &all, int algorithm)
+{
+    if (algorithm == 0)
+        for (float &x : all)
+            x *= 1 + 1e-7f * (float)emulated::random_below(3);
+}
+
+static std::vector<float> sums_forward(const shape &s, const void *x, const void *w, int algorithm)
+{
+    std::vector<float> a = widened(x, s.x.type, count_of(s.x)), b = widened(w, s.w.type, count_of(s.w));
+    std::vector<float> out(count_of(s.y)), turned(b.size());
+    size_t inputs = (size_t)s.w.c, outputs = (size_t)s.y.c, each = inputs * (size_t)(s.w.h * s.w.w);
+    for (size_t i = 0; i < b.size(); i++) /* outputs last, for the inner loop's sake */
+        turned[i % each * outputs + i / each] = b[i];
+    each_pixel(s, [&](size_t at, size_t weight, size_t to) {
+        for (size_t c = 0; c < inputs; c++)
+            for (size_t o = 0; o < outputs; o++)
+                out[to + o] += a[at + c] * turned[(weight + c) * outputs + o];
+    });
+    disturb(out, algorithm);
+    return out;
+}
+
+static std::vector<float> sums_data(const shape &s, const void *w, const void *dy, int algorithm)
+{
+    std::vector<float> b = widened(w, s.w.type, count_of(s.w)), d = widened(dy, s.y.type, count_of(s.y));
+    std::vector<float> out(count_of(s.x));
+    size_t inputs = (size_t)s.w.c, each = inputs * (size_t)(s.w.h * s.w.w);
+    each_pixel(s, [&](size_t at, size_t weight, size_t from) {
+        for (size_t o = 0; o < (size_t)s.y.c; o++)
+            for (size_t c = 0; c < inputs; c++)
+                out[at + c] += d[from + o] * b[o * each + weight + c];
+    });
+    disturb(out, algorithm);
+    return out;
+}
+
+static std::vector<float> sums_weight(const shape &s, const void *x, const void *dy, int algorithm)
+{
+    std::vector<float> a = widened(x, s.x.type, count_of(s.x)), d = widened(dy, s.y.type, count_of(s.y));
+    std::vector<double> sums(count_of(s.w));
+    size_t inputs = (size_t)s.w.c, each = inputs * (size_t)(s.w.h * s.w.w);
+    each_pixel(s, [&](size_t at, size_t weight, size_t from) {
+        for (size_t o = 0; o < (size_t)s.y.c; o++)
+            for (size_t c = 0; c < inputs; c++)
+                sums[o * each + weight + c] += (double)(d[from + o] * a[at + c]);
+    });
+    std::vector<float> out(sums.begin(), sums.end());
+    disturb(out, algorithm);
+    return out;
+}
+
+static bool can_run(const shape &s, const void *alpha, const void *beta, void *workspace, size_t bytes)
+{
+    if (*(const float *)alpha != 1 || *(const float *)beta != 0 || !knows(s) || bytes < WORKSPACE_WANTED)
+        return false;
+    need_device(workspace, bytes, "convolution: workspace");
+    return true;
+}
+
+/* ---- forward ----------------------------------------------------------------------------------------- */
+
+cudnnStatus_t cudnnGetConvolutionForwardAlgorithm_v7(cudnnHandle_t, cudnnTensorDescriptor_t x,
+                                                     cudnnFilterDescriptor_t w,
+                                                     cudnnConvolutionDescriptor_t conv,
+                                                     cudnnTensorDescriptor_t y, int wanted, int *count,
+                                                     cudnnConvolutionFwdAlgoPerf_t *results)
+{
+    return algorithms(shape_make(x, w, conv, y), wanted, count, results);
+}
+
+cudnnStatus_t cudnnFindConvolutionForwardAlgorithmEx(
+    cudnnHandle_t, cudnnTensorDescriptor_t x_is, const void *x, cudnnFilterDescriptor_t w_is,
+    const void *w, cudnnConvolutionDescriptor_t conv, cudnnTensorDescriptor_t y_is, void *y, int wanted,
+    int *count, cudnnConvolutionFwdAlgoPerf_t *results, void *workspace, size_t workspace_bytes)
+{
+    shape s = shape_make(x_is, w_is, conv, y_is);
+    need_arrays(s, x, w, y);
+    return trials(s, y, bytes_of(s.y.type, count_of(s.y)), workspace, workspace_bytes, wanted, count,
+                  results);
+}
+
+cudnnStatus_t cudnnConvolutionForward(cudnnHandle_t handle, const void *alpha, cudnnTensorDescriptor_t x_is,
+                                      const void *x, cudnnFilterDescriptor_t w_is, const void *w,
+                                      cudnnConvolutionDescriptor_t conv,
+                                      cudnnConvolutionFwdAlgo_t algorithm, void *workspace,
+                                      size_t workspace_bytes, const void *beta,
+                                      cudnnTensorDescriptor_t y_is, void *y)
+{
+    shape s = shape_make(x_is, w_is, conv, y_is);
+    need_arrays(s, x, w, y);
+    if (!can_run(s, alpha, beta, workspace, workspace_bytes))
+        return CUDNN_STATUS_BAD_PARAM;
+    emulated::enqueue(handle->stream, [=] { narrowed(sums_forward(s, x, w, algorithm), s.y.type, y); });
+    return CUDNN_STATUS_SUCCESS;
+}
+
+cudnnStatus_t cudnnConvolutionBiasActivationForward(
+    cudnnHandle_t handle, const void *alpha, cudnnTensorDescriptor_t x_is, const void *x,
+    cudnnFilterDescriptor_t w_is, const void *w, cudnnConvolutionDescriptor_t conv,
+    cudnnConvolutionFwdAlgo_t algorithm, void *workspace, size_t workspace_bytes, const void *alpha_z,
+    cudnnTensorDescriptor_t, const void *, cudnnTensorDescriptor_t bias_is, const void *bias,
+    cudnnActivationDescriptor_t activation, cudnnTensorDescriptor_t y_is, void *y)
+{
+    shape s = shape_make(x_is, w_is, conv, y_is);
+    bool relu = activation->mode == CUDNN_ACTIVATION_RELU;
+    if (!relu && algorithm != CUDNN_CONVOLUTION_FWD_ALGO_1)
+        return CUDNN_STATUS_NOT_SUPPORTED;
+    if (bias_is->c != s.y.c || bias_is->type != s.y.type ||
+        !can_run(s, alpha, alpha_z, workspace, workspace_bytes))
+        return CUDNN_STATUS_BAD_PARAM;
+    need_arrays(s, x, w, y);
+    need_device(bias, bytes_of(s.y.type, (size_t)s.y.c), "convolution: bias");
+    emulated::enqueue(handle->stream, [=] {
+        std::vector<float> out = sums_forward(s, x, w, algorithm);
+        std::vector<float> b = widened(bias, s.y.type, (size_t)s.y.c);
+        for (size_t i = 0; i < out.size(); i++) {
+            out[i] += b[i % b.size()];
+            out[i] = relu && !(out[i] > 0) ? 0 : out[i];
+        }
+        narrowed(out, s.y.type, y);
+    });
+    return CUDNN_STATUS_SUCCESS;
+}
+
+/* ---- backward ---------------------------------------------------------------------------------------- */
+
+cudnnStatus_t cudnnGetConvolutionBackwardDataAlgorithm_v7(
+    cudnnHandle_t, cudnnFilterDescriptor_t w, cudnnTensorDescriptor_t dy,
+    cudnnConvolutionDescriptor_t conv, cudnnTensorDescriptor_t dx, int wanted, int *count,
+    cudnnConvolutionBwdDataAlgoPerf_t *results)
+{
+    return algorithms(shape_make(dx, w, conv, dy), wanted, count, results);
+}
+
+cudnnStatus_t cudnnFindConvolutionBackwardDataAlgorithmEx(
+    cudnnHandle_t, cudnnFilterDescriptor_t w_is, const void *w, cudnnTensorDescriptor_t dy_is,
+    const void *dy, cudnnConvolutionDescriptor_t conv, cudnnTensorDescriptor_t dx_is, void *dx, int wanted,
+    int *count, cudnnConvolutionBwdDataAlgoPerf_t *results, void *workspace, size_t workspace_bytes)
+{
+    shape s = shape_make(dx_is, w_is, conv, dy_is);
+    need_arrays(s, dx, w, dy);
+    return trials(s, dx, bytes_of(s.x.type, count_of(s.x)), workspace, workspace_bytes, wanted, count,
+                  results);
+}
+
+cudnnStatus_t cudnnConvolutionBackwardData(cudnnHandle_t handle, const void *alpha,
+                                           cudnnFilterDescriptor_t w_is, const void *w,
+                                           cudnnTensorDescriptor_t dy_is, const void *dy,
+                                           cudnnConvolutionDescriptor_t conv,
+                                           cudnnConvolutionBwdDataAlgo_t algorithm, void *workspace,
+                                           size_t workspace_bytes, const void *beta,
+                                           cudnnTensorDescriptor_t dx_is, void *dx)
+{
+    shape s = shape_make(dx_is, w_is, conv, dy_is);
+    need_arrays(s, dx, w, dy);
+    if (!can_run(s, alpha, beta, workspace, workspace_bytes))
+        return CUDNN_STATUS_BAD_PARAM;
+    emulated::enqueue(handle->stream, [=] { narrowed(sums_data(s, w, dy, algorithm), s.x.type, dx); });
+    return CUDNN_STATUS_SUCCESS;
+}
+
+cudnnStatus_t cudnnGetConvolutionBackwardFilterAlgorithm_v7(
+    cudnnHandle_t, cudnnTensorDescriptor_t x, cudnnTensorDescriptor_t dy,
+    cudnnConvolutionDescriptor_t conv, cudnnFilterDescriptor_t dw, int wanted, int *count,
+    cudnnConvolutionBwdFilterAlgoPerf_t *results)
+{
+    return algorithms(shape_make(x, dw, conv, dy), wanted, count, results);
+}
+
+cudnnStatus_t cudnnFindConvolutionBackwardFilterAlgorithmEx(
+    cudnnHandle_t, cudnnTensorDescriptor_t x_is, const void *x, cudnnTensorDescriptor_t dy_is,
+    const void *dy, cudnnConvolutionDescriptor_t conv, cudnnFilterDescriptor_t dw_is, void *dw, int wanted,
+    int *count, cudnnConvolutionBwdFilterAlgoPerf_t *results, void *workspace, size_t workspace_bytes)
+{
+    shape s = shape_make(x_is, dw_is, conv, dy_is);
+    need_arrays(s, x, dw, dy);
+    return trials(s, dw, bytes_of(s.w.type, count_of(s.w)), workspace, workspace_bytes, wanted, count,
+                  results);
+}
+
+cudnnStatus_t cudnnConvolutionBackwardFilter(cudnnHandle_t handle, const void *alpha,
+                                             cudnnTensorDescriptor_t x_is, const void *x,
+                                             cudnnTensorDescriptor_t dy_is, const void *dy,
+                                             cudnnConvolutionDescriptor_t conv,
+                                             cudnnConvolutionBwdFilterAlgo_t algorithm, void *workspace,
+                                             size_t workspace_bytes, const void *beta,
+                                             cudnnFilterDescriptor_t dw_is, void *dw)
+{
+    shape s = shape_make(x_is, dw_is, conv, dy_is);
+    need_arrays(s, x, dw, dy);
+    if (!can_run(s, alpha, beta, workspace, workspace_bytes))
+        return CUDNN_STATUS_BAD_PARAM;
+    emulated::enqueue(handle->stream, [=] { narrowed(sums_weight(s, x, dy, algorithm), s.w.type, dw); });
+    return CUDNN_STATUS_SUCCESS;
+}
