@@ -153,6 +153,9 @@ void training_model_finish(model *m, bool frozen)
             model_drop(m, name);
     }
     drop_notes(m, "made/");
-    for (size_t i = 0; !frozen && i < 3; i++)
-        drop_notes(m, (const char *const[]){"imprint/", "ridge/", "proxies/"}[i]);
+    if (frozen)
+        return;
+    drop_notes(m, "imprint/");
+    drop_notes(m, "ridge/");
+    drop_notes(m, "proxies/");
 }

@@ -2,22 +2,17 @@
 
 #if defined(__x86_64__)
 
-#include <immintrin.h>
+#include "avx512.h"
 
-#define LANES 16
 #define MOST 3 /* input channels */
 #define TAPS_MOST (9 * MOST)
 
-#define AVX512 __attribute__((target("arch=x86-64-v4")))
 #define AVX512_BF16 __attribute__((target("arch=x86-64-v4,avx512bf16")))
 
 bool narrow_fits(const layer *l)
 {
     return l->kind == LAYER_CONV && l->kernel_height == 3 && l->kernel_width == 3 &&
-           l->in.channels <= MOST && l->out.channels % LANES == 0 &&
-           __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512cd");
+           l->in.channels <= MOST && l->out.channels % LANES == 0 && avx512_here();
 }
 
 /* ---- memory --------------------------------------------------------------------------------- */
@@ -85,7 +80,7 @@ static void picture_pad_pairs(const layer *l, const uint16_t *x, size_t row, uin
 /* ---- sums ----------------------------------------------------------------------------------- */
 
 /* Adds a picture's to the sums of LANES outputs from k on: one number times LANES at a time. */
-AVX512 ALWAYS_INLINE void picture_sums(const layer *l, size_t channels, const float *picture,
+AVX512_INLINE void picture_sums(const layer *l, size_t channels, const float *picture,
                                        const void *g, size_t row, bool half, size_t k, float *sums)
 {
     size_t taps = 9 * channels, line = line_size(l), out = l->out.channels;
@@ -98,14 +93,7 @@ AVX512 ALWAYS_INLINE void picture_sums(const layer *l, size_t channels, const fl
         for (size_t x = 0; x < l->out.width; x++) {
             const float *d = picture + y * line + x * channels;
             size_t at = first + (y * l->out.width + x) * out;
-            __m512 v;
-            if (half)
-                v = _mm512_castsi512_ps(
-                    _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(
-                                          (const __m256i *)((const uint16_t *)g + at))),
-                                      16));
-            else
-                v = _mm512_loadu_ps((const float *)g + at);
+            __m512 v = lanes_get(g, at, half);
 #pragma GCC unroll 27
             for (size_t t = 0; t < taps; t++)
                 sum[t] = _mm512_fmadd_ps(

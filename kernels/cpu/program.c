@@ -200,6 +200,12 @@ static float *gradient_of(const program *p, size_t parameter)
     return p->gradient + p->net->parameters[parameter].start;
 }
 
+/* NULL where the layer has no bias. */
+static float *bias_gradient_of(const program *p, const layer *l)
+{
+    return l->offset == SIZE_MAX ? NULL : gradient_of(p, l->offset);
+}
+
 static void batchnorm_forward(program *p, node *d, size_t rows, run_mode mode)
 {
     const layer *l = d->word;
@@ -309,8 +315,7 @@ static void winograd_node_backward(program *p, const node *d, size_t rows, struc
     const layer *l = d->word;
     if (d->learns)
         winograd_weight_gradient(l, d->in_data, d->out_gradient, d->in_type, d->out_type, rows,
-                                 gradient_of(p, l->weight),
-                                 l->offset == SIZE_MAX ? NULL : gradient_of(p, l->offset),
+                                 gradient_of(p, l->weight), bias_gradient_of(p, l),
                                  p->conv_scratch);
     time_to(p, &times->weights);
     const node *below = d->gates_below ? d - 1 : NULL;
@@ -336,8 +341,8 @@ static int multiply_backward(program *p, const plan *s, size_t i, error *e)
         const layer *l = d->word;
         narrow_weight_gradient(
             l, d->in_data, d->out_type == p->own->type ? d->out_gradient : p->converted,
-            p->own->type, s->rows, gradient_of(p, l->weight),
-            l->offset == SIZE_MAX ? NULL : gradient_of(p, l->offset), p->conv_scratch);
+            p->own->type, s->rows, gradient_of(p, l->weight), bias_gradient_of(p, l),
+            p->conv_scratch);
     } else if (d->learns) {
         if (operation_run(p, &o->backward_weights, e) != 0)
             return -1;

@@ -2,20 +2,16 @@
 
 #if defined(__x86_64__)
 
-#include <immintrin.h>
+#include "avx512.h"
 
 /* The larger tile: outputs and inputs across, and points at which they are multiplied. */
 #define TILE 5
 #define SPAN 7
 #define POINTS (SPAN * SPAN)
-#define LANES 16
 #define PANEL 32                      /* channels that the products' inner loops hold at once */
 #define STRIP 12                      /* tiles, likewise */
 #define BLOCK_FLOATS ((size_t)150000) /* what lies between a thread's steps: within its cache */
 #define SCRATCH_MAX ((size_t)1 << 27) /* floats */
-
-#define AVX512 __attribute__((target("arch=x86-64-v4")))
-#define AVX512_INLINE AVX512 ALWAYS_INLINE
 
 typedef __m512 vec;
 
@@ -83,9 +79,7 @@ bool winograd_fits(const layer *l, int threads)
     /* At least half of the multiplications must be saved, edges and all. */
     size_t direct = 9 * l->out.height * l->out.width;
     return 2 * picture_work(l->out, tile_of(l->out)) <= direct &&
-           __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512cd");
+           avx512_here();
 }
 
 /* ---- memory --------------------------------------------------------------------------------- */
@@ -120,14 +114,6 @@ size_t winograd_scratch_count(const layer *l, int threads)
 }
 
 /* ---- elements ------------------------------------------------------------------------------- */
-
-AVX512_INLINE vec load(const void *x, size_t i, bool half)
-{
-    if (!half)
-        return _mm512_loadu_ps((const float *)x + i);
-    __m256i bits = _mm256_loadu_si256((const __m256i *)((const uint16_t *)x + i));
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
-}
 
 /* As bf16_from_float, for numbers. */
 AVX512_INLINE void store(void *y, size_t i, vec v, bool half)
@@ -355,7 +341,7 @@ AVX512_INLINE void tile_read(size_t span, const shape *s, const void *x, place a
         size_t first = (picture + (size_t)top * e.width + (size_t)left) * e.channels + channel;
         for (size_t i = 0; i < span; i++)
             for (size_t j = 0; j < span; j++)
-                d[span * i + j] = load(x, first + (i * e.width + j) * e.channels, half);
+                d[span * i + j] = lanes_get(x, first + (i * e.width + j) * e.channels, half);
         return;
     }
     for (size_t i = 0; i < span; i++) {
@@ -363,7 +349,7 @@ AVX512_INLINE void tile_read(size_t span, const shape *s, const void *x, place a
             size_t py = (size_t)(top + (ptrdiff_t)i), px = (size_t)(left + (ptrdiff_t)j);
             bool inside = py < e.height && px < e.width; /* what is negative wraps to very large */
             d[span * i + j] =
-                inside ? load(x, (picture + py * e.width + px) * e.channels + channel, half)
+                inside ? lanes_get(x, (picture + py * e.width + px) * e.channels + channel, half)
                        : _mm512_setzero_ps();
         }
     }
@@ -408,7 +394,7 @@ AVX512_INLINE void output_put(const outputs *o, size_t i, vec value, vec offset,
     if (o->relu)
         value = _mm512_max_ps(value, zero);
     if (o->gate) {
-        __mmask16 open = _mm512_cmp_ps_mask(load(o->gate, i, half), zero, _CMP_GT_OQ);
+        __mmask16 open = _mm512_cmp_ps_mask(lanes_get(o->gate, i, half), zero, _CMP_GT_OQ);
         value = _mm512_maskz_mul_ps(open, value, _mm512_set1_ps(o->factor));
     }
     store(o->y, i, value, half);
@@ -460,8 +446,9 @@ AVX512_INLINE void tiles_gradient(size_t tile, const shape *s, const void *g, bo
             for (size_t i = 0; i < tile; i++) {
                 for (size_t j = 0; j < tile; j++) {
                     size_t pixel = corner + i * e.width + j;
-                    y[tile * i + j] = i < high && j < wide ? load(g, pixel * e.channels + c, half)
-                                                           : _mm512_setzero_ps();
+                    y[tile * i + j] = i < high && j < wide
+                                          ? lanes_get(g, pixel * e.channels + c, half)
+                                          : _mm512_setzero_ps();
                     sum = ADD(sum, y[tile * i + j]);
                 }
             }
