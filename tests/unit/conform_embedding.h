@@ -284,9 +284,8 @@ static void test_eigen(backend *b, backend *reference, sizes z, source *s, verdi
 
 static void conform_embedding(backend *b, embedding_test test, sizes z, source *s)
 {
-    backend *reference = NULL;
+    backend *reference = reference_open();
     verdict v = {.count = 0};
-    must(backend_open(&(backend_options){.device = "reference"}, &reference, NULL, e));
     test(b, reference, z, s, &v);
     reference->close(reference);
     verdict_close(&v);

@@ -379,9 +379,8 @@ static void conform_once(backend *b, const network_case *c, source *s, verdict *
 {
     inputs in;
     outcome got, truth, rounded;
-    backend *reference = NULL, *narrow = NULL;
+    backend *reference = reference_open(), *narrow = NULL;
     inputs_new(c, s, &in);
-    must(backend_open(&(backend_options){.device = "reference"}, &reference, NULL, e));
     outcome_run(b, &in, &got, v);
     outcome_run(reference, &in, &truth, v);
     comparison compared = {&got, &truth, NULL, 1e-4, 0, 3, v};

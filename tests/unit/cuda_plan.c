@@ -356,7 +356,6 @@ int main(void)
         cmocka_unit_test(only_weights_decay),
         cmocka_unit_test(what_cannot_be_done_is_refused),
     };
-    fixture_seed = (uint64_t)time(NULL);
-    printf("# seed %llu\n", (unsigned long long)fixture_seed);
+    fixture_begin();
     return cmocka_run_group_tests_name("cuda_plan", tests, NULL, NULL);
 }

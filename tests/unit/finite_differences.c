@@ -55,7 +55,7 @@ static const uint32_t order[ROWS] = {3, 0, 4, 1, 2};
 
 static void bench_new(bench *t, const network_case *c, head_kind head, source *s)
 {
-    must(backend_open(&(backend_options){.device = "reference"}, &t->b, NULL, e));
+    t->b = reference_open();
     must(network_parse(c->text, picture, head, CLASSES, &t->net, e));
     program_spec spec = {.net = &t->net, .batch = ROWS, .training = true, .seed = source_bits(s)};
     spec.freeze_backbone = c->freeze;

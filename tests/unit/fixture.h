@@ -179,4 +179,19 @@ static inline void verdict_close(const verdict *v)
             fail_msg("%s: %s", #call, must_error.text);                                            \
     } while (0)
 
+/* kernels/reference, to be closed by the caller. */
+static inline backend *reference_open(void)
+{
+    backend *b = NULL;
+    must(backend_open(&(backend_options){.device = "reference"}, &b, NULL, e));
+    return b;
+}
+
+/* Begins a program of tests that draws new inputs at every run. */
+static inline void fixture_begin(void)
+{
+    fixture_seed = (uint64_t)time(NULL);
+    printf("# seed %llu\n", (unsigned long long)fixture_seed);
+}
+
 #endif

@@ -153,20 +153,11 @@ static void test_projection_is_normal(void **state)
     projection_free(&b);
 }
 
-static backend *open_reference(void)
-{
-    backend *b;
-    error e = {""};
-    backend_options o = {.device = "reference"};
-    assert_int_equal(backend_open(&o, &b, NULL, &e), 0);
-    return b;
-}
-
 static void test_proxies_find_groups(void **state)
 {
     (void)state;
     enum { GROUPS = 3, ROWS = 60 };
-    backend *b = open_reference();
+    backend *b = reference_open();
     source s = source_named("proxies");
     error e = {""};
     float rows[ROWS * DIMENSION] = {0}, proxies[GROUPS * DIMENSION], again[GROUPS * DIMENSION];
@@ -190,8 +181,7 @@ static void test_proxies_find_groups(void **state)
 
 int main(void)
 {
-    fixture_seed = (uint64_t)time(NULL);
-    print_message("seed %llu\n", (unsigned long long)fixture_seed);
+    fixture_begin();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sample_of_parts),
         cmocka_unit_test(test_sample_of_any_parts),

@@ -320,7 +320,6 @@ int main(void)
         cmocka_unit_test(initialisation_is_glorots),
         cmocka_unit_test(one_seed_gives_the_same_bytes_everywhere),
     };
-    fixture_seed = (uint64_t)time(NULL);
-    printf("# seed %llu\n", (unsigned long long)fixture_seed);
+    fixture_begin();
     return cmocka_run_group_tests_name("network", tests, NULL, NULL);
 }

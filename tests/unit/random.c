@@ -112,7 +112,6 @@ int main(void)
         cmocka_unit_test(views_take_every_place_alike),
         cmocka_unit_test(a_view_without_options_is_plain),
     };
-    fixture_seed = (uint64_t)time(NULL);
-    printf("# seed %llu\n", (unsigned long long)fixture_seed);
+    fixture_begin();
     return cmocka_run_group_tests_name("random", tests, NULL, NULL);
 }

@@ -6,13 +6,6 @@
 
 #include "../../kernels/random.h"
 
-static backend *reference_open(void)
-{
-    backend *b = NULL;
-    must(backend_open(&(backend_options){.device = "reference"}, &b, NULL, e));
-    return b;
-}
-
 /* ---- a network with known answers --------------------------------------------------------- */
 
 enum { ROWS = 7, CLASSES = 4, STEPS = 3, PIXELS = 9 * 11 * 3 };
@@ -370,7 +363,6 @@ int main(int count, char **words)
     };
     if (count == 3 && strcmp(words[1], "--dump") == 0)
         return dump_head(words[2], HEAD_COSINE), dump_head(words[2], HEAD_SOFTMAX), 0;
-    fixture_seed = (uint64_t)time(NULL);
-    printf("# seed %llu\n", (unsigned long long)fixture_seed);
+    fixture_begin();
     return cmocka_run_group_tests_name("reference", tests, NULL, NULL);
 }

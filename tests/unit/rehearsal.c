@@ -269,8 +269,7 @@ static void test_scale_is_the_best(void **state)
 
 int main(void)
 {
-    fixture_seed = (uint64_t)time(NULL);
-    print_message("seed %llu\n", (unsigned long long)fixture_seed);
+    fixture_begin();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_contest_finds_the_best_bias),
         cmocka_unit_test(test_contest_of_few_values),

@@ -8,15 +8,6 @@
 
 enum { DIMENSION = 6, CLASSES = 4, FEATURES = 9 };
 
-static backend *open_reference(void)
-{
-    backend *b;
-    error e = {""};
-    backend_options o = {.device = "reference"};
-    assert_int_equal(backend_open(&o, &b, NULL, &e), 0);
-    return b;
-}
-
 /* ---- ridge --------------------------------------------------------------------------------------------- */
 
 typedef struct {
@@ -45,7 +36,7 @@ static void begin(setting *t, const char *name, size_t shots)
     class_list classes = {0};
     statistics *base;
     imprinting *work;
-    *t = (setting){.b = open_reference()};
+    *t = (setting){.b = reference_open()};
     for (size_t c = 0; c + 1 < CLASSES; c++)
         assert_int_equal(class_list_add(&classes, (const char *[]){"a", "b", "c"}[c]), (int)c);
     assert_int_equal(model_new(NULL, (extent){0}, DIMENSION, HEAD_COSINE, &classes, CLASS_BASE, &t->m, &e), 0);
@@ -316,8 +307,7 @@ static void test_statistics_stay_with_the_features(void **state)
 
 int main(void)
 {
-    fixture_seed = (uint64_t)time(NULL);
-    print_message("seed %llu\n", (unsigned long long)fixture_seed);
+    fixture_begin();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ridge_as_the_formula_reads),
         cmocka_unit_test(test_ridge_leaves_rows_out),
