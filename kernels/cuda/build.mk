@@ -4,8 +4,8 @@
 #   make cuda CUDA_ARCHS=90            one only: quicker
 #   make emulated                      the same sources on the CPU, for tests without a GPU
 
-# Those that this nvcc knows.
-CUDA_ARCHS ?= $(filter $(patsubst sm_%,%,$(shell $(NVCC) --list-gpu-code)),75 80 86 89 90 100 120)
+# Those that this nvcc knows; it is asked at the first use, and once.
+CUDA_ARCHS ?= $(eval CUDA_ARCHS := $(filter $(patsubst sm_%,%,$(shell $(NVCC) --list-gpu-code)),75 80 86 89 90 100 120))$(CUDA_ARCHS)
 # Beside the tools, then where CUDA is installed by custom; the loader's own places come after these.
 CUDA_RPATH ?= $$ORIGIN:$$ORIGIN/../lib:/usr/local/cuda/lib64
 
@@ -20,10 +20,9 @@ CUDA_OBJECTS = $(patsubst %.c,$B/cuda/%.o,$(CUDA_SOURCES)) \
                $(patsubst %.cu,$B/cuda/%.cu.o,$(wildcard kernels/cuda/*.cu))
 comma := ,
 
-CUDNN_THERE = $(shell echo '\#include <cudnn.h>' | $(CC) -isystem $(CUDA_HOME)/include -E -x c - >/dev/null 2>&1 \
-                && echo yes)
-
 ifneq ($(NVCC),)
+CUDNN_THERE := $(shell echo '\#include <cudnn.h>' | $(CC) -isystem $(CUDA_HOME)/include -E -x c - >/dev/null 2>&1 \
+                && echo yes)
 cuda: $(if $(CUDNN_THERE),$(BIN)/backend-cuda.so)
 	$(if $(CUDNN_THERE),,@echo "cuda: nvcc is here but cuDNN (cudnn.h) is not: no plug-in is built" >&2)
 else
@@ -51,7 +50,7 @@ $(BIN)/backend-cuda.so: $(CUDA_OBJECTS)
 # ---- the same on the CPU: target `emulated` --------------------------------------------------------------
 # The plug-in's own sources with stand-ins for CUDA's headers and libraries (tests/gpu/emulated), for tests on
 # machines without a GPU. No sanitizer: its threads change stacks, which sanitizers do not follow.
-EMULATED_CXX     = $(shell command -v $(CXX))
+EMULATED_CXX    := $(shell command -v $(CXX))
 EMULATED_FLAGS   = -O3 -g -fPIC -U_FORTIFY_SOURCE -Itests/gpu/emulated -DEMULATED -MMD -MP
 EMULATED_SOURCES = $(wildcard tests/gpu/emulated/*.cc)
 EMULATED_OBJECTS = $(CUDA_SOURCES:%.c=$B/emulated/%.o) $(EMULATED_SOURCES:%.cc=$B/emulated/%.o) \

@@ -213,6 +213,11 @@ int cuda_embed_wait(backend *b, program *p, error *e);
 
 /* The state for a call that begins at the program's step, with sums of zero. */
 int train_state_set(program *p, error *e);
+/* What can be captured: an operation's launches on the run's stream; `o` NULL for what is no operation's. */
+typedef int (*launch_pass)(const run *r, const operation *o, error *e);
+/* That many times one pass in one graph, ready to be launched; the caller destroys it. */
+int graph_capture(const run *r, launch_pass pass, const operation *o, size_t times,
+                  cudaGraphExec_t *ready, error *e);
 /* From the slot's staging memory to its embeddings, nothing copied; first and last launch alone. */
 int embed_compute(const run *r, uint64_t first_row, uint32_t view, error *e);
 int embed_gather(const run *r, uint64_t first_row, uint32_t view, error *e);

@@ -14,28 +14,16 @@
 /* One launch (or a whole step) to be measured. */
 typedef struct {
     char name[64];
-    int (*enqueue)(const run *r, const operation *o, error *e);
+    launch_pass enqueue;
     const operation *op;
     double bytes, operations;
 } launch_kind;
 
 /* ---- what there is to measure ------------------------------------------------------------------------ */
 
-static int forward_pass(const run *r, const operation *o, error *e)
-{
-    return operation_forward(r, o, e);
-}
-static int mask_pass(const run *r, const operation *o, error *e)
-{
-    return operation_backward_mask(r, o, e);
-}
 static int weight_pass(const run *r, const operation *o, error *e)
 {
     return operation_backward_weight(r, o, r->slot, e);
-}
-static int data_pass(const run *r, const operation *o, error *e)
-{
-    return operation_backward_data(r, o, e);
 }
 static int gather_pass(const run *r, const operation *o, error *e)
 {
@@ -105,20 +93,20 @@ static size_t operation_kinds(const program *p, const operation *o, size_t rows,
     snprintf(name, sizeof name, "%zu.%s%s%s", o->layer, kind_name(o->kind), o->relu ? "+relu" : "",
              o->drop > 0 && o->kind != OP_DROPOUT ? "+dropout" : "");
     if (o->kind != OP_SAVE)
-        out[count++] = (launch_kind){"", forward_pass, o, in + weights + result + argmax, work};
+        out[count++] = (launch_kind){"", operation_forward, o, in + weights + result + argmax, work};
     if (learns && weighs) {
         if (!o->settled && (o->mask == MASK_POSITIVE || o->d_bias != NOWHERE))
-            out[count++] = (launch_kind){"", mask_pass, o, 3 * result, 0};
+            out[count++] = (launch_kind){"", operation_backward_mask, o, 3 * result, 0};
         out[count++] = (launch_kind){"", weight_pass, o, in + result + weights, work};
     }
     if (learns && (o->want_d_input || o->kind == OP_BATCHNORM))
-        out[count++] = (launch_kind){"", data_pass, o, result + weights + in + argmax, work};
+        out[count++] = (launch_kind){"", operation_backward_data, o, result + weights + in + argmax, work};
     for (size_t i = 0; i < count; i++)
         snprintf(out[i].name, sizeof out[i].name, "%s %s", name,
-                 out[i].enqueue == forward_pass  ? "forward"
-                 : out[i].enqueue == mask_pass   ? "mask, bias gradient"
-                 : out[i].enqueue == weight_pass ? "weight gradient"
-                                                 : "input gradient");
+                 out[i].enqueue == operation_forward         ? "forward"
+                 : out[i].enqueue == operation_backward_mask ? "mask, bias gradient"
+                 : out[i].enqueue == weight_pass             ? "weight gradient"
+                                                             : "input gradient");
     return count;
 }
 
@@ -159,27 +147,6 @@ static size_t kinds_list(const program *p, size_t rows, launch_kind *out)
 }
 
 /* ---- timing ------------------------------------------------------------------------------------------ */
-
-static int capture(const run *r, const launch_kind *k, cudaGraphExec_t *ready, error *e)
-{
-    cudaStream_t stream = r->p->gpu->streams[r->slot];
-    cudaGraph_t graph = NULL;
-    if (check_cuda((int)cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), k->name, e) != 0)
-        return -1;
-    int status = 0;
-    for (int i = 0; i < REPEATS && status == 0; i++)
-        status = k->enqueue(r, k->op, e);
-    int ended = (int)cudaStreamEndCapture(stream, &graph);
-    if (status != 0) {
-        (void)cudaGetLastError();
-        return -1;
-    }
-    if (check_cuda(ended, k->name, e) != 0)
-        return -1;
-    status = check_cuda((int)cudaGraphInstantiate(ready, graph, 0), k->name, e);
-    cudaGraphDestroy(graph);
-    return status;
-}
 
 /* The best of a few launches of the graph, in seconds for one repeat. */
 static int time_graph(const run *r, const launch_kind *k, cudaGraphExec_t graph, cudaEvent_t between[2],
@@ -238,8 +205,8 @@ static int measure_one(program *p, const run *r, const launch_kind *k, cudaEvent
     cudaGraphExec_t graph = NULL;
     double seconds = 0;
     int status = p->spec.training ? train_state_set(p, e) : 0;
-    if (status == 0)
-        status = capture(r, k, &graph, e);
+    if (status == 0 && graph_capture(r, k->enqueue, k->op, REPEATS, &graph, e) != 0)
+        status = error_prefix(e, "%s", k->name);
     if (status == 0)
         status = time_graph(r, k, graph, between, &seconds, e);
     if (status == 0)

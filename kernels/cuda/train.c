@@ -19,21 +19,33 @@ int train_state_set(program *p, error *e)
     return check_cuda((int)cudaStreamSynchronize(p->gpu->streams[0]), "starting a step", e);
 }
 
-static int capture_steps(program *p, const run *r, size_t steps, cudaGraph_t *graph, error *e)
+int graph_capture(const run *r, launch_pass pass, const operation *o, size_t times,
+                  cudaGraphExec_t *ready, error *e)
 {
-    cudaStream_t stream = p->gpu->streams[0];
+    cudaStream_t stream = r->p->gpu->streams[r->slot];
+    cudaGraph_t graph = NULL;
     if (check_cuda((int)cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal),
                    "beginning a graph", e) != 0)
         return -1;
     int status = 0;
-    for (size_t s = 0; s < steps && status == 0; s++)
-        status = run_step(r, e);
-    int ended = (int)cudaStreamEndCapture(stream, graph);
+    for (size_t i = 0; i < times && status == 0; i++)
+        status = pass(r, o, e);
+    int ended = (int)cudaStreamEndCapture(stream, &graph);
     if (status != 0) {
         (void)cudaGetLastError();
         return -1;
     }
-    return check_cuda(ended, "ending a graph", e);
+    if (check_cuda(ended, "ending a graph", e) != 0)
+        return -1;
+    status = check_cuda((int)cudaGraphInstantiate(ready, graph, 0), "making a graph", e);
+    cudaGraphDestroy(graph);
+    return status;
+}
+
+static int step_pass(const run *r, const operation *o, error *e)
+{
+    (void)o;
+    return run_step(r, e);
 }
 
 /* Everything is run once outside of a graph, so that no library loads its kernels in one; that changes
@@ -66,13 +78,8 @@ static int graph_make(program *p, run_mode mode, launch l, error *e)
     if (!more)
         return error_set(e, "cuda: out of memory");
     p->graphs = more;
-    cudaGraph_t graph = NULL;
     cudaGraphExec_t ready = NULL;
-    if (warm_up(p, r, e) != 0 || capture_steps(p, &r, l.steps, &graph, e) != 0)
-        return -1;
-    int status = check_cuda((int)cudaGraphInstantiate(&ready, graph, 0), "making a graph", e);
-    cudaGraphDestroy(graph);
-    if (status != 0)
+    if (warm_up(p, r, e) != 0 || graph_capture(&r, step_pass, NULL, l.steps, &ready, e) != 0)
         return -1;
     p->graphs[p->graph_count++] = (captured){mode, l.rows, l.steps, ready};
     return check_cuda((int)cudaGraphUpload(ready, p->gpu->streams[0]), "loading a graph", e);

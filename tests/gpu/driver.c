@@ -42,6 +42,30 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* The better of the best speed so far and that of a turn which began then; turn 0 warms up. */
+static double better(double best, int turn, size_t rows, double begun)
+{
+    double speed = (double)rows / (now() - begun);
+    return turn > 0 && speed > best ? speed : best;
+}
+
+/* So many numbers of both signs. */
+static float *numbers(size_t count, size_t period)
+{
+    float *x = room(count * sizeof *x);
+    for (size_t i = 0; i < count; i++)
+        x[i] = (float)(i % period) - (float)(period / 2);
+    return x;
+}
+
+static int32_t *class_labels(size_t rows)
+{
+    int32_t *labels = room(rows * sizeof *labels);
+    for (size_t i = 0; i < rows; i++)
+        labels[i] = (int32_t)(i % CLASSES);
+    return labels;
+}
+
 static uint8_t *random_pictures(backend *b, size_t rows)
 {
     uint8_t *images = b->host_alloc(b, rows * PIXELS);
@@ -74,11 +98,9 @@ static double measure_train(backend *b, size_t batch, size_t steps)
     metrics total = {0};
     program *p = make_program(b, &net, batch, true);
     uint8_t *images = random_pictures(b, DATA);
-    int32_t *labels = room(DATA * sizeof *labels);
+    int32_t *labels = class_labels(DATA);
     uint32_t *order = room(batch * steps * sizeof *order);
     float *rate = room(steps * sizeof *rate);
-    for (size_t i = 0; i < DATA; i++)
-        labels[i] = (int32_t)(i % CLASSES);
     for (size_t i = 0; i < batch * steps; i++)
         order[i] = (uint32_t)(i * 7919 % DATA);
     for (size_t i = 0; i < steps; i++)
@@ -88,8 +110,7 @@ static double measure_train(backend *b, size_t batch, size_t steps)
     for (int turn = 0; turn <= TURNS; turn++) {
         double begun = now();
         must(b->train(b, p, order, batch * steps, rate, &total, &e), &e);
-        double speed = (double)(batch * steps) / (now() - begun);
-        best = turn > 0 && speed > best ? speed : best;
+        best = better(best, turn, batch * steps, begun);
     }
     b->program_free(b, p);
     return best;
@@ -112,8 +133,7 @@ static double measure_embed(backend *b, size_t batch, size_t batches)
             must(b->embed_submit(b, p, images + half * PIXELS, batch, 0, 0, out + half * net.dimension, &e), &e);
         }
         must(b->embed_wait(b, p, &e), &e);
-        double speed = (double)(batch * batches) / (now() - begun);
-        best = turn > 0 && speed > best ? speed : best;
+        best = better(best, turn, batch * batches, begun);
     }
     b->program_free(b, p);
     return best;
@@ -123,20 +143,15 @@ static double measure_scores(backend *b, size_t rows, size_t classes)
 {
     error e = {""};
     const size_t dimension = 512;
-    float *x = room(rows * dimension * sizeof *x), *w = room(classes * dimension * sizeof *w);
+    float *x = numbers(rows * dimension, 13), *w = numbers(classes * dimension, 11);
     float *scores = room(rows * classes * sizeof *scores), *value = room(rows * sizeof *value);
     uint32_t *index = room(rows * sizeof *index);
     double best = 0;
-    for (size_t i = 0; i < rows * dimension; i++)
-        x[i] = (float)(i % 13) - 6;
-    for (size_t i = 0; i < classes * dimension; i++)
-        w[i] = (float)(i % 11) - 5;
     for (int turn = 0; turn <= TURNS; turn++) {
         double begun = now();
         must(b->scores(b, x, rows, dimension, w, classes, scores, &e), &e);
         must(b->top_k(b, scores, rows, classes, 1, index, value, &e), &e);
-        double speed = (double)rows / (now() - begun);
-        best = turn > 0 && speed > best ? speed : best;
+        best = better(best, turn, rows, begun);
     }
     return best;
 }
@@ -146,21 +161,14 @@ static double measure_gram(backend *b, size_t rows, size_t count)
     error e = {""};
     const size_t dimension = 512;
     moments *m;
-    float *x = room(rows * dimension * sizeof *x), *projection = room(count * dimension * sizeof *x);
-    int32_t *labels = room(rows * sizeof *labels);
+    float *x = numbers(rows * dimension, 13), *projection = numbers(count * dimension, 11);
+    int32_t *labels = class_labels(rows);
     double best = 0;
-    for (size_t i = 0; i < rows * dimension; i++)
-        x[i] = (float)(i % 13) - 6;
-    for (size_t i = 0; i < count * dimension; i++)
-        projection[i] = (float)(i % 11) - 5;
-    for (size_t i = 0; i < rows; i++)
-        labels[i] = (int32_t)(i % CLASSES);
     must(b->moments_new(b, dimension, projection, count, CLASSES, true, &m, &e), &e);
     for (int turn = 0; turn <= TURNS; turn++) {
         double begun = now();
         must(b->moments_add(b, m, x, labels, rows, &e), &e);
-        double speed = (double)rows / (now() - begun);
-        best = turn > 0 && speed > best ? speed : best;
+        best = better(best, turn, rows, begun);
     }
     b->moments_free(b, m);
     return best;
@@ -191,10 +199,7 @@ static int print_times(backend *b, bool training, size_t batch)
     program *p = make_program(b, &net, batch, training);
     if (training) {
         uint8_t *images = random_pictures(b, 10 * batch);
-        int32_t *labels = room(10 * batch * sizeof *labels);
-        for (size_t i = 0; i < 10 * batch; i++)
-            labels[i] = (int32_t)(i % CLASSES);
-        must(b->data_set(b, p, images, labels, 10 * batch, &e), &e);
+        must(b->data_set(b, p, images, class_labels(10 * batch), 10 * batch, &e), &e);
     }
     must((*measure)(p, print_launch, NULL, &e), &e);
     b->program_free(b, p);

@@ -25,17 +25,7 @@ const char *cublasGetStatusString(cublasStatus_t status)
     return status == CUBLAS_STATUS_NOT_SUPPORTED ? "not supported" : "invalid value";
 }
 
-cublasStatus_t cublasCreate(cublasHandle_t *handle)
-{
-    *handle = new cublasContext();
-    return CUBLAS_STATUS_SUCCESS;
-}
-
-cublasStatus_t cublasDestroy(cublasHandle_t handle)
-{
-    delete handle;
-    return CUBLAS_STATUS_SUCCESS;
-}
+EMULATED_OBJECT(cublasStatus_t, cublasCreate, cublasDestroy, cublasHandle_t, cublasContext)
 
 cublasStatus_t cublasSetStream(cublasHandle_t handle, cudaStream_t stream)
 {
@@ -196,17 +186,7 @@ struct cublasLtMatmulPreference {
 
 enum { WORKSPACE_WANTED = 4096, FUSED_LEAST = 16 };
 
-cublasStatus_t cublasLtCreate(cublasLtHandle_t *handle)
-{
-    *handle = new cublasLtContext();
-    return CUBLAS_STATUS_SUCCESS;
-}
-
-cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle)
-{
-    delete handle;
-    return CUBLAS_STATUS_SUCCESS;
-}
+EMULATED_OBJECT(cublasStatus_t, cublasLtCreate, cublasLtDestroy, cublasLtHandle_t, cublasLtContext)
 
 cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *description, cublasComputeType_t,
                                         cudaDataType_t)
@@ -261,17 +241,8 @@ cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t layout)
     return CUBLAS_STATUS_SUCCESS;
 }
 
-cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t *preference)
-{
-    *preference = new cublasLtMatmulPreference();
-    return CUBLAS_STATUS_SUCCESS;
-}
-
-cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t preference)
-{
-    delete preference;
-    return CUBLAS_STATUS_SUCCESS;
-}
+EMULATED_OBJECT(cublasStatus_t, cublasLtMatmulPreferenceCreate, cublasLtMatmulPreferenceDestroy,
+                cublasLtMatmulPreference_t, cublasLtMatmulPreference)
 
 cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t preference,
                                                     cublasLtMatmulPreferenceAttributes_t,
@@ -389,17 +360,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t description
 
 enum { SOLVER_ROOM = 64 };
 
-cusolverStatus_t cusolverDnCreate(cusolverDnHandle_t *handle)
-{
-    *handle = new cusolverDnContext();
-    return CUSOLVER_STATUS_SUCCESS;
-}
-
-cusolverStatus_t cusolverDnDestroy(cusolverDnHandle_t handle)
-{
-    delete handle;
-    return CUSOLVER_STATUS_SUCCESS;
-}
+EMULATED_OBJECT(cusolverStatus_t, cusolverDnCreate, cusolverDnDestroy, cusolverDnHandle_t, cusolverDnContext)
 
 cusolverStatus_t cusolverDnSetStream(cusolverDnHandle_t handle, cudaStream_t stream)
 {

@@ -37,22 +37,15 @@ const char *cudnnGetErrorString(cudnnStatus_t status)
     return status == CUDNN_STATUS_NOT_SUPPORTED ? "not supported" : "bad parameter";
 }
 
-#define MAKE_AND_DESTROY(thing, type, made)                                                        \
-    cudnnStatus_t cudnnCreate##thing(type *made_here)                                              \
-    {                                                                                              \
-        *made_here = new made();                                                                   \
-        return CUDNN_STATUS_SUCCESS;                                                               \
-    }                                                                                              \
-    cudnnStatus_t cudnnDestroy##thing(type gone)                                                   \
-    {                                                                                              \
-        delete gone;                                                                               \
-        return CUDNN_STATUS_SUCCESS;                                                               \
-    }
-MAKE_AND_DESTROY(, cudnnHandle_t, cudnnContext)
-MAKE_AND_DESTROY(TensorDescriptor, cudnnTensorDescriptor_t, cudnnTensorStruct)
-MAKE_AND_DESTROY(FilterDescriptor, cudnnFilterDescriptor_t, cudnnFilterStruct)
-MAKE_AND_DESTROY(ConvolutionDescriptor, cudnnConvolutionDescriptor_t, cudnnConvolutionStruct)
-MAKE_AND_DESTROY(ActivationDescriptor, cudnnActivationDescriptor_t, cudnnActivationStruct)
+EMULATED_OBJECT(cudnnStatus_t, cudnnCreate, cudnnDestroy, cudnnHandle_t, cudnnContext)
+EMULATED_OBJECT(cudnnStatus_t, cudnnCreateTensorDescriptor, cudnnDestroyTensorDescriptor,
+                cudnnTensorDescriptor_t, cudnnTensorStruct)
+EMULATED_OBJECT(cudnnStatus_t, cudnnCreateFilterDescriptor, cudnnDestroyFilterDescriptor,
+                cudnnFilterDescriptor_t, cudnnFilterStruct)
+EMULATED_OBJECT(cudnnStatus_t, cudnnCreateConvolutionDescriptor, cudnnDestroyConvolutionDescriptor,
+                cudnnConvolutionDescriptor_t, cudnnConvolutionStruct)
+EMULATED_OBJECT(cudnnStatus_t, cudnnCreateActivationDescriptor, cudnnDestroyActivationDescriptor,
+                cudnnActivationDescriptor_t, cudnnActivationStruct)
 
 cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream)
 {

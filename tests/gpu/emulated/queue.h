@@ -26,4 +26,17 @@ bool on_device(const void *memory, size_t bytes);
 void need_device(const void *memory, size_t bytes, const char *what);
 } // namespace emulated
 
+/* A library's pair of functions that make and destroy one of its objects. */
+#define EMULATED_OBJECT(status, create, destroy, handle, object)                                   \
+    status create(handle *made)                                                                    \
+    {                                                                                              \
+        *made = new object();                                                                      \
+        return (status)0;                                                                          \
+    }                                                                                              \
+    status destroy(handle gone)                                                                    \
+    {                                                                                              \
+        delete gone;                                                                               \
+        return (status)0;                                                                          \
+    }
+
 #endif
