@@ -34,9 +34,14 @@ static bool computes(dnnl_cpu_isa_t what)
 #endif
 }
 
+bool cpu_has_tiles(void)
+{
+    return computes(dnnl_cpu_isa_avx512_core_amx);
+}
+
 static const char *processor_name(void)
 {
-    if (computes(dnnl_cpu_isa_avx512_core_amx))
+    if (cpu_has_tiles())
         return "AMX";
     if (computes(dnnl_cpu_isa_avx512_core_bf16))
         return "AVX512-BF16";

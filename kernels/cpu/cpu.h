@@ -3,7 +3,7 @@
  *
  * network -> nodes (nodes.c): what is done in one pass, and where each result lies
  *         -> plan (plan.c): oneDNN's primitives for one number of rows; convolutions of 3x3 are our
- *            own where the processor has AVX512 (winograd.h)
+ *            own where the processor has AVX512 (winograd.h) and not AMX for their type
  *         -> steps (program.c) */
 #ifndef KERNELS_CPU_CPU_H
 #define KERNELS_CPU_CPU_H
@@ -21,6 +21,10 @@ typedef struct {
     int threads;
     element type; /* of activations and of what is multiplied */
 } cpu;
+
+/* Whether the processor multiplies tiles of bf16 (AMX): there oneDNN's convolutions need no saving of
+ * multiplications. */
+bool cpu_has_tiles(void);
 
 /* ---- nodes ---------------------------------------------------------------------------------- */
 

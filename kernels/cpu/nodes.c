@@ -310,7 +310,7 @@ static void convolution_choose(program *p, size_t i)
 {
     node *d = &p->nodes[i], *below = d - 1;
     d->narrow = d->learns && narrow_fits(d->word);
-    d->winograd = winograd_fits(d->word, p->own->threads);
+    d->winograd = !(p->own->type == ELEMENT_BF16 && cpu_has_tiles()) && winograd_fits(d->word, p->own->threads);
     if (!d->winograd || i == 0 || !below->relu || below->relu_passed)
         return;
     d->gates_below = true;
