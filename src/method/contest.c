@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #define SAME_MERIT 0.003 /* harmonic means this close are taken as equal, and the middle of them is taken, */
-#define VALLEY 0.02       /* unless it is worse than the best by more than this */
+#define VALLEY 0.02      /* unless it is worse than the best by more than this */
 
 int contest_add(contest *c, contestant row, error *e)
 {
@@ -26,28 +26,59 @@ void contest_free(contest *c)
     *c = (contest){0};
 }
 
-static int compare_differences(const void *a, const void *b)
+/* ---- shares -------------------------------------------------------------------------------------------- */
+
+/* Plays in turn, each one's rows by ascending difference; of equal ones base rows first: a bias that makes a
+ * novel row right is above them. */
+static int compare_rows(const void *a, const void *b)
 {
-    double x = ((const contestant *)a)->difference, y = ((const contestant *)b)->difference;
-    return (x > y) - (x < y);
+    const contestant *x = a, *y = b;
+    if (x->play != y->play)
+        return x->play < y->play ? -1 : 1;
+    if (x->difference != y->difference)
+        return x->difference < y->difference ? -1 : 1;
+    return (int)x->novel - (int)y->novel;
 }
 
-/* What one row of each kind weighs: [novel][played]; each kind's rows weigh 1 together. */
-static bool weigh(const contest *c, double weight[2][2])
+/* The sources' novel accuracy at each of the shares 0, 1 / steps, ... 1, and the base accuracy at 0. */
+typedef struct {
+    size_t steps;               /* the real base rows that are right */
+    double base, base_rows;     /* their share of the real base rows, and the number of these */
+    double *real, *played;      /* [steps + 1]: novel rows that are right, */
+    double real_rows, play_rows; /* of so many */
+} curves;
+
+/* Counts the rows of one play, rows [first, last). A novel row is right from the share on that its place
+ * among its play's base rows gives. */
+static void count_play(const contest *c, size_t first, size_t last, curves *k)
 {
-    double count[2][2] = {{0}};
-    for (size_t i = 0; i < c->count; i++)
-        count[c->rows[i].novel][c->rows[i].played] += 1;
-    for (int novel = 0; novel < 2; novel++)
-        if (count[novel][0] + count[novel][1] == 0)
-            return false;
-    bool real = count[1][0] > 0 && count[0][0] > 0, played = count[1][1] > 0 && count[0][1] > 0;
-    double share = !played ? 1 : !real ? 0 : count[1][0] / (count[1][0] + CONTEST_PLAYED);
-    for (int novel = 0; novel < 2; novel++) {
-        weight[novel][0] = count[novel][0] > 0 ? share / count[novel][0] : 0;
-        weight[novel][1] = count[novel][1] > 0 ? (1 - share) / count[novel][1] : 0;
+    bool real = c->rows[first].play == 0;
+    double right = 0, below = 0;
+    for (size_t i = first; i < last; i++)
+        right += !c->rows[i].novel && c->rows[i].right;
+    for (size_t i = first; i < last && right > 0; i++) {
+        const contestant *row = &c->rows[i];
+        if (!row->novel) {
+            below += row->right;
+            continue;
+        }
+        *(real ? &k->real_rows : &k->play_rows) += 1;
+        size_t step = (size_t)ceil(below / right * (double)k->steps - 1e-9);
+        (real ? k->real : k->played)[step] += row->right;
     }
-    return true;
+}
+
+static void count_rows(const contest *c, curves *k)
+{
+    for (size_t first = 0, last; first < c->count; first = last) {
+        for (last = first; last < c->count && c->rows[last].play == c->rows[first].play;)
+            last++;
+        count_play(c, first, last, k);
+    }
+    for (size_t i = 1; i <= k->steps; i++) {
+        k->real[i] += k->real[i - 1];
+        k->played[i] += k->played[i - 1];
+    }
 }
 
 static double harmonic_mean(double a, double b)
@@ -55,84 +86,107 @@ static double harmonic_mean(double a, double b)
     return a > 0 && b > 0 ? 2 * a * b / (a + b) : 0;
 }
 
-/* Whether a bias can lie between rows i - 1 and i. */
-static bool apart(const contest *c, size_t i)
+static double share_at(const curves *k, size_t step)
 {
-    return i == 0 || i == c->count || c->rows[i - 1].difference < c->rows[i].difference;
+    return (double)step / (double)k->steps;
 }
 
-/* merit[i] at a bias between rows i - 1 and i, for i = 0 to count, and 0 where there is none; rows are sorted. */
-static void sweep(const contest *c, double weight[2][2], double *merit)
+static double merit_at(const curves *k, size_t step)
 {
-    double base = 0, novel = 0;
-    for (size_t i = 0; i < c->count; i++)
-        if (!c->rows[i].novel && c->rows[i].right)
-            base += weight[0][c->rows[i].played];
-    for (size_t i = 0; i <= c->count; i++) {
-        merit[i] = apart(c, i) ? harmonic_mean(base, novel) : 0;
-        if (i == c->count || !c->rows[i].right)
-            continue;
-        if (c->rows[i].novel)
-            novel += weight[1][c->rows[i].played];
-        else
-            base -= weight[0][c->rows[i].played];
+    double share = share_at(k, step), plays = k->play_rows > 0 ? CONTEST_PLAYED : 0;
+    double spread = fmin(1, CONTEST_SPREAD * (1 - k->base) + 1e-9);
+    double expected = CONTEST_RIGHT * fmin(1, share / spread);
+    double right = CONTEST_PRIOR * expected + k->real[step];
+    if (plays > 0)
+        right += plays * k->played[step] / k->play_rows;
+    return harmonic_mean(k->base * (1 - share), right / (CONTEST_PRIOR + plays + k->real_rows));
+}
+
+static double merit_of_plays(const curves *k)
+{
+    double best = -1;
+    for (size_t i = 0; k->play_rows > 0 && i <= k->steps; i++)
+        best = fmax(best, harmonic_mean(k->base * (1 - share_at(k, i)), k->played[i] / k->play_rows));
+    return best;
+}
+
+/* ---- the bias ------------------------------------------------------------------------------------------ */
+
+/* The step that a bias comes to: real base rows that are right and under it. */
+static size_t step_of(const contest *c, double bias)
+{
+    size_t step = 0;
+    for (size_t i = 0; i < c->count && c->rows[i].play == 0 && c->rows[i].difference < bias; i++)
+        step += !c->rows[i].novel && c->rows[i].right;
+    return step;
+}
+
+/* The bias of a step: over so many real base rows that are right and all rows before the next of these, halfway
+ * to it. */
+static double bias_of(const contest *c, size_t step)
+{
+    double low = 0, high = 0;
+    size_t base = 0, i = 0;
+    for (; i < c->count && c->rows[i].play == 0; i++) {
+        high = c->rows[i].difference;
+        bool counts = !c->rows[i].novel && c->rows[i].right;
+        if (counts && base == step)
+            return i == 0 ? high - 1e-6 * (1 + fabs(high)) : (low + high) / 2;
+        base += counts;
+        low = high;
     }
+    return low + 1e-6 * (1 + fabs(low));
 }
 
-/* A bias between rows i - 1 and i. */
-static double between(const contest *c, size_t i)
+/* The middle of the steps that are about as good as the best. */
+static size_t middle(const curves *k, size_t best)
 {
-    double low = c->rows[i ? i - 1 : 0].difference;
-    double high = c->rows[i < c->count ? i : c->count - 1].difference;
-    return (low + high) / 2;
+    double sum = 0, count = 0;
+    for (size_t i = 0; i <= k->steps; i++)
+        if (merit_at(k, i) >= merit_at(k, best) - SAME_MERIT) {
+            sum += (double)i;
+            count += 1;
+        }
+    size_t step = (size_t)(sum / count + 0.5);
+    return merit_at(k, step) >= merit_at(k, best) - VALLEY ? step : best;
 }
 
-/* The merit at any bias. */
-static double merit_of(const contest *c, const double *merit, double bias)
+static void choose_bias(const contest *c, const curves *k, outcome *out)
 {
-    size_t i = 0;
-    while (i < c->count && c->rows[i].difference < bias)
-        i++;
-    return merit[i];
-}
-
-/* The middle of the biases that are about as good as the best, merit[best]; where it lies in a valley between
- * two heights, the middle of the height of the best alone. */
-static double middle(const contest *c, const double *merit, size_t best)
-{
-    double enough = merit[best] - SAME_MERIT;
-    size_t first = 0, last = c->count;
-    while (merit[first] < enough)
-        first++;
-    while (merit[last] < enough)
-        last--;
-    double bias = (between(c, first) + between(c, last)) / 2;
-    if (merit_of(c, merit, bias) >= merit[best] - VALLEY)
-        return bias;
-    for (first = best; first > 0 && (merit[first - 1] >= enough || !apart(c, first - 1));)
-        first--;
-    for (last = best; last < c->count && (merit[last + 1] >= enough || !apart(c, last + 1));)
-        last++;
-    return (between(c, first) + between(c, last)) / 2;
-}
-
-double contest_best(contest *c, double *bias)
-{
-    double weight[2][2];
-    *bias = 0;
-    if (!weigh(c, weight))
-        return 0;
-    double *merit = malloc((c->count + 1) * sizeof *merit);
-    if (!merit)
-        return 0;
-    qsort(c->rows, c->count, sizeof *c->rows, compare_differences);
-    sweep(c, weight, merit);
     size_t best = 0;
-    for (size_t i = 1; i <= c->count; i++)
-        best = merit[i] > merit[best] ? i : best;
-    double most = merit[best];
-    if (most > merit_of(c, merit, 0))
-        *bias = middle(c, merit, best);
-    free(merit);
-    return most;
+    for (size_t i = 1; i <= k->steps; i++)
+        best = merit_at(k, i) > merit_at(k, best) ? i : best;
+    out->merit = merit_at(k, best);
+    out->plays = merit_of_plays(k);
+    if (out->merit > merit_at(k, step_of(c, 0)) + SAME_MERIT)
+        out->bias = bias_of(c, middle(k, best));
+}
+
+int contest_judge(contest *c, outcome *out, error *e)
+{
+    curves k = {0};
+    bool novel = false;
+    *out = (outcome){.plays = -1};
+    for (size_t i = 0; i < c->count; i++) {
+        const contestant *row = &c->rows[i];
+        novel = novel || row->novel;
+        k.base_rows += row->play == 0 && !row->novel;
+        k.steps += row->play == 0 && !row->novel && row->right;
+    }
+    if (k.steps == 0 || !novel)
+        return 0;
+    k.base = (double)k.steps / k.base_rows;
+    k.real = calloc(k.steps + 1, sizeof *k.real);
+    k.played = calloc(k.steps + 1, sizeof *k.played);
+    int status = 0;
+    if (!k.real || !k.played) {
+        status = error_set(e, "out of memory for a calibration of %zu rows", c->count);
+    } else {
+        qsort(c->rows, c->count, sizeof *c->rows, compare_rows);
+        count_rows(c, &k);
+        choose_bias(c, &k, out);
+    }
+    free(k.real);
+    free(k.played);
+    return status;
 }

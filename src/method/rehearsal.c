@@ -87,26 +87,64 @@ static double shots_of_novel(const rehearsal *r, size_t n)
     return 0;
 }
 
-/* One play of the class: a part of its rows, another for each draw, half of them at most. */
-static void add_play(rehearsal *r, size_t class_index, size_t draw)
+/* One play of the class: a part of its rows, another for each draw, half of them at most. False where the class
+ * has too few rows, or there is nothing to play for. */
+static bool add_play(rehearsal *r, size_t class_index, size_t draw)
 {
     size_t first, count = base_span(r, class_index, &first);
     double shots = shots_of_novel(r, r->play_count);
     if (count < 2 || shots < 1)
-        return;
+        return false;
     size_t taken = shots < (double)(count / 2) ? (size_t)shots : count / 2;
-    size_t offset = draw * (count - taken) / (DRAWS - 1);
-    r->plays[r->play_count++] = (play){class_index, first + offset, taken, shots};
+    size_t offset = draw % DRAWS * (count - taken) / (DRAWS - 1);
+    r->plays[r->play_count] = (play){class_index, first + offset, taken, shots, r->play_count};
+    r->play_count++;
+    return true;
 }
 
-static void make_plays(rehearsal *r)
+static void add_pair(rehearsal *r, size_t first, size_t second, size_t draw)
 {
-    if (r->base_classes < 2)
+    size_t one = r->play_count;
+    if (!add_play(r, first, draw))
         return;
+    if (!add_play(r, second, draw)) {
+        r->play_count = one;
+        return;
+    }
+    r->plays[one].mate = one + 1;
+    r->plays[one + 1].mate = one;
+}
+
+/* The base classes with rows enough to be played, into out [classes]; returns their number. */
+static size_t players(const rehearsal *r, size_t *out)
+{
+    size_t count = 0, first;
+    for (size_t c = 0; c < r->classes; c++)
+        if (r->is_base[c] && base_span(r, c, &first) >= 2)
+            out[count++] = c;
+    return count;
+}
+
+/* Each class with the next one, then with the one after that, and so on. */
+static int make_plays(rehearsal *r, error *e)
+{
+    size_t *who = malloc((r->classes + 1) * sizeof *who), novel = 0;
+    if (!who)
+        return error_set(e, "out of memory");
+    size_t count = r->base_classes < 2 ? 0 : players(r, who);
+    for (size_t c = 0; c < r->classes; c++)
+        novel += !r->is_base[c];
+    bool pairs = novel > 1 && count > 1 && r->base_classes > 2;
     for (size_t draw = 0; draw < DRAWS; draw++)
-        for (size_t c = 0; c < r->classes && r->play_count < PLAYS; c++)
-            if (r->is_base[c])
-                add_play(r, c, draw);
+        for (size_t i = 0; i < count && r->play_count + 1 + pairs <= PLAYS; i++) {
+            size_t other = (i + 1 + draw % (count - pairs)) % count;
+            if (!pairs)
+                add_play(r, who[i], draw);
+            else if (other != i)
+                add_pair(r, who[i], who[other], draw);
+        }
+    free(who);
+    return 0;
 }
 
 int rehearsal_new(const model *m, rehearsal *out, error *e)
@@ -135,7 +173,10 @@ int rehearsal_new(const model *m, rehearsal *out, error *e)
     take_rows(&r, m, CLASS_BASE, novel_most);
     r.base_rows = r.rows;
     take_rows(&r, m, CLASS_NOVEL, novel_most);
-    make_plays(&r);
+    if (make_plays(&r, e) < 0) {
+        rehearsal_free(&r);
+        return -1;
+    }
     *out = r;
     return 0;
 }
@@ -167,12 +208,12 @@ void rehearsal_play_mean(const rehearsal *r, const play *p, const float *rows, s
 
 /* ---- judging ------------------------------------------------------------------------------------------- */
 
-/* The best score of a row among the classes of a kind, `without` left out; the first of equals. */
-static size_t best_of(const rehearsal *r, const float *scores, bool base, size_t without)
+/* The best score of a row among the classes of a kind, two left out; the first of equals. */
+static size_t best_of(const rehearsal *r, const float *scores, bool base, size_t without, size_t nor)
 {
     size_t best = SIZE_MAX;
     for (size_t c = 0; c < r->classes; c++)
-        if (r->is_base[c] == base && c != without && (best == SIZE_MAX || scores[c] > scores[best]))
+        if (r->is_base[c] == base && c != without && c != nor && (best == SIZE_MAX || scores[c] > scores[best]))
             best = c;
     return best;
 }
@@ -181,8 +222,8 @@ static int judge_rows(const rehearsal *r, const float *scores, contest *out, err
 {
     for (size_t i = 0; i < r->rows; i++) {
         const float *row = scores + i * r->classes;
-        size_t own = r->class_of[i], base = best_of(r, row, true, SIZE_MAX);
-        size_t novel = best_of(r, row, false, SIZE_MAX);
+        size_t own = r->class_of[i], base = best_of(r, row, true, SIZE_MAX, SIZE_MAX);
+        size_t novel = best_of(r, row, false, SIZE_MAX, SIZE_MAX);
         if (base == SIZE_MAX || novel == SIZE_MAX || (!r->is_base[own] && r->shots[own] < 2))
             continue;
         contestant found = {.difference = (double)row[base] - row[novel],
@@ -194,19 +235,29 @@ static int judge_rows(const rehearsal *r, const float *scores, contest *out, err
     return 0;
 }
 
-static int judge_play(const rehearsal *r, const play *p, const float *scores, const float *played,
-                      contest *out, error *e)
+/* Whether the row is one that the play's mean was made of. */
+static bool was_taken(const play *p, size_t row)
 {
+    return row >= p->first && row < p->first + p->taken;
+}
+
+/* One play and its mate, played [play_count][base_rows]. */
+static int judge_play(const rehearsal *r, size_t k, const float *scores, const float *played, contest *out,
+                      error *e)
+{
+    const play *p = &r->plays[k], *mate = &r->plays[p->mate];
     for (size_t i = 0; i < r->base_rows; i++) {
-        bool novel = r->class_of[i] == p->class_index;
-        if (novel && i >= p->first && i < p->first + p->taken)
+        if (was_taken(p, i) || was_taken(mate, i))
             continue;
         const float *row = scores + i * r->classes;
-        size_t base = best_of(r, row, true, p->class_index);
-        contestant found = {.difference = (double)row[base] - played[i],
+        float one = played[k * r->base_rows + i], other = played[p->mate * r->base_rows + i];
+        size_t own = r->class_of[i], base = best_of(r, row, true, p->class_index, mate->class_index);
+        bool novel = own == p->class_index || own == mate->class_index;
+        bool won = own == p->class_index ? one >= other : other >= one;
+        contestant found = {.difference = (double)row[base] - (one > other ? one : other),
+                            .play = k + 1,
                             .novel = novel,
-                            .played = true,
-                            .right = novel || base == r->class_of[i]};
+                            .right = novel ? won : base == own};
         if (contest_add(out, found, e) < 0)
             return -1;
     }
@@ -217,8 +268,8 @@ int rehearsal_contest(const rehearsal *r, const float *scores, const float *play
 {
     if (judge_rows(r, scores, out, e) < 0)
         return -1;
-    for (size_t p = 0; p < r->play_count; p++)
-        if (judge_play(r, &r->plays[p], scores, played + p * r->base_rows, out, e) < 0)
+    for (size_t k = 0; k < r->play_count; k++)
+        if (r->plays[k].mate >= k && judge_play(r, k, scores, played, out, e) < 0)
             return -1;
     return 0;
 }

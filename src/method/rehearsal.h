@@ -8,10 +8,13 @@
 #include "contest.h"
 
 /* A base class played as a novel one of `shots` rows: its mean is that of rows [first, first + taken) of
- * the rehearsal, where taken < shots moved towards the class's mean as far as more rows would have. */
+ * the rehearsal, where taken < shots moved towards the class's mean as far as more rows would have. Where the
+ * model has several novel classes two are played at a time, each the other's mate, since novel classes are
+ * taken for each other, too. */
 typedef struct {
     size_t class_index, first, taken;
     double shots;
+    size_t mate; /* the other's place among the plays; its own where it plays alone */
 } play;
 
 typedef struct {

@@ -7,10 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const double steps[] = {0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30};
+/* Steps around RIDGE_SHOTS / n; the first is taken unless another does better by more than STEP_MERIT. */
+static const double steps[] = {1, 0.1, 0.3, 3, 10};
 
-#define SAME_MERIT 0.003 /* of steps that do about as well the largest is taken: it varies least */
-#define LAMBDA_BLIND 0.1 /* where no rows are there to try it on */
+#define STEP_MERIT 0.01
+#define LAMBDA_LEAST 0.003
 
 /* Everything that does not depend on lambda. */
 typedef struct {
@@ -247,32 +248,49 @@ static int solve(const problem *p, double lambda, solution *s, error *e)
 }
 
 /* How well a solution does, and the novel classes' best bias. */
-static int judge(const problem *p, const solution *s, double *merit, double *bias, error *e)
+static int judge(const problem *p, const solution *s, outcome *out, error *e)
 {
-    *bias = 0;
+    *out = (outcome){.plays = -1};
     if (p->r->base_classes == 0) {
-        *merit = rehearsal_accuracy(p->r, s->scores);
+        out->merit = rehearsal_accuracy(p->r, s->scores);
         return 0;
     }
     contest c = {0};
     int status = rehearsal_contest(p->r, s->scores, s->played, &c, e);
     if (status == 0)
-        *merit = contest_best(&c, bias);
+        status = contest_judge(&c, out, e);
     contest_free(&c);
     return status;
 }
 
+/* The harmonic mean of the classes' rows: of the novel classes, or of all where none is. */
+static double shots_of(const problem *p)
+{
+    bool novel = p->r->base_classes < p->classes;
+    double count = 0, sum = 0;
+    for (size_t c = 0; c < p->classes; c++)
+        if (!novel || !p->r->is_base[c]) {
+            count += 1;
+            sum += 1 / p->count[c];
+        }
+    return count / sum;
+}
+
 static int choose(const problem *p, solution *s, double *lambda, error *e)
 {
-    double best = -1;
-    *lambda = LAMBDA_BLIND;
+    double best = -1, usual = RIDGE_SHOTS / shots_of(p);
+    *lambda = usual > LAMBDA_LEAST ? usual : LAMBDA_LEAST;
     for (size_t i = 0; p->r->rows > 0 && i < sizeof steps / sizeof *steps; i++) {
-        double merit, bias;
-        if (solve(p, steps[i], s, e) < 0 || judge(p, s, &merit, &bias, e) < 0)
+        outcome found;
+        double tried = steps[i] * usual;
+        if (i > 0 && tried < LAMBDA_LEAST)
+            continue;
+        if (solve(p, i > 0 ? tried : *lambda, s, e) < 0 || judge(p, s, &found, e) < 0)
             return -1;
-        best = merit > best ? merit : best;
-        if (merit >= best - SAME_MERIT)
-            *lambda = steps[i];
+        if (i > 0 && found.merit <= best + STEP_MERIT)
+            continue;
+        best = found.merit;
+        *lambda = i > 0 ? tried : *lambda;
     }
     return 0;
 }
@@ -319,11 +337,11 @@ static int store(const problem *p, const solution *s, double lambda, double bias
     return 0;
 }
 
-int ridge_make(backend *b, model *m, double lambda, bool calibrate, const rehearsal *r, error *e)
+int ridge_make(backend *b, model *m, double lambda, bool calibrate, double least, const rehearsal *r, error *e)
 {
     problem p;
     solution s;
-    double merit, bias;
+    outcome found;
     if (problem_new(b, m, r, &p, e) < 0)
         return -1;
     if (solution_new(&p, &s, e) < 0) {
@@ -331,9 +349,10 @@ int ridge_make(backend *b, model *m, double lambda, bool calibrate, const rehear
         return -1;
     }
     int status = lambda > 0 ? 0 : choose(&p, &s, &lambda, e);
-    if (status == 0 && (solve(&p, lambda, &s, e) < 0 || judge(&p, &s, &merit, &bias, e) < 0 ||
-                        store(&p, &s, lambda, calibrate ? bias : 0, e) < 0))
+    if (status == 0 && (solve(&p, lambda, &s, e) < 0 || judge(&p, &s, &found, e) < 0))
         status = -1;
+    if (status == 0)
+        status = found.plays < least ? 1 : store(&p, &s, lambda, calibrate ? found.bias : 0, e);
     solution_free(&s);
     problem_free(&p);
     return status;

@@ -11,9 +11,11 @@
  * what RanPAC solves (McDonnell et al., NeurIPS 2023). S, mu and the counts are sums over rows: they
  * stream, add up, and do not depend on the order of classes.
  *
- * lambda, as a multiple of S's mean eigenvalue, is the one of a few steps that serves a rehearsal best
- * (contest.h), with leaving a row out in closed form: of n rows of mean mu, without x the mean is
- * (n mu - x) / (n - 1), and its weight (n w - u) / (n - 1) with u = (S + lambda I)^-1 x. */
+ * lambda is a multiple of S's mean eigenvalue. The mean of n rows is off by S / n, which lambda has to outweigh:
+ * RIDGE_SHOTS / n serves from one shot to thousands (examples/low-shot), n the shots of the novel classes, their
+ * harmonic mean. Of that and a few steps around it the one is taken that serves a rehearsal best (contest.h), with
+ * leaving a row out in closed form: of n rows of mean mu, without x the mean is (n mu - x) / (n - 1), and its
+ * weight (n w - u) / (n - 1) with u = (S + lambda I)^-1 x. */
 #ifndef METHOD_RIDGE_H
 #define METHOD_RIDGE_H
 
@@ -22,11 +24,14 @@
 #include "../../kernels/backend.h"
 #include "rehearsal.h"
 
-/* Makes ridge/weight and head/bias of every class from the model's sums, both less the classes' mean. lambda 0 chooses; `calibrate`
- * gives the novel classes the bias that serves best. The scores are then scaled to fit the rehearsal's
- * rows as log-probabilities. Notes made/lambda, made/bias. Fails for a class without rows, for no more
- * rows than classes, and where S is singular even so. */
-int ridge_make(backend *b, model *m, double lambda, bool calibrate, const rehearsal *r, error *e);
+#define RIDGE_SHOTS 50
+
+/* Makes ridge/weight and head/bias of every class from the model's sums, both less the classes' mean. lambda 0
+ * chooses; `calibrate` gives the novel classes the bias that serves best. The scores are then scaled to fit the
+ * rehearsal's rows as log-probabilities. Notes made/lambda, made/bias. Returns 0; 1, with nothing made, where
+ * its plays come to less than `least` (contest.h); or -1: for a class without rows, for no more rows than
+ * classes, and where S is singular even so. */
+int ridge_make(backend *b, model *m, double lambda, bool calibrate, double least, const rehearsal *r, error *e);
 
 /* Whether the model holds what ridge_make needs. */
 bool ridge_possible(const model *m);

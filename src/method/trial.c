@@ -8,7 +8,6 @@
 #include <string.h>
 
 #define FOLDS 4
-#define SHOTS_HALF 4 /* shots a class at which half of the bias that was found is given */
 
 typedef struct {
     backend *b;
@@ -158,32 +157,17 @@ static int score_all(trial *t, error *e)
     return 0;
 }
 
-/* A mean of few rows scores much as one of many does, so that no bias is a fair guess to begin with, and what a
- * few rows and the plays say of a better one moves away from it only so far. */
-static double trust(const rehearsal *r)
-{
-    double shots = 0, classes = 0;
-    for (size_t c = 0; c < r->classes; c++)
-        if (!r->is_base[c] && r->shots[c] > 0) {
-            shots += r->shots[c];
-            classes += 1;
-        }
-    return classes > 0 ? shots / (shots + SHOTS_HALF * classes) : 0;
-}
-
-int trial_bias(backend *b, const model *m, const rehearsal *r, double *bias, error *e)
+int trial_judge(backend *b, const model *m, const rehearsal *r, outcome *out, error *e)
 {
     trial t;
     contest c = {0};
-    *bias = 0;
+    *out = (outcome){.plays = -1};
     if (r->rows == 0)
         return 0;
     int status = trial_new(b, m, r, &t, e);
-    if (status == 0 && (score_all(&t, e) < 0 || rehearsal_contest(r, t.scores, t.played, &c, e) < 0))
+    if (status == 0 && (score_all(&t, e) < 0 || rehearsal_contest(r, t.scores, t.played, &c, e) < 0 ||
+                        contest_judge(&c, out, e) < 0))
         status = -1;
-    if (status == 0)
-        contest_best(&c, bias);
-    *bias *= trust(r);
     contest_free(&c);
     trial_free(&t);
     return status;

@@ -1,4 +1,4 @@
-/* trial.h: the bias that serves novel classes best whose weights are means or proxies. */
+/* trial.h: how well classes are told whose weights are means or proxies, and the bias that serves them best. */
 #ifndef METHOD_TRIAL_H
 #define METHOD_TRIAL_H
 
@@ -8,8 +8,7 @@
 #include "rehearsal.h"
 
 /* The model has its weights, and no bias. A row is scored by its own class without itself: by the mean of the
- * others, or by the proxies of the three quarters of its class's rows that it is not in. Of the best bias
- * found, n shots a class give n / (n + 4); 0 where there is nothing to go by. */
-int trial_bias(backend *b, const model *m, const rehearsal *r, double *bias, error *e);
+ * others, or by the proxies of the three quarters of its class's rows that it is not in. */
+int trial_judge(backend *b, const model *m, const rehearsal *r, outcome *out, error *e);
 
 #endif

@@ -6,6 +6,7 @@
 #include "trial.h"
 #include "weighting.h"
 
+#include <math.h>
 #include <string.h>
 
 /* ---- the mean ------------------------------------------------------------------------------------------ */
@@ -45,33 +46,23 @@ static int put_bias(model *m, double bias, error *e)
 
 /* ---- which --------------------------------------------------------------------------------------------- */
 
-typedef enum { METHOD_MEAN, METHOD_PROXIES, METHOD_RIDGE } method_kind;
-
-/* What `auto` comes to. A class without sums (a novel one that was trained, say) leaves the mean alone. */
-static method_kind choose(const model *m)
+/* Whether ridge has all that it needs. A class without sums (a novel one that was trained, say) leaves the mean
+ * alone. *shots is what the novel classes have on average. */
+static bool ridge_complete(const model *m, double *shots)
 {
     const tensor *count = model_find(m, "imprint/count"), *base = model_find(m, "statistics/count");
     double rows = 0, novel = 0;
     if (!count || !base || !model_find(m, "imprint/feature-sum"))
-        return METHOD_MEAN;
+        return false;
     for (size_t c = 0; c < m->classes.count; c++) {
         double imprinted = ((const double *)count->data)[c];
         if (imprinted + ((const double *)base->data)[c] == 0)
-            return METHOD_MEAN;
+            return false;
         rows += m->kinds[c] == CLASS_NOVEL ? imprinted : 0;
         novel += m->kinds[c] == CLASS_NOVEL;
     }
-    return novel > 0 && rows >= WEIGHTS_RIDGE_SHOTS * novel ? METHOD_RIDGE : METHOD_MEAN;
-}
-
-static method_kind method_of(const model *m)
-{
-    const char *word = model_get_text(m, "imprint/method");
-    if (!word || strcmp(word, "mean") == 0)
-        return METHOD_MEAN;
-    if (strcmp(word, "auto") == 0)
-        return choose(m);
-    return strcmp(word, "ridge") == 0 ? METHOD_RIDGE : METHOD_PROXIES;
+    *shots = novel > 0 ? rows / novel : 0;
+    return novel > 0;
 }
 
 static bool takes_bias(const model *m)
@@ -86,21 +77,54 @@ bool weights_need_backend(const model *m)
     return (word && strcmp(word, "mean") != 0) || takes_bias(m);
 }
 
+static int note_method(model *m, const char *name, error *e)
+{
+    return model_note_text(m, "made/method", name) < 0 ? error_set(e, "out of memory") : 0;
+}
+
+static int make_by_ridge(backend *b, model *m, double least, const rehearsal *r, error *e)
+{
+    double lambda = 0;
+    model_get_number(m, "ridge/lambda", &lambda);
+    int status = ridge_make(b, m, lambda, takes_bias(m), least, r, e);
+    return status == 0 ? note_method(m, "ridge", e) : status;
+}
+
+/* By the head's weights, which stand, or proxies. */
+static int make_by_head(backend *b, model *m, const char *name, const rehearsal *r, error *e)
+{
+    outcome found = {0};
+    if (takes_bias(m) && trial_judge(b, m, r, &found, e) < 0)
+        return -1;
+    return note_method(m, name, e) < 0 ? -1 : put_bias(m, found.bias, e);
+}
+
+static int make_by_better(backend *b, model *m, const rehearsal *r, error *e)
+{
+    double shots;
+    outcome mean;
+    if (!ridge_complete(m, &shots))
+        return make_by_head(b, m, "mean", r, e);
+    if (trial_judge(b, m, r, &mean, e) < 0)
+        return -1;
+    if (mean.plays >= 0 || shots >= WEIGHTS_RIDGE_SHOTS) {
+        int status = make_by_ridge(b, m, mean.plays - WEIGHTS_MARGIN, r, e);
+        if (status <= 0)
+            return status;
+    }
+    return note_method(m, "mean", e) < 0 ? -1 : put_bias(m, takes_bias(m) ? mean.bias : 0, e);
+}
+
 static int make_from(backend *b, model *m, const rehearsal *r, error *e)
 {
-    static const char *const names[] = {"mean", "proxies", "ridge"};
-    method_kind method = method_of(m);
-    double lambda = 0, bias = 0;
-    if (model_note_text(m, "made/method", names[method]) < 0)
-        return error_set(e, "out of memory");
-    model_get_number(m, "ridge/lambda", &lambda);
-    if (method == METHOD_RIDGE)
-        return ridge_make(b, m, lambda, takes_bias(m), r, e);
-    if (method == METHOD_PROXIES && proxies_make(b, m, e) < 0)
-        return -1;
-    if (takes_bias(m) && trial_bias(b, m, r, &bias, e) < 0)
-        return -1;
-    return put_bias(m, bias, e);
+    const char *word = model_get_text(m, "imprint/method");
+    if (!word || strcmp(word, "mean") == 0)
+        return make_by_head(b, m, "mean", r, e);
+    if (strcmp(word, "auto") == 0)
+        return make_by_better(b, m, r, e);
+    if (strcmp(word, "ridge") == 0)
+        return make_by_ridge(b, m, -INFINITY, r, e);
+    return proxies_make(b, m, e) < 0 ? -1 : make_by_head(b, m, "proxies", r, e);
 }
 
 int weights_make(backend *b, model *m, const bool *changed, error *e)

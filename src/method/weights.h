@@ -10,8 +10,10 @@
  *
  * and these are notes of what was made: made/method, made/lambda, made/bias.
  *
- * `auto` is ridge where the model has sums of random features of every class and its novel classes have
- * WEIGHTS_RIDGE_SHOTS rows on average, else the mean: with fewer, the mean's errors outweigh what the
+ * `auto` is ridge where the model has sums of random features of every class and ridge does as well as the mean
+ * where base classes play novel ones of as many rows (contest.h), or nearly: plays favour the mean by up to
+ * WEIGHTS_MARGIN, since it is the network that was trained on them. Where nothing can be played it is ridge from
+ * WEIGHTS_RIDGE_SHOTS rows a novel class on. Else it is the mean: with few rows its errors outweigh what the
  * covariance knows (examples/low-shot has the measurements). */
 #ifndef METHOD_WEIGHTS_H
 #define METHOD_WEIGHTS_H
@@ -20,6 +22,7 @@
 #include "../../common/model.h"
 #include "../../kernels/backend.h"
 
+#define WEIGHTS_MARGIN 0.02
 #define WEIGHTS_RIDGE_SHOTS 4
 
 /* Makes anew what follows from the sums and notes of m, `changed` flagging the classes whose sums have

@@ -8,58 +8,84 @@
 
 /* ---- calibration --------------------------------------------------------------------------------------- */
 
-static double merit_at(const contest *c, double bias, double share)
+/* Whether a bias makes a row right. */
+static bool wins(const contestant *r, double bias)
 {
-    double right[2][2] = {{0}}, count[2][2] = {{0}}, accuracy[2];
-    for (size_t i = 0; i < c->count; i++) {
-        const contestant *r = &c->rows[i];
-        count[r->novel][r->played] += 1;
-        right[r->novel][r->played] += r->right && (r->novel ? bias > r->difference : bias < r->difference);
-    }
-    for (int novel = 0; novel < 2; novel++)
-        accuracy[novel] = share * right[novel][0] / count[novel][0] + (1 - share) * right[novel][1] / count[novel][1];
-    return accuracy[0] + accuracy[1] > 0 ? 2 * accuracy[0] * accuracy[1] / (accuracy[0] + accuracy[1]) : 0;
+    return r->right && (r->novel ? bias > r->difference : bias < r->difference);
 }
 
-/* The best of all biases, between each two neighbouring differences. */
-static double best_merit(const contest *c, double share)
+/* The share of a play's right base rows that a row's becoming right costs. */
+static double cost_of(const contest *c, const contestant *row)
 {
-    double best = 0;
+    double right = 0, below = 0;
     for (size_t i = 0; i < c->count; i++) {
-        double low = c->rows[i].difference, high = INFINITY;
-        for (size_t k = 0; k < c->count; k++)
-            if (c->rows[k].difference > low && c->rows[k].difference < high)
-                high = c->rows[k].difference;
-        best = fmax(best, merit_at(c, isfinite(high) ? (low + high) / 2 : low + 1, share));
+        const contestant *other = &c->rows[i];
+        bool counts = other->play == row->play && !other->novel && other->right;
+        right += counts;
+        below += counts && other->difference <= row->difference;
     }
+    return right > 0 ? below / right : INFINITY;
+}
+
+/* The merit as the header has it, at a share of the right base rows lost. */
+static double merit_of_share(const contest *c, double share)
+{
+    double base = 0, base_rows = 0, right = 0, rows = 0, played = 0, play_rows = 0;
+    for (size_t i = 0; i < c->count; i++) {
+        const contestant *row = &c->rows[i];
+        if (!row->novel) {
+            base_rows += row->play == 0;
+            base += row->play == 0 && row->right;
+            continue;
+        }
+        double cost = cost_of(c, row);
+        *(row->play ? &play_rows : &rows) += isfinite(cost);
+        *(row->play ? &played : &right) += row->right && cost <= share + 1e-9;
+    }
+    base /= base_rows;
+    double expected = CONTEST_RIGHT * fmin(1, share / fmin(1, CONTEST_SPREAD * (1 - base) + 1e-9));
+    double weight = play_rows > 0 ? CONTEST_PLAYED : 0;
+    double novel = (CONTEST_PRIOR * expected + right + (play_rows > 0 ? weight * played / play_rows : 0)) /
+                   (CONTEST_PRIOR + weight + rows);
+    base *= 1 - share;
+    return base > 0 && novel > 0 ? 2 * base * novel / (base + novel) : 0;
+}
+
+/* The share of the real, right base rows that a bias loses. */
+static double share_of(const contest *c, double bias)
+{
+    double lost = 0, right = 0;
+    for (size_t i = 0; i < c->count; i++) {
+        const contestant *row = &c->rows[i];
+        bool counts = row->play == 0 && !row->novel && row->right;
+        right += counts;
+        lost += counts && !wins(row, bias);
+    }
+    return lost / right;
+}
+
+static double best_merit(const contest *c)
+{
+    double best = 0, right = 0;
+    for (size_t i = 0; i < c->count; i++)
+        right += c->rows[i].play == 0 && !c->rows[i].novel && c->rows[i].right;
+    for (double step = 0; step <= right; step++)
+        best = fmax(best, merit_of_share(c, step / right));
     return best;
 }
 
-/* Differences of a few values, equal ones among them, and far apart: valleys between heights. */
-static void test_contest_of_few_values(void **state)
+/* Base rows, novel ones, and plays of both, of which some are wrong within their kind. */
+static contest drawn_contest(source *s, size_t rows, double apart)
 {
-    (void)state;
-    source s = source_named("values");
+    contest c = {0};
     error e = {""};
-    for (int turn = 0; turn < 2000; turn++) {
-        contest c = {0};
-        size_t values = 2 + source_below(&s, 8), rows = 8 + source_below(&s, 60);
-        double bias, novel_rows = 0, value[10];
-        for (size_t i = 0; i < values; i++)
-            value[i] = source_uniform(&s, -10, 10);
-        for (size_t i = 0; i < rows; i++) {
-            /* Some of every kind. */
-            contestant r = {.novel = i % 2, .played = i / 2 % 2, .right = i < 8 || source_below(&s, 6),
-                            .difference = value[source_below(&s, values)]};
-            novel_rows += r.novel && !r.played;
-            assert_int_equal(contest_add(&c, r, &e), 0);
-        }
-        double share = novel_rows / (novel_rows + CONTEST_PLAYED), best = best_merit(&c, share);
-        double found = contest_best(&c, &bias);
-        assert_true(fabs(found - best) < 1e-9);
-        assert_true(merit_at(&c, bias, share) > best - 0.0201);
-        contest_free(&c);
+    for (size_t i = 0; i < rows; i++) {
+        contestant r = {.novel = i % 2, .play = source_below(s, 4), .right = i < 8 || source_below(s, 6)};
+        r.difference = 2 * source_normal(s) + (r.novel ? apart : apart + 2) + 30 * (double)r.play;
+        r.play = i < 8 ? i / 2 % 2 : r.play;
+        assert_int_equal(contest_add(&c, r, &e), 0);
     }
+    return c;
 }
 
 static void test_contest_finds_the_best_bias(void **state)
@@ -67,24 +93,58 @@ static void test_contest_finds_the_best_bias(void **state)
     (void)state;
     source s = source_named("contest");
     error e = {""};
-    for (int turn = 0; turn < 30; turn++) {
-        contest c = {0};
-        double bias, best = 0, novel_rows = 0;
-        double apart = source_uniform(&s, 0, 6);
-        for (size_t i = 0; i < 400; i++) {
-            contestant r = {.novel = source_below(&s, 3) == 0, .played = source_below(&s, 2),
-                            .right = source_below(&s, 4) > 0};
-            r.difference = source_normal(&s) + (r.novel ? apart : apart + 2);
-            novel_rows += r.novel && !r.played;
-            assert_int_equal(contest_add(&c, r, &e), 0);
-        }
-        double found = contest_best(&c, &bias), share = novel_rows / (novel_rows + CONTEST_PLAYED);
-        for (size_t i = 0; i < c.count; i++)
-            best = fmax(best, merit_at(&c, c.rows[i].difference + 1e-9, share));
-        assert_true(fabs(found - best) < 1e-6);
-        assert_true(merit_at(&c, bias, share) > best - 0.02);
+    for (int turn = 0; turn < 200; turn++) {
+        contest c = drawn_contest(&s, 30 + source_below(&s, 300), source_uniform(&s, -6, 6));
+        outcome found;
+        double best = best_merit(&c);
+        assert_int_equal(contest_judge(&c, &found, &e), 0);
+        assert_true(fabs(found.merit - best) < 1e-9);
+        assert_true(merit_of_share(&c, share_of(&c, found.bias)) > best - 0.0201);
         contest_free(&c);
     }
+}
+
+/* Of plays only the order of their own rows counts, not how high a play's scores are. */
+static void test_plays_are_compared_by_shares(void **state)
+{
+    (void)state;
+    source s = source_named("shares");
+    error e = {""};
+    for (int turn = 0; turn < 50; turn++) {
+        contest c = drawn_contest(&s, 200, 1), other = {0};
+        outcome found, moved;
+        for (size_t i = 0; i < c.count; i++) {
+            contestant r = c.rows[i];
+            r.difference = r.play ? 3 * r.difference - 50 : r.difference;
+            assert_int_equal(contest_add(&other, r, &e), 0);
+        }
+        assert_int_equal(contest_judge(&c, &found, &e), 0);
+        assert_int_equal(contest_judge(&other, &moved, &e), 0);
+        assert_true(found.bias == moved.bias && found.merit == moved.merit && found.plays == moved.plays);
+        contest_free(&c);
+        contest_free(&other);
+    }
+}
+
+/* Many real rows outweigh what plays and expectation say: the bias is that of the real rows alone. */
+static void test_many_rows_decide(void **state)
+{
+    (void)state;
+    source s = source_named("many");
+    error e = {""};
+    contest c = {0};
+    outcome found;
+    for (size_t i = 0; i < 4000; i++) {
+        contestant r = {.novel = i % 2, .right = true};
+        r.difference = source_normal(&s) + (r.novel ? 3 : 5);
+        assert_int_equal(contest_add(&c, r, &e), 0);
+    }
+    for (size_t i = 0; i < 400; i++)
+        assert_int_equal(
+            contest_add(&c, (contestant){.novel = i % 2, .play = 1, .right = true, .difference = (double)i}, &e), 0);
+    assert_int_equal(contest_judge(&c, &found, &e), 0);
+    assert_true(fabs(found.bias - 4) < 0.2);
+    contest_free(&c);
 }
 
 static void test_contest_of_one_kind(void **state)
@@ -92,13 +152,13 @@ static void test_contest_of_one_kind(void **state)
     (void)state;
     contest c = {0};
     error e = {""};
-    double bias = 5;
-    contest_best(&c, &bias);
-    assert_true(bias == 0);
-    bias = 5;
+    outcome found = {.bias = 5};
+    assert_int_equal(contest_judge(&c, &found, &e), 0);
+    assert_true(found.bias == 0 && found.plays == -1);
+    found.bias = 5;
     assert_int_equal(contest_add(&c, (contestant){.difference = 1, .novel = true, .right = true}, &e), 0);
-    contest_best(&c, &bias);
-    assert_true(bias == 0);
+    assert_int_equal(contest_judge(&c, &found, &e), 0);
+    assert_true(found.bias == 0 && found.plays == -1);
     contest_free(&c);
 }
 
@@ -151,7 +211,7 @@ static void test_plays(void **state)
             const play *p = &r.plays[k];
             size_t begin = p->class_index ? 10 : 0, count = p->class_index ? 7 : 10;
             double mean[DIMENSION];
-            assert_true(p->class_index < 2 && p->shots == (double)shots);
+            assert_true(p->class_index < 2 && p->shots == (double)shots && p->mate == k);
             assert_true(p->first >= begin && p->first + p->taken <= begin + count);
             assert_int_equal(p->taken, shots < count / 2 ? shots : count / 2);
             rehearsal_play_mean(&r, p, r.embeddings, DIMENSION, mean);
@@ -188,7 +248,7 @@ static void test_rows_of_a_contest(void **state)
     assert_int_equal(rehearsal_contest(&r, scores, played, &c, &e), 0);
     size_t at = 0;
     for (size_t i = 0; i < r.rows; i++, at++) {
-        assert_true(c.rows[at].difference == 0.5 && !c.rows[at].played);
+        assert_true(c.rows[at].difference == 0.5 && c.rows[at].play == 0);
         assert_int_equal(c.rows[at].novel, i >= 18);
         assert_int_equal(c.rows[at].right, i >= 18 || (i >= 10 && i < 17));
     }
@@ -199,13 +259,73 @@ static void test_rows_of_a_contest(void **state)
                 continue;
             const contestant *row = &c.rows[at++];
             size_t of = i < 10 ? 0 : i < 17 ? 1 : 2, best = p->class_index == 1 ? 0 : 1;
-            assert_true(row->played && row->difference == (best ? 3 : 2) - 0.25);
+            assert_true(row->play == k + 1 && row->difference == (best ? 3 : 2) - 0.25);
             assert_int_equal(row->novel, of == p->class_index);
             assert_int_equal(row->right, of == p->class_index || of == best);
         }
     }
     assert_int_equal(at, c.count);
     contest_free(&c);
+    rehearsal_free(&r);
+    model_free(&m);
+}
+
+/* With several novel classes two base classes are played at a time: both are out of the base, and a row is its
+ * class's only where it scores above the mate. */
+static void test_pairs_of_plays(void **state)
+{
+    (void)state;
+    model m = sampled_model(3);
+    rehearsal r;
+    contest c = {0};
+    error e = {""};
+    float *played;
+    m.kinds[2] = CLASS_NOVEL; /* c a novel class of one shot */
+    ((double *)model_find(&m, "imprint/count")->data)[2] = 1;
+    assert_int_equal(rehearsal_new(&m, &r, &e), 0);
+    assert_int_equal(r.base_classes, 2);
+    for (size_t k = 0; k < r.play_count; k++) /* a pair of two would leave no base class */
+        assert_int_equal(r.plays[k].mate, k);
+    rehearsal_free(&r);
+    /* c base again, and d's twin a second novel class. */
+    m.kinds[2] = CLASS_BASE;
+    ((double *)model_find(&m, "imprint/count")->data)[2] = 0;
+    int twin = model_add_class(&m, "e", CLASS_NOVEL, &e);
+    assert_int_equal(twin, CLASSES);
+    ((double *)model_find(&m, "imprint/count")->data)[twin] = 3;
+    assert_int_equal(rehearsal_new(&m, &r, &e), 0);
+    assert_true(r.play_count >= 2 && r.play_count % 2 == 0 && r.base_rows == 18);
+    played = calloc(r.play_count * r.base_rows, sizeof *played);
+    float *all = calloc(r.rows * r.classes, sizeof *all);
+    for (size_t i = 0; i < r.rows; i++)
+        for (size_t k = 0; k < r.classes; k++)
+            all[i * r.classes + k] = (float)(k + 1);
+    for (size_t k = 0; k < r.play_count; k++) {
+        assert_int_equal(r.plays[r.plays[k].mate].mate, k);
+        assert_true(r.plays[k].class_index != r.plays[r.plays[k].mate].class_index);
+        for (size_t i = 0; i < r.base_rows; i++)
+            played[k * r.base_rows + i] = r.plays[k].class_index == 0 ? 0.5f : 0.25f;
+    }
+    assert_int_equal(rehearsal_contest(&r, all, played, &c, &e), 0);
+    size_t novel = 0, base = 0;
+    for (size_t i = 0; i < c.count; i++) {
+        const contestant *row = &c.rows[i];
+        if (row->play == 0)
+            continue;
+        /* Only c is left of the base, with the score 3; the play of a scores 0.5 everywhere, that of b 0.25. */
+        assert_true(row->difference == 3 - 0.5);
+        novel += row->novel;
+        base += !row->novel;
+        assert_true(row->novel || row->right);
+    }
+    assert_int_equal(base, r.play_count / 2);
+    size_t taken = 0;
+    for (size_t k = 0; k < r.play_count; k++)
+        taken += r.plays[k].taken;
+    assert_int_equal(novel + taken, 17 * r.play_count / 2);
+    contest_free(&c);
+    free(all);
+    free(played);
     rehearsal_free(&r);
     model_free(&m);
 }
@@ -225,7 +345,7 @@ static void test_single_rows_and_trained_classes(void **state)
         assert_int_equal(r.play_count, shots == 0 ? 0 : 6);
         assert_int_equal(rehearsal_contest(&r, scores, played, &c, &e), 0);
         for (size_t i = 0; i < c.count; i++)
-            assert_true(!c.rows[i].novel || c.rows[i].played);
+            assert_true(!c.rows[i].novel || c.rows[i].play > 0);
         contest_free(&c);
         rehearsal_free(&r);
         model_free(&m);
@@ -272,10 +392,12 @@ int main(void)
     fixture_begin();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_contest_finds_the_best_bias),
-        cmocka_unit_test(test_contest_of_few_values),
+        cmocka_unit_test(test_plays_are_compared_by_shares),
+        cmocka_unit_test(test_many_rows_decide),
         cmocka_unit_test(test_contest_of_one_kind),
         cmocka_unit_test(test_plays),
         cmocka_unit_test(test_rows_of_a_contest),
+        cmocka_unit_test(test_pairs_of_plays),
         cmocka_unit_test(test_single_rows_and_trained_classes),
         cmocka_unit_test(test_scale_is_the_best),
     };

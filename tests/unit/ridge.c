@@ -204,13 +204,13 @@ static void test_ridge_refuses(void **state)
     assert_int_equal(rehearsal_new(&t.m, &r, &e), 0);
     double *count = model_find(&t.m, "statistics/count")->data, held = count[1];
     count[1] = 0;
-    assert_int_equal(ridge_make(t.b, &t.m, 0, true, &r, &e), -1);
+    assert_int_equal(ridge_make(t.b, &t.m, 0, true, -INFINITY, &r, &e), -1);
     assert_non_null(strstr(e.text, "class b"));
     count[1] = held;
     tensor *gram = model_find(&t.m, "statistics/gram"), *added = model_find(&t.m, "imprint/feature-gram");
     memset(gram->data, 0, tensor_bytes(gram));
     memset(added->data, 0, tensor_bytes(added));
-    assert_int_equal(ridge_make(t.b, &t.m, 0, true, &r, &e), -1);
+    assert_int_equal(ridge_make(t.b, &t.m, 0, true, -INFINITY, &r, &e), -1);
     assert_non_null(strstr(e.text, "all equal"));
     rehearsal_free(&r);
     end(&t);
