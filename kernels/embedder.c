@@ -150,6 +150,15 @@ static void arrange(embedder *m, const slot *s)
             }
 }
 
+/* The plain views, which come first, with their mirror images taken in: in place of the first of them. */
+static const float *plain_views(const embedder *m, const slot *s)
+{
+    size_t size = s->rows * m->net->dimension;
+    for (size_t i = 0; passes(m) > 1 && i < size; i++)
+        s->embeddings[i] = (s->embeddings[i] + s->embeddings[size + i]) / 2;
+    return s->embeddings;
+}
+
 int embedder_collect(embedder *m, bool all, embedder_result *out, error *e)
 {
     uint64_t under_way = m->submitted - m->collected;
@@ -165,6 +174,7 @@ int embedder_collect(embedder *m, bool all, embedder_result *out, error *e)
     *out = (embedder_result){.slot = index,
                              .pictures = s->rows,
                              .rows = s->rows * result_views(m),
-                             .embeddings = m->result ? m->result : s->embeddings};
+                             .embeddings = m->result ? m->result : s->embeddings,
+                             .plain = m->options.average ? plain_views(m, s) : NULL};
     return 1;
 }

@@ -45,6 +45,7 @@ typedef struct {
     size_t pictures, rows;   /* rows = pictures x views, or pictures if averaged */
     const float *embeddings; /* rows x dimension, a picture's views one after the other, not
                                 normalised; good until the next call */
+    const float *plain;      /* averaged: pictures x dimension, the plain views alone; else NULL */
 } embedder_result;
 
 /* 1 and the oldest submission if it is done (`all`: after waiting for it), 0 if there is none, or -1. */

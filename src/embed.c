@@ -137,6 +137,9 @@ static void write_result(embedding *w, const embedder_result *done)
     b.rows = done->rows;
     must(batch_put(&b, "embedding", (tensor){TYPE_F32, 2, {done->rows, w->of.net.dimension},
                                              (void *)done->embeddings}, &e), &e);
+    if (done->plain)
+        must(batch_put(&b, "plain", (tensor){TYPE_F32, 2, {done->rows, w->of.net.dimension}, (void *)done->plain},
+                       &e), &e);
     if (views)
         must(batch_put(&b, "view", (tensor){TYPE_U16, 1, {done->rows}, views}, &e), &e);
     must(stream_write(w->writer, &b, &e), &e);

@@ -288,6 +288,22 @@ static void read_base(model *m, backend *device, uint64_t fingerprint)
     stream_close(in);
 }
 
+/* The plain views' embeddings, where embeddings are means over views; else NULL. */
+static const float *batch_plain(batch *b, const model *m)
+{
+    error e = {0};
+    tensor *plain;
+    if (!batch_find(b, "plain"))
+        return NULL;
+    if (batch_require(b, "plain", TYPE_F32, 2, &plain, &e) < 0)
+        tool_fail(&e);
+    if (plain->shape[1] != m->net.dimension) {
+        error_set(&e, "plain: of %zu numbers; the model's embeddings have %zu", plain->shape[1], m->net.dimension);
+        tool_fail(&e);
+    }
+    return plain->data;
+}
+
 static void add_batch(batch *b, stream_reader *in, const model *m, imprinting *work)
 {
     error e = {0};
@@ -296,7 +312,7 @@ static void add_batch(batch *b, stream_reader *in, const model *m, imprinting *w
     if (options.classes)
         choose_classes(b, labels, stream_classes(in));
     const float *embeddings = batch_embeddings(b, in, m, &labels);
-    if (imprinting_add(work, stream_classes(in), embeddings, labels, b->rows, &e) < 0)
+    if (imprinting_add(work, stream_classes(in), embeddings, batch_plain(b, m), labels, b->rows, &e) < 0)
         tool_fail(&e);
 }
 

@@ -170,7 +170,8 @@ static bool is_zero(const float *row, size_t n)
 }
 
 /* Copies the rows that count to the scratch and returns their number. */
-static size_t choose_rows(imprinting *i, const float *embeddings, const int32_t *labels, size_t rows)
+static size_t choose_rows(imprinting *i, const float *embeddings, const float *plain, const int32_t *labels,
+                          size_t rows)
 {
     size_t kept = 0;
     for (size_t r = 0; r < rows; r++) {
@@ -182,7 +183,7 @@ static size_t choose_rows(imprinting *i, const float *embeddings, const int32_t 
         } else {
             memcpy(i->unit + kept * i->dimension, row, i->dimension * sizeof *row);
             i->labels[kept++] = labels[r];
-            class_sample_offer(&i->sample, (size_t)labels[r], row);
+            class_sample_offer(&i->sample, (size_t)labels[r], plain ? plain + r * i->dimension : row);
             i->rows_used[labels[r]]++;
         }
     }
@@ -213,12 +214,12 @@ static int add_features(imprinting *i, size_t rows, error *e)
     return i->b->moments_add(i->b, i->feature_moments, i->unit, i->labels, rows, e);
 }
 
-int imprinting_add(imprinting *i, const class_list *classes, const float *embeddings,
+int imprinting_add(imprinting *i, const class_list *classes, const float *embeddings, const float *plain,
                    const int32_t *labels, size_t rows, error *e)
 {
     if (follow_classes(i, classes, e) < 0 || make_room(i, rows, e) < 0)
         return -1;
-    size_t kept = choose_rows(i, embeddings, labels, rows);
+    size_t kept = choose_rows(i, embeddings, plain, labels, rows);
     if (kept == 0)
         return 0;
     if (i->m->norm == NORM_L2 && i->b->normalise(i->b, i->unit, kept, i->dimension, e) < 0)

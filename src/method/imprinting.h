@@ -26,8 +26,9 @@ int imprinting_new(backend *b, model *m, const imprinting_options *o, imprinting
 void imprinting_free(imprinting *i);
 
 /* Adds rows: embeddings [rows][dimension], labels indices into `classes`, which may have grown since
- * the last call but not changed otherwise. */
-int imprinting_add(imprinting *i, const class_list *classes, const float *embeddings,
+ * the last call but not changed otherwise. plain [rows][dimension] is what is kept as a sample of them, where it
+ * is not the embeddings themselves (NULL): those of plain pictures, where embeddings are means over views. */
+int imprinting_add(imprinting *i, const class_list *classes, const float *embeddings, const float *plain,
                    const int32_t *labels, size_t rows, error *e);
 
 /* Rows that came so far: those that count; those left out because their class is a base class; those

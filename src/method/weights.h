@@ -22,7 +22,7 @@
 #include "../../common/model.h"
 #include "../../kernels/backend.h"
 
-#define WEIGHTS_MARGIN 0.02
+#define WEIGHTS_MARGIN 0.0165
 #define WEIGHTS_RIDGE_SHOTS 4
 
 /* Makes anew what follows from the sums and notes of m, `changed` flagging the classes whose sums have

@@ -134,6 +134,10 @@ for b in msgpack.Unpacker(sys.stdin.buffer, object_hook=msgpack_numpy.decode, st
     embeds --views 4 --augment shift:3,cutout:6 rows >views
     embeds --views 4 --augment shift:3,cutout:6 --average rows >out
     compare out views 'close(a["embedding"], b["embedding"].reshape(100, 4, 16).mean(1)) and "view" not in a'
+    compare out views 'close(a["plain"], b["embedding"].reshape(100, 4, 16)[:, 0])'
+    embeds --flip rows >flipped
+    embeds --flip --views 4 --augment shift:3,cutout:6 --average rows >out
+    compare out flipped 'close(a["plain"], b["embedding"])'
 }
 
 @test "flip: the mean with the mirror image" {

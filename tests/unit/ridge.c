@@ -56,7 +56,7 @@ static void begin(setting *t, const char *name, size_t shots)
     model_note_number(&t->m, "ridge/lambda", 0.5);
     imprinting_options imprint = {.features = true};
     assert_int_equal(imprinting_new(t->b, &t->m, &imprint, &work, &e), 0);
-    assert_int_equal(imprinting_add(work, &classes, t->rows + 180 * DIMENSION, t->labels + 180, shots, &e), 0);
+    assert_int_equal(imprinting_add(work, &classes, t->rows + 180 * DIMENSION, NULL, t->labels + 180, shots, &e), 0);
     assert_int_equal(imprinting_finish(work, &e), 0);
     imprinting_free(work);
     class_list_free(&classes);
