@@ -8,7 +8,7 @@ setup() {
     command -v jq >/dev/null || skip "jq is not installed"
     cp -r "$ROOT/examples/low-shot" .
     few() { echo "idx-read $FASHION/$1-images-idx3-ubyte.gz $FASHION/$1-labels-idx1-ubyte.gz | class-filter --keep 0-9 --per-class $2"; }
-    settings=(TOP="$PWD/top" "TRAIN=$(few train 40)" "TEST=$(few t10k 20)" NAME=tiny SHOTS=1 DRAWS=1 METHODS=mean EPOCHS=1
+    settings=(TOP="$PWD/top" "TRAIN=$(few train 40)" "TEST=$(few t10k 20)" NAME=tiny SHOTS=1 DRAWS=1 METHODS=mean "HOW=--epochs 1"
               TUNE_ROWS=20 TUNE_EPOCHS=1)
     mkdir -p top
     ln -s "$BIN" top/bin
