@@ -8,6 +8,7 @@
 #include "method/proxies.h"
 #include "method/ridge.h"
 #include "method/statistics.h"
+#include "method/views.h"
 #include "device.h"
 
 #include <inttypes.h>
@@ -304,14 +305,38 @@ static const float *batch_plain(batch *b, const model *m)
     return plain->data;
 }
 
-static void add_batch(batch *b, stream_reader *in, const model *m, imprinting *work)
+static void add_pictures(const views *v, stream_reader *in, imprinting *work)
+{
+    error e = {0};
+    if (imprinting_add(work, stream_classes(in), v->mean, v->plain, v->labels, v->count, &e) < 0)
+        tool_fail(&e);
+}
+
+/* The picture whose views were still coming, if any. */
+static void end_views(views *v, stream_reader *in, imprinting *work)
+{
+    views_end(v);
+    if (v->count > 0)
+        add_pictures(v, in, work);
+}
+
+static void add_batch(batch *b, stream_reader *in, const model *m, views *v, imprinting *work)
 {
     error e = {0};
     int32_t *labels;
+    tensor *view;
     batch_embeddings(b, in, m, &labels);
     if (options.classes)
         choose_classes(b, labels, stream_classes(in));
     const float *embeddings = batch_embeddings(b, in, m, &labels);
+    if (batch_find(b, "view")) {
+        if (batch_require(b, "view", TYPE_U16, 1, &view, &e) < 0 ||
+            views_add(v, embeddings, view->data, labels, b->rows, &e) < 0)
+            tool_fail(&e);
+        add_pictures(v, in, work);
+        return;
+    }
+    end_views(v, in, work);
     if (imprinting_add(work, stream_classes(in), embeddings, batch_plain(b, m), labels, b->rows, &e) < 0)
         tool_fail(&e);
 }
@@ -372,6 +397,7 @@ static void run(stream_reader *in, output *out)
     model m;
     batch *b;
     imprinting *work = NULL;
+    views pictures = {0};
     backend *device = NULL;
     progress shown;
     uint64_t fingerprint = 0;
@@ -383,6 +409,7 @@ static void run(stream_reader *in, output *out)
             if (batch_require(b, "embedding", TYPE_F32, 2, &embedding, &e) < 0)
                 tool_fail(&e);
             begin_model(&m, embedding->shape[1]);
+            views_begin(&pictures, m.net.dimension);
             fingerprint = model_fingerprint(&m);
             device = device_open(&options.backend, &options.tool);
             if (options.base)
@@ -393,7 +420,7 @@ static void run(stream_reader *in, output *out)
         }
         if (classifier_check_origin(stream_header_latest(in), fingerprint, &e) < 0)
             tool_fail(&e);
-        add_batch(b, in, &m, work);
+        add_batch(b, in, &m, &pictures, work);
         progress_update(&shown, stream_rows(in), NULL);
     }
     if (got < 0)
@@ -403,11 +430,13 @@ static void run(stream_reader *in, output *out)
         error_set(&e, "%s: no rows came", stream_name(in));
         tool_fail(&e);
     }
+    end_views(&pictures, in, work);
     check_rows(work, stream_classes(in));
     if (imprinting_finish(work, &e) < 0 || model_save(&m, out, &e) < 0 || output_commit(out, &e) < 0)
         tool_fail(&e);
     report(work, &m, stream_classes(in));
     imprinting_free(work);
+    views_free(&pictures);
     device->close(device);
     model_free(&m);
 }

@@ -266,3 +266,34 @@ all_classes() { classify --quiet --model "$1" test.emb | score --format json | j
     imprint --quiet --model base.model --method proxies --proxies 2 --reservoir 10 few.emb -o proxies.model
     refused 1 --model proxies.model --method proxies --reservoir 20 new.emb
 }
+
+@test "a picture's views are one shot, the mean of them, in whatever batches they come" {
+    "$PYTHON" - <<'PYTHON'
+import msgpack, msgpack_numpy, numpy as np
+r = np.random.default_rng(3)
+x = np.abs(r.normal(size=(7, 3, 8))).astype("f4")
+y = np.array([0, 1, 1, 0, 1, 0, 0], "i4")
+def write(path, batches, end):
+    with open(path, "wb") as f:
+        for m in [{"tensor-stream": 1, "classes": ["a", "b"]}, *batches, {"end": end}]:
+            f.write(msgpack.packb(m, default=msgpack_numpy.encode))
+rows, label, view = x.reshape(21, 8), np.repeat(y, 3), np.tile(np.arange(3, dtype="u2"), 7)
+cut = [0, 1, 5, 12, 20, 21]
+write("views", [{"embedding": rows[i:k], "label": label[i:k], "view": view[i:k]} for i, k in zip(cut, cut[1:])], 21)
+write("average", [{"embedding": x.mean(1), "plain": x[:, 0].copy(), "label": y}], 7)
+write("apart", [{"embedding": rows[::2].copy(), "label": label[::2].copy(), "view": view[::2].copy()}], 11)
+PYTHON
+    imprint views -o by-views.model 2>said
+    grep -q "from 7 embeddings" said
+    imprint --quiet average -o by-average.model
+    "$PYTHON" - <<'PYTHON'
+import msgpack, msgpack_numpy, numpy as np
+def load(path):
+    return {k: v for m in msgpack.Unpacker(open(path, "rb"), object_hook=msgpack_numpy.decode) for k, v in m.items()}
+a, b = load("by-views.model"), load("by-average.model")
+for name in "head/weight", "imprint/sum", "imprint/count", "imprint/sample":
+    assert np.abs(a[name] - b[name]).max() < 1e-6, name
+PYTHON
+    run imprint apart -o none
+    [ "$status" -eq 1 ] && [[ $output == *"must stand together"* ]] && [ ! -e none ]
+}
