@@ -1,5 +1,5 @@
 # plot.gp: harmonic mean by shots, a line a method; called by the Makefile with curves, picture and name set.
-# Left without fine-tuning, right with; intervals are in the tables.
+# Left without fine-tuning, right with, if there is any; intervals are in the tables.
 set terminal pngcairo size 1100,560 font "sans,11" noenhanced
 set output picture
 set ylabel "harmonic mean of base and novel accuracy"
@@ -26,8 +26,10 @@ dash(t) = calibrated(t) ? 1 : 2
 tuned(t) = strstrt(t, "tuned") > 0
 short(t) = tuned(t) ? substr(t, 1, strstrt(t, ", tuned") - 1) : t
 shown(i, side) = tuned(title_of[i]) == side || strstrt(title_of[i], "joint") == 1
-set multiplot layout 1,2 title name font "sans,13"
-do for [side = 0:1] {
+sides = 0
+do for [i = 1:STATS_blocks] { sides = tuned(title_of[i]) ? 1 : sides }
+set multiplot layout 1,(1 + sides) title name font "sans,13"
+do for [side = 0:sides] {
     set title side ? "then fine-tuned" : "nothing trained"
     plot for [i = 1:STATS_blocks] curves index (i - 1) every ::1 using 1:(shown(i, side) ? $2 : NaN) \
         with linespoints lc rgb colour(title_of[i]) dt dash(title_of[i]) \
