@@ -239,20 +239,28 @@ static void choose_classes(batch *b, const int32_t *labels, const class_list *cl
     free(keep);
 }
 
-/* A batch's embeddings, checked against the model, and labels. */
-static const float *batch_embeddings(batch *b, stream_reader *in, const model *m, int32_t **labels)
+/* A field of embeddings, checked against the model. */
+static const float *batch_numbers(batch *b, const char *field, stream_reader *in, const model *m)
 {
     error e = {0};
-    tensor *embedding;
-    if (batch_require(b, "embedding", TYPE_F32, 2, &embedding, &e) < 0 ||
-        batch_labels(b, stream_classes(in), labels, &e) < 0)
+    tensor *found;
+    if (batch_require(b, field, TYPE_F32, 2, &found, &e) < 0)
         tool_fail(&e);
-    if (embedding->shape[1] != m->net.dimension) {
-        error_set(&e, "%s: the embeddings have %zu numbers, the model's have %zu; embed the pictures with "
-                      "the same model", stream_name(in), embedding->shape[1], m->net.dimension);
+    if (found->shape[1] != m->net.dimension) {
+        error_set(&e, "%s: %s: rows of %zu numbers, the model's have %zu; embed the pictures with the same model",
+                  stream_name(in), field, found->shape[1], m->net.dimension);
         tool_fail(&e);
     }
-    return embedding->data;
+    return found->data;
+}
+
+static int32_t *labels_of(batch *b, stream_reader *in)
+{
+    error e = {0};
+    int32_t *labels;
+    if (batch_labels(b, stream_classes(in), &labels, &e) < 0)
+        tool_fail(&e);
+    return labels;
 }
 
 /* Makes the statistics from the rows of --base; rows of classes that are not the model's base are left out. */
@@ -269,9 +277,9 @@ static void read_base(model *m, backend *device, uint64_t fingerprint)
         tool_fail(&e);
     int got;
     while ((got = stream_read(in, &b, &e)) > 0) {
-        int32_t *labels;
         const class_list *classes = stream_classes(in);
-        const float *embeddings = batch_embeddings(b, in, m, &labels);
+        const float *embeddings = batch_numbers(b, "embedding", in, m);
+        int32_t *labels = labels_of(b, in);
         if (classifier_check_origin(stream_header_latest(in), fingerprint, &e) < 0)
             tool_fail(&e);
         for (size_t r = 0; r < b->rows; r++)
@@ -287,22 +295,6 @@ static void read_base(model *m, backend *device, uint64_t fingerprint)
     }
     statistics_free(work);
     stream_close(in);
-}
-
-/* The plain views' embeddings, where embeddings are means over views; else NULL. */
-static const float *batch_plain(batch *b, const model *m)
-{
-    error e = {0};
-    tensor *plain;
-    if (!batch_find(b, "plain"))
-        return NULL;
-    if (batch_require(b, "plain", TYPE_F32, 2, &plain, &e) < 0)
-        tool_fail(&e);
-    if (plain->shape[1] != m->net.dimension) {
-        error_set(&e, "plain: of %zu numbers; the model's embeddings have %zu", plain->shape[1], m->net.dimension);
-        tool_fail(&e);
-    }
-    return plain->data;
 }
 
 static void add_pictures(const views *v, stream_reader *in, imprinting *work)
@@ -323,12 +315,13 @@ static void end_views(views *v, stream_reader *in, imprinting *work)
 static void add_batch(batch *b, stream_reader *in, const model *m, views *v, imprinting *work)
 {
     error e = {0};
-    int32_t *labels;
     tensor *view;
-    batch_embeddings(b, in, m, &labels);
+    const float *embeddings = batch_numbers(b, "embedding", in, m);
+    /* Of means over views, by which calibration goes. */
+    const float *plain = batch_find(b, "plain") ? batch_numbers(b, "plain", in, m) : NULL;
+    int32_t *labels = labels_of(b, in);
     if (options.classes)
-        choose_classes(b, labels, stream_classes(in));
-    const float *embeddings = batch_embeddings(b, in, m, &labels);
+        choose_classes(b, labels, stream_classes(in)); /* where the rows lie */
     if (batch_find(b, "view")) {
         if (batch_require(b, "view", TYPE_U16, 1, &view, &e) < 0 ||
             views_add(v, embeddings, view->data, labels, b->rows, &e) < 0)
@@ -337,7 +330,7 @@ static void add_batch(batch *b, stream_reader *in, const model *m, views *v, imp
         return;
     }
     end_views(v, in, work);
-    if (imprinting_add(work, stream_classes(in), embeddings, batch_plain(b, m), labels, b->rows, &e) < 0)
+    if (imprinting_add(work, stream_classes(in), embeddings, plain, labels, b->rows, &e) < 0)
         tool_fail(&e);
 }
 

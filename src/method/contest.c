@@ -46,6 +46,7 @@ typedef struct {
     double base, base_rows;     /* their share of the real base rows, and the number of these */
     double *real, *played;      /* [steps + 1]: novel rows that are right, */
     double real_rows, play_rows; /* of so many */
+    bool *open;                 /* [steps + 1]: a bias comes to it; none parts rows of equal differences */
 } curves;
 
 /* Counts the rows of one play, rows [first, last). A novel row is right from the share on that its place
@@ -93,6 +94,8 @@ static double share_at(const curves *k, size_t step)
 
 static double merit_at(const curves *k, size_t step)
 {
+    if (!k->open[step])
+        return 0;
     double share = share_at(k, step), plays = k->play_rows > 0 ? CONTEST_PLAYED : 0;
     double spread = fmin(1, CONTEST_SPREAD * (1 - k->base) + 1e-9);
     double expected = CONTEST_RIGHT * fmin(1, share / spread);
@@ -112,30 +115,47 @@ static double merit_of_plays(const curves *k)
 
 /* ---- the bias ------------------------------------------------------------------------------------------ */
 
-/* The step that a bias comes to: real base rows that are right and under it. */
+static bool is_right_base(const contestant *row)
+{
+    return row->play == 0 && !row->novel && row->right;
+}
+
+/* Which steps a bias comes to: between each two right base rows of different differences, and beyond all. */
+static void find_open(const contest *c, curves *k)
+{
+    double last = -INFINITY;
+    size_t step = 0;
+    for (size_t i = 0; i < c->count; i++) {
+        if (!is_right_base(&c->rows[i]))
+            continue;
+        k->open[step++] = c->rows[i].difference > last;
+        last = c->rows[i].difference;
+    }
+    k->open[step] = true;
+}
+
+/* The step that a bias comes to: real base rows that are right and not above it. */
 static size_t step_of(const contest *c, double bias)
 {
     size_t step = 0;
-    for (size_t i = 0; i < c->count && c->rows[i].play == 0 && c->rows[i].difference < bias; i++)
-        step += !c->rows[i].novel && c->rows[i].right;
+    for (size_t i = 0; i < c->count && c->rows[i].play == 0 && c->rows[i].difference <= bias; i++)
+        step += is_right_base(&c->rows[i]);
     return step;
 }
 
-/* The bias of a step: over so many real base rows that are right and all rows before the next of these, halfway
- * to it. */
+/* The bias of an open step: over so many real base rows that are right and all rows under the next of these,
+ * halfway to it. */
 static double bias_of(const contest *c, size_t step)
 {
-    double low = 0, high = 0;
-    size_t base = 0, i = 0;
-    for (; i < c->count && c->rows[i].play == 0; i++) {
-        high = c->rows[i].difference;
-        bool counts = !c->rows[i].novel && c->rows[i].right;
-        if (counts && base == step)
-            return i == 0 ? high - 1e-6 * (1 + fabs(high)) : (low + high) / 2;
-        base += counts;
-        low = high;
-    }
-    return low + 1e-6 * (1 + fabs(low));
+    double low = -INFINITY, high = INFINITY;
+    for (size_t i = 0, base = 0; i < c->count && c->rows[i].play == 0; i++)
+        if (is_right_base(&c->rows[i]) && base++ == step)
+            high = c->rows[i].difference;
+    for (size_t i = 0; i < c->count && c->rows[i].play == 0 && c->rows[i].difference < high; i++)
+        low = c->rows[i].difference;
+    if (isinf(low))
+        return high - 1e-6 * (1 + fabs(high));
+    return isinf(high) ? low + 1e-6 * (1 + fabs(low)) : (low + high) / 2;
 }
 
 /* The middle of the steps that are about as good as the best. */
@@ -171,22 +191,25 @@ int contest_judge(contest *c, outcome *out, error *e)
         const contestant *row = &c->rows[i];
         novel = novel || row->novel;
         k.base_rows += row->play == 0 && !row->novel;
-        k.steps += row->play == 0 && !row->novel && row->right;
+        k.steps += is_right_base(row);
     }
     if (k.steps == 0 || !novel)
         return 0;
     k.base = (double)k.steps / k.base_rows;
     k.real = calloc(k.steps + 1, sizeof *k.real);
     k.played = calloc(k.steps + 1, sizeof *k.played);
+    k.open = calloc(k.steps + 1, sizeof *k.open);
     int status = 0;
-    if (!k.real || !k.played) {
+    if (!k.real || !k.played || !k.open) {
         status = error_set(e, "out of memory for a calibration of %zu rows", c->count);
     } else {
         qsort(c->rows, c->count, sizeof *c->rows, compare_rows);
         count_rows(c, &k);
+        find_open(c, &k);
         choose_bias(c, &k, out);
     }
     free(k.real);
     free(k.played);
+    free(k.open);
     return status;
 }

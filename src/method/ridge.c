@@ -10,6 +10,7 @@
 /* Steps around RIDGE_SHOTS / n; the first is taken unless another does better by more than STEP_MERIT. */
 static const double steps[] = {1, 0.1, 0.3, 3, 10};
 
+#define STEPS (sizeof steps / sizeof *steps)
 #define STEP_MERIT 0.01
 #define LAMBDA_LEAST 0.003
 
@@ -31,6 +32,8 @@ typedef struct {
     double *matrix, *solved; /* scratch [width][width]; [width][columns] */
     float *weight, *offset;  /* [classes + plays][width], [classes + plays] */
     float *scores, *played;  /* [rows][classes], [plays][base_rows] */
+    double lambda;           /* whose solution it is; 0 before the first */
+    outcome found;           /* how well it does, and the novel classes' best bias */
 } solution;
 
 bool ridge_possible(const model *m)
@@ -232,6 +235,21 @@ static int score_rows(const problem *p, solution *s, error *e)
     return 0;
 }
 
+static int judge(const problem *p, solution *s, error *e)
+{
+    s->found = (outcome){.plays = -1};
+    if (p->r->base_classes == 0) {
+        s->found.merit = rehearsal_accuracy(p->r, s->scores);
+        return 0;
+    }
+    contest c = {0};
+    int status = rehearsal_contest(p->r, s->scores, s->played, &c, e);
+    if (status == 0)
+        status = contest_judge(&c, &s->found, e);
+    contest_free(&c);
+    return status;
+}
+
 static int solve(const problem *p, double lambda, solution *s, error *e)
 {
     size_t n = p->width;
@@ -244,23 +262,8 @@ static int solve(const problem *p, double lambda, solution *s, error *e)
             s->weight[k * n + d] = (float)s->solved[d * p->columns + k];
         s->offset[k] = (float)(-column_product(p, p->right, k, s->solved, k) / 2);
     }
-    return score_rows(p, s, e);
-}
-
-/* How well a solution does, and the novel classes' best bias. */
-static int judge(const problem *p, const solution *s, outcome *out, error *e)
-{
-    *out = (outcome){.plays = -1};
-    if (p->r->base_classes == 0) {
-        out->merit = rehearsal_accuracy(p->r, s->scores);
-        return 0;
-    }
-    contest c = {0};
-    int status = rehearsal_contest(p->r, s->scores, s->played, &c, e);
-    if (status == 0)
-        status = contest_judge(&c, out, e);
-    contest_free(&c);
-    return status;
+    s->lambda = lambda;
+    return score_rows(p, s, e) < 0 ? -1 : judge(p, s, e);
 }
 
 /* The harmonic mean of the classes' rows: of the novel classes, or of all where none is. */
@@ -276,22 +279,27 @@ static double shots_of(const problem *p)
     return count / sum;
 }
 
+/* The usual one is tried last, so that its solution is there when it is taken. */
 static int choose(const problem *p, solution *s, double *lambda, error *e)
 {
-    double best = -1, usual = RIDGE_SHOTS / shots_of(p);
+    double usual = RIDGE_SHOTS / shots_of(p), merit[STEPS];
     *lambda = usual > LAMBDA_LEAST ? usual : LAMBDA_LEAST;
-    for (size_t i = 0; p->r->rows > 0 && i < sizeof steps / sizeof *steps; i++) {
-        outcome found;
-        double tried = steps[i] * usual;
-        if (i > 0 && tried < LAMBDA_LEAST)
+    if (p->r->rows == 0)
+        return 0;
+    for (size_t i = STEPS; i-- > 0;) {
+        double tried = i > 0 ? steps[i] * usual : *lambda;
+        merit[i] = -1;
+        if (tried < LAMBDA_LEAST)
             continue;
-        if (solve(p, i > 0 ? tried : *lambda, s, e) < 0 || judge(p, s, &found, e) < 0)
+        if (solve(p, tried, s, e) < 0)
             return -1;
-        if (i > 0 && found.merit <= best + STEP_MERIT)
-            continue;
-        best = found.merit;
-        *lambda = i > 0 ? tried : *lambda;
+        merit[i] = s->found.merit;
     }
+    for (size_t i = 1, best = 0; i < STEPS; i++)
+        if (merit[i] > merit[best] + STEP_MERIT) {
+            best = i;
+            *lambda = steps[i] * usual;
+        }
     return 0;
 }
 
@@ -341,7 +349,6 @@ int ridge_make(backend *b, model *m, double lambda, bool calibrate, double least
 {
     problem p;
     solution s;
-    outcome found;
     if (problem_new(b, m, r, &p, e) < 0)
         return -1;
     if (solution_new(&p, &s, e) < 0) {
@@ -349,10 +356,10 @@ int ridge_make(backend *b, model *m, double lambda, bool calibrate, double least
         return -1;
     }
     int status = lambda > 0 ? 0 : choose(&p, &s, &lambda, e);
-    if (status == 0 && (solve(&p, lambda, &s, e) < 0 || judge(&p, &s, &found, e) < 0))
-        status = -1;
+    if (status == 0 && s.lambda != lambda)
+        status = solve(&p, lambda, &s, e);
     if (status == 0)
-        status = found.plays < least ? 1 : store(&p, &s, lambda, calibrate ? found.bias : 0, e);
+        status = s.found.plays < least ? 1 : store(&p, &s, lambda, calibrate ? s.found.bias : 0, e);
     solution_free(&s);
     problem_free(&p);
     return status;

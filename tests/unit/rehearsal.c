@@ -64,24 +64,30 @@ static double share_of(const contest *c, double bias)
     return lost / right;
 }
 
+/* Over all that a bias can come to: under and on each real row. */
 static double best_merit(const contest *c)
 {
-    double best = 0, right = 0;
-    for (size_t i = 0; i < c->count; i++)
-        right += c->rows[i].play == 0 && !c->rows[i].novel && c->rows[i].right;
-    for (double step = 0; step <= right; step++)
-        best = fmax(best, merit_of_share(c, step / right));
+    double best = 0;
+    for (size_t i = 0; i < c->count; i++) {
+        double bias = c->rows[i].difference;
+        if (c->rows[i].play == 0) {
+            best = fmax(best, merit_of_share(c, share_of(c, bias)));
+            best = fmax(best, merit_of_share(c, share_of(c, nextafter(bias, -INFINITY))));
+        }
+    }
     return best;
 }
 
-/* Base rows, novel ones, and plays of both, of which some are wrong within their kind. */
-static contest drawn_contest(source *s, size_t rows, double apart)
+/* Base rows, novel ones, and plays of both, of which some are wrong within their kind. Differences are multiples
+ * of `grain`, where it is not 0. */
+static contest drawn_contest(source *s, size_t rows, double apart, double grain)
 {
     contest c = {0};
     error e = {""};
     for (size_t i = 0; i < rows; i++) {
         contestant r = {.novel = i % 2, .play = source_below(s, 4), .right = i < 8 || source_below(s, 6)};
         r.difference = 2 * source_normal(s) + (r.novel ? apart : apart + 2) + 30 * (double)r.play;
+        r.difference = grain > 0 ? grain * round(r.difference / grain) : r.difference;
         r.play = i < 8 ? i / 2 % 2 : r.play;
         assert_int_equal(contest_add(&c, r, &e), 0);
     }
@@ -93,8 +99,9 @@ static void test_contest_finds_the_best_bias(void **state)
     (void)state;
     source s = source_named("contest");
     error e = {""};
-    for (int turn = 0; turn < 200; turn++) {
-        contest c = drawn_contest(&s, 30 + source_below(&s, 300), source_uniform(&s, -6, 6));
+    for (int turn = 0; turn < 400; turn++) { /* half of them with many equal differences */
+        double grain = turn % 2 ? 0.5 * (1 + source_below(&s, 6)) : 0;
+        contest c = drawn_contest(&s, 30 + source_below(&s, 300), source_uniform(&s, -6, 6), grain);
         outcome found;
         double best = best_merit(&c);
         assert_int_equal(contest_judge(&c, &found, &e), 0);
@@ -111,7 +118,7 @@ static void test_plays_are_compared_by_shares(void **state)
     source s = source_named("shares");
     error e = {""};
     for (int turn = 0; turn < 50; turn++) {
-        contest c = drawn_contest(&s, 200, 1), other = {0};
+        contest c = drawn_contest(&s, 200, 1, 0), other = {0};
         outcome found, moved;
         for (size_t i = 0; i < c.count; i++) {
             contestant r = c.rows[i];
