@@ -336,26 +336,56 @@ static bool is_class_name(const char *name)
     return *name && strlen(name) < 1024;
 }
 
-int model_add_class(model *m, const char *name, class_kind kind, error *e)
+/* Those that are wanted and not there yet, into a list of their own; kinds gets theirs. */
+static int choose_new(const model *m, const class_list *from, const bool *wanted, const class_kind *given,
+                      class_list *fresh, class_kind *kinds, error *e)
 {
-    size_t count = m->classes.count;
-    if (class_list_find(&m->classes, name) >= 0)
-        return error_set(e, "the model has a class '%s' already", name);
-    if (!is_class_name(name))
-        return error_set(e, "a class's name has 1 to 1023 bytes and no control characters");
-    class_kind *kinds = realloc(m->kinds, (count + 1) * sizeof *kinds);
-    if (!kinds)
-        return out_of_memory(e);
-    m->kinds = kinds;
-    kinds[count] = kind;
-    if (resize_classes(m, count + 1, SIZE_MAX, e) < 0)
-        return -1;
-    if (class_list_add(&m->classes, name) < 0) {
-        error ignored = {0};
-        resize_classes(m, count, SIZE_MAX, &ignored);
-        return out_of_memory(e);
+    for (size_t i = 0; i < from->count; i++) {
+        const char *name = from->names[i];
+        if ((wanted && !wanted[i]) || class_list_find(&m->classes, name) >= 0)
+            continue;
+        if (!is_class_name(name))
+            return error_set(e, "a class's name has 1 to 1023 bytes and no control characters");
+        kinds[fresh->count] = given ? given[i] : CLASS_NOVEL;
+        if (class_list_add(fresh, name) < 0)
+            return out_of_memory(e);
     }
-    return (int)count;
+    return 0;
+}
+
+/* The model's own and these, all or nothing. */
+static int append_classes(model *m, const class_list *fresh, const class_kind *kinds, error *e)
+{
+    size_t count = m->classes.count, all = count + fresh->count;
+    class_list joined;
+    if (fresh->count == 0)
+        return 0;
+    int status = class_list_copy(&joined, &m->classes);
+    for (size_t i = 0; i < fresh->count && status == 0; i++)
+        status = class_list_add(&joined, fresh->names[i]) < 0 ? -1 : 0;
+    class_kind *more = status == 0 ? realloc(m->kinds, all * sizeof *more) : NULL;
+    m->kinds = more ? more : m->kinds;
+    status = more ? resize_classes(m, all, SIZE_MAX, e) : out_of_memory(e);
+    if (status < 0) {
+        class_list_free(&joined);
+        return -1;
+    }
+    memcpy(more + count, kinds, fresh->count * sizeof *kinds);
+    class_list_free(&m->classes);
+    m->classes = joined;
+    return 0;
+}
+
+int model_add_classes(model *m, const class_list *from, const bool *wanted, const class_kind *kinds, error *e)
+{
+    class_list fresh = {0};
+    class_kind *own = malloc((from->count + 1) * sizeof *own);
+    int status = own ? choose_new(m, from, wanted, kinds, &fresh, own, e) : out_of_memory(e);
+    if (status == 0)
+        status = append_classes(m, &fresh, own, e);
+    class_list_free(&fresh);
+    free(own);
+    return status;
 }
 
 int model_remove_class(model *m, size_t index, error *e)

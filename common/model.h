@@ -128,9 +128,10 @@ tensor_role model_role(const char *name);
 int model_network(const char *text, extent input, size_t dimension, head_kind head, size_t classes,
                   network *out, error *e);
 
-/* Appends a class: every tensor whose first dimension is the class gets one more row, of zeros, net is
- * parsed anew. Its index, or -1. */
-int model_add_class(model *m, const char *name, class_kind kind, error *e);
+/* Appends those classes of the list that are wanted (NULL: all) and that the model has not yet, in the list's
+ * order, kinds[i] being class i's (NULL: novel). Every tensor whose first dimension is the class gets rows of zeros
+ * for them, net is parsed anew. All or nothing. */
+int model_add_classes(model *m, const class_list *from, const bool *wanted, const class_kind *kinds, error *e);
 /* Removes one, its row in every such tensor too. */
 int model_remove_class(model *m, size_t index, error *e);
 /* Fails if another class has that name, or if it is empty, longer than 1,023 bytes or has control

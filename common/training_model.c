@@ -121,10 +121,8 @@ int training_model_extend(model *m, extent input, double scale, const class_list
     if (check_input(m, input, e) < 0)
         return -1;
     size_t had = m->classes.count;
-    for (size_t i = 0; i < classes->count; i++)
-        if (class_list_find(&m->classes, classes->names[i]) < 0 &&
-            model_add_class(m, classes->names[i], CLASS_NOVEL, e) < 0)
-            return -1;
+    if (model_add_classes(m, classes, NULL, NULL, e) < 0)
+        return -1;
     return set_fresh_weights(m, had, scale, seed, e);
 }
 

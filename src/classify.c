@@ -144,7 +144,7 @@ static void begin(work *w)
     const stream_header *header;
     if (model_load(options.model, &w->m, &e) < 0 || stream_header_first(w->in, &header, &e) < 0)
         tool_fail(&e);
-    w->device = device_open(&options.backend, &options.tool);
+    w->device = device_open_by_size(&options.backend, &options.tool);
     if (classifier_new(w->device, &w->m, &w->scorer, &e) < 0)
         tool_fail(&e);
     if (options.unknown_rate) {

@@ -4,6 +4,7 @@
 
 #include "../common/tool.h"
 #include "../kernels/backend.h"
+#include "../kernels/deferred.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -51,6 +52,19 @@ static inline bool device_option(int letter, backend_options *options)
     }
 }
 
+static inline bool device_speaks(const tool_options *tool)
+{
+    return isatty(STDERR_FILENO) || tool->progress;
+}
+
+static inline void device_tell(const tool_options *tool, const backend *device, const char *notice)
+{
+    if (notice && device_speaks(tool))
+        tool_say(tool, "no GPU: %s", notice);
+    if (device && device_speaks(tool))
+        tool_say(tool, "computes on %s (%s, %s)", device->name, device->device, precision_name(device->precision));
+}
+
 /* Opens it or exits 1; says on a terminal what it came to. */
 static inline backend *device_open(const backend_options *options, const tool_options *tool)
 {
@@ -59,12 +73,27 @@ static inline backend *device_open(const backend_options *options, const tool_op
     error e = {""};
     if (backend_open(options, &device, &notice, &e) < 0)
         tool_fail(&e);
-    if (isatty(STDERR_FILENO) || tool->progress) {
-        if (notice)
-            tool_say(tool, "no GPU: %s", notice);
-        tool_say(tool, "computes on %s (%s, %s)", device->name, device->device,
-                 precision_name(device->precision));
-    }
+    device_tell(tool, device, notice);
+    return device;
+}
+
+static inline void device_taken(void *tool, const backend *taken, const char *why)
+{
+    device_tell(tool, taken, why);
+}
+
+/* The same for tools that only work on embeddings: auto begins on the CPU, and wakes a GPU when there is work
+ * enough for one (deferred.h). */
+static inline backend *device_open_by_size(const backend_options *options, const tool_options *tool)
+{
+    backend *device;
+    error e = {""};
+    if (strcmp(options->device, "auto") != 0)
+        return device_open(options, tool);
+    deferred_costs costs = deferred_costs_of(options->threads);
+    if (deferred_open(options, "cuda", &costs, device_taken, (void *)tool, &device, &e) < 0)
+        tool_fail(&e);
+    device_tell(tool, device, NULL);
     return device;
 }
 

@@ -404,7 +404,7 @@ static void run(stream_reader *in, output *out)
             begin_model(&m, embedding->shape[1]);
             views_begin(&pictures, m.net.dimension);
             fingerprint = model_fingerprint(&m);
-            device = device_open(&options.backend, &options.tool);
+            device = device_open_by_size(&options.backend, &options.tool);
             if (options.base)
                 read_base(&m, device, fingerprint);
             choose_method(&m);

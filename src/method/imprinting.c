@@ -40,14 +40,8 @@ int imprinting_new(backend *b, model *m, const imprinting_options *o, imprinting
     i->m = m;
     i->options = *o;
     i->dimension = m->net.dimension;
-    const tensor *sample = model_find(m, "imprint/sample");
-    size_t room = sample         ? sample->shape[1]
-                  : o->reservoir ? o->reservoir
-                                 : statistics_sample_room(m->classes.count);
     size_t n = 0;
-    int status = class_sample_new(0, room, i->dimension, &i->sample, e);
-    if (status == 0 && o->features)
-        status = projection_of_model(m, &i->projected, e);
+    int status = o->features ? projection_of_model(m, &i->projected, e) : 0;
     n = i->projected.count;
     if (status == 0 && o->features && !(i->gram = calloc(n, n * sizeof *i->gram)))
         status = error_set(e, "out of memory for %zu random features; take fewer", n);
@@ -125,6 +119,17 @@ static void *grow(void *memory, size_t from, size_t to, size_t item)
     return grown;
 }
 
+/* Rows of each class to keep: what the model has room for already, or was asked for; else the usual few, which
+ * are the fewer the more classes there are. */
+static size_t sample_room(const imprinting *i, size_t classes)
+{
+    const tensor *sample = model_find(i->m, "imprint/sample");
+    size_t known = i->m->classes.count;
+    if (sample)
+        return sample->shape[1];
+    return i->options.reservoir ? i->options.reservoir : statistics_sample_room(classes > known ? classes : known);
+}
+
 /* Makes the sums as long as the class list. */
 static int follow_classes(imprinting *i, const class_list *classes, error *e)
 {
@@ -153,7 +158,8 @@ static int follow_classes(imprinting *i, const class_list *classes, error *e)
             return error_set(e, "out of memory");
     }
     i->running_classes = to;
-    if (class_sample_grow(&i->sample, to, e) < 0 ||
+    if ((i->sample.room == 0 && class_sample_new(0, sample_room(i, to), i->dimension, &i->sample, e) < 0) ||
+        class_sample_grow(&i->sample, to, e) < 0 ||
         i->b->moments_new(i->b, i->dimension, NULL, 0, to, false, &i->running, e) < 0)
         return -1;
     return n == 0 ? 0
@@ -265,17 +271,20 @@ static int put_sums(const imprinting *i, error *e)
     return put_once(m, "imprint/feature-sum", TYPE_F64, 2, n, 0, e);
 }
 
-/* The places in the model of the stream's classes that had rows; new ones are added. */
+/* The places in the model of the stream's classes that had rows, -1 of the others; new ones are added. */
 static int place_classes(imprinting *i, int *places, error *e)
 {
-    for (size_t k = 0; k < i->classes.count; k++) {
-        places[k] = i->rows_used[k] ? class_list_find(&i->m->classes, i->classes.names[k]) : -1;
-        if (i->rows_used[k] && places[k] < 0)
-            places[k] = model_add_class(i->m, i->classes.names[k], CLASS_NOVEL, e);
-        if (i->rows_used[k] && places[k] < 0)
-            return -1;
-    }
-    return 0;
+    size_t count = i->classes.count;
+    bool *wanted = malloc((count + 1) * sizeof *wanted);
+    if (!wanted)
+        return error_set(e, "out of memory for %zu classes", count);
+    for (size_t k = 0; k < count; k++)
+        wanted[k] = i->rows_used[k] > 0;
+    int status = model_add_classes(i->m, &i->classes, wanted, NULL, e);
+    for (size_t k = 0; k < count; k++)
+        places[k] = wanted[k] ? class_list_find(&i->m->classes, i->classes.names[k]) : -1;
+    free(wanted);
+    return status;
 }
 
 static void add_row(const model *m, const char *name, size_t row, const double *more, size_t size)

@@ -250,14 +250,12 @@ static tensor *counterpart(merging *g, const char *name, const tensor *t, error 
 /* The places in the whole of the input's classes; those it lacks are added. `fresh` flags these. */
 static int place_classes(merging *g, const model *m, size_t *places, bool *fresh, error *e)
 {
+    size_t had = g->whole.classes.count;
+    if (model_add_classes(&g->whole, &m->classes, NULL, m->kinds, e) < 0)
+        return -1;
     for (size_t k = 0; k < m->classes.count; k++) {
-        int place = class_list_find(&g->whole.classes, m->classes.names[k]);
-        fresh[k] = place < 0;
-        if (place < 0)
-            place = model_add_class(&g->whole, m->classes.names[k], m->kinds[k], e);
-        if (place < 0)
-            return -1;
-        places[k] = (size_t)place;
+        places[k] = (size_t)class_list_find(&g->whole.classes, m->classes.names[k]);
+        fresh[k] = places[k] >= had;
     }
     bool *changed = realloc(g->changed, g->whole.classes.count * sizeof *changed);
     if (!changed)

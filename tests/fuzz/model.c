@@ -23,7 +23,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     output_abandon(out);
     model_fingerprint(&m);
     /* A network near the limits may refuse one more class; what it leaves must still be whole. */
-    model_add_class(&m, "one more", CLASS_NOVEL, &e);
+    class_list more = {0};
+    class_list_add(&more, "one more");
+    model_add_classes(&m, &more, NULL, NULL, &e);
+    class_list_free(&more);
     model_remove_class(&m, 0, &e);
     if (model_check(&m, &e) < 0)
         abort();

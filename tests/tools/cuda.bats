@@ -109,6 +109,31 @@ make_model() {
     cmp out again
 }
 
+@test "auto: imprint and classify want a GPU only where there is work enough for one" {
+    need_python numpy msgpack msgpack_numpy
+    make_model
+    export LOWSHOT_PLUGIN=$PWD/nowhere.so
+    imprint --progress --model model embeddings 2>said >nine
+    classify --progress --model nine embeddings 2>>said >out
+    [ "$(grep -c 'computes on cpu' said)" -eq 2 ]
+    ! grep -q 'GPU' said
+    # Six thousand rows by as many classes.
+    names=$(seq -s, -f c%g 6000)
+    "$PYTHON" "$ROOT"/tests/tools/embeddings.py "$names" 1 512 >many
+    imprint --quiet --method mean --no-calibrate many -o many.model
+    classify --progress --threads 1 --model many.model --format tsv many 2>said >out
+    [ "$(grep -c 'no GPU: CUDA: there is no plug-in' said)" -eq 1 ]
+    [ "$(wc -l <out)" -eq 6001 ]
+    classify --quiet --threads 1 --model many.model --format tsv --device cpu many >again
+    cmp out again
+    if [ -e "$EMULATED" ] && [[ $BIN != *-sanitize ]]; then
+        LOWSHOT_PLUGIN=$EMULATED classify --progress --model nine embeddings 2>said >out
+        grep -q 'computes on cpu' said
+        LOWSHOT_PLUGIN=$EMULATED classify --progress --device cuda --model nine embeddings 2>said >out
+        grep -q 'computes on cuda' said
+    fi
+}
+
 @test "auto takes a GPU that works" {
     need_emulated
     cnn-train --progress --arch @tiny.net --epochs 1 rows >model 2>said

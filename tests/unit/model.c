@@ -197,8 +197,18 @@ static void test_classes_come_and_go(void **state)
     float before[15], *weight;
     memcpy(before, model_find(&m, "head/weight")->data, sizeof before);
 
-    assert_int_equal(model_add_class(&m, "dog", CLASS_NOVEL, &e), -1);
-    assert_int_equal(model_add_class(&m, "frog", CLASS_NOVEL, &e), 3);
+    /* dog is there, cow is not wanted, and a bad name changes nothing. */
+    class_list more = {0};
+    const char *names[] = {"cow", "dog", "frog"};
+    for (int i = 0; i < 3; i++)
+        class_list_add(&more, names[i]);
+    assert_int_equal(model_add_classes(&m, &more, (bool[]){false, true, true}, NULL, &e), 0);
+    assert_int_equal(model_add_classes(&m, &more, (bool[]){false, true, true}, NULL, &e), 0);
+    class_list_add(&more, "a\nb");
+    assert_int_equal(model_add_classes(&m, &more, NULL, NULL, &e), -1);
+    class_list_free(&more);
+    assert_int_equal(m.classes.count, 4);
+    assert_int_equal(class_list_find(&m.classes, "frog"), 3);
     assert_int_equal(m.net.class_count, 4);
     assert_int_equal(m.kinds[3], CLASS_NOVEL);
     assert_int_equal(m.net.parameters[m.net.head_weight].start, backbone);
@@ -261,8 +271,13 @@ static void test_begins_empty(void **state)
     class_list none = {0};
     assert_int_equal(model_new(NULL, (extent){0}, 4, HEAD_COSINE, &none, CLASS_NOVEL, &m, &e), 0);
     assert_int_equal(model_check(&m, &e), -1);
-    assert_int_equal(model_add_class(&m, "first", CLASS_NOVEL, &e), 0);
+    class_list two = {0};
+    class_list_add(&two, "first");
+    class_list_add(&two, "second");
+    assert_int_equal(model_add_classes(&m, &two, NULL, (class_kind[]){CLASS_NOVEL, CLASS_BASE}, &e), 0);
+    assert_true(m.classes.count == 2 && m.kinds[0] == CLASS_NOVEL && m.kinds[1] == CLASS_BASE);
     assert_int_equal(model_check(&m, &e), 0);
+    class_list_free(&two);
     model_free(&m);
     assert_int_equal(model_new(NULL, (extent){0}, 0, HEAD_COSINE, &none, CLASS_NOVEL, &m, &e), -1);
     assert_int_equal(

@@ -297,9 +297,11 @@ static void test_pairs_of_plays(void **state)
     /* c base again, and d's twin a second novel class. */
     m.kinds[2] = CLASS_BASE;
     ((double *)model_find(&m, "imprint/count")->data)[2] = 0;
-    int twin = model_add_class(&m, "e", CLASS_NOVEL, &e);
-    assert_int_equal(twin, CLASSES);
-    ((double *)model_find(&m, "imprint/count")->data)[twin] = 3;
+    class_list twin = {0};
+    class_list_add(&twin, "e");
+    assert_int_equal(model_add_classes(&m, &twin, NULL, NULL, &e), 0);
+    class_list_free(&twin);
+    ((double *)model_find(&m, "imprint/count")->data)[CLASSES] = 3;
     assert_int_equal(rehearsal_new(&m, &r, &e), 0);
     assert_true(r.play_count >= 2 && r.play_count % 2 == 0 && r.base_rows == 18);
     played = calloc(r.play_count * r.base_rows, sizeof *played);
