@@ -1,11 +1,22 @@
-/* conv.c: convolutions by cuDNN, NHWC. For each direction and shape the library's quickest algorithm is
- * found by trying (or, with --deterministic, the one it thinks best of those that give the same bytes each
- * time), once, and kept. Where it has none, conv.cu does it. */
+/* conv.c: convolutions by cuDNN, NHWC. For each direction and shape every algorithm that the library names is
+ * timed, once, and the quickest kept; with --deterministic the first that works of those that give the same bytes
+ * each time. Where it has none, conv.cu does it.
+ *
+ * They are timed in graphs, as training runs them: the library's own search (cudnnFind...) times a single call each,
+ * with what the host does for it, which for small layers is the longer part. */
 #include "cuda.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
-#define TRIALS 16                    /* algorithms that the library may name */
+#define CANDIDATES 16 /* algorithms that the library may name, */
+#define TRIED 4       /* and how many of them are tried: it names the likeliest first */
+#ifdef EMULATED
+enum { TRIAL_REPEATS = 1, TRIAL_TURNS = 1 };
+#else
+enum { TRIAL_REPEATS = 8, TRIAL_TURNS = 3 };
+#endif
 #define TRIAL_MOST ((size_t)256 << 20) /* bytes that an algorithm may want, where the card has them free */
 #define TRIAL_LEAST ((size_t)8 << 20)
 
@@ -83,201 +94,9 @@ void conv_discard(conv_ready *c)
         cudnnDestroyActivationDescriptor(c->activation);
 }
 
-/* ---- algorithms -------------------------------------------------------------------------------------- */
-
-/* What the library says of an algorithm, whichever the direction. */
-typedef struct {
-    int algorithm;
-    cudnnStatus_t status;
-    size_t memory;
-    cudnnDeterminism_t determinism;
-    cudnnMathType_t math;
-} verdict;
-
-/* What algorithms are tried in. */
-typedef struct {
-    void *memory;
-    size_t bytes;
-} trial_room;
-
-#define VERDICTS_COPY(results, count, verdicts)                                                    \
-    for (int i = 0; i < (count); i++)                                                              \
-    (verdicts)[i] = (verdict){(int)(results)[i].algo, (results)[i].status, (results)[i].memory,     \
-                              (results)[i].determinism, (results)[i].mathType}
-
-static cudnnStatus_t verdicts_forward(const run *r, const operation *o, const conv_ready *c,
-                                      trial_room room, verdict *verdicts, int *count)
-{
-    cudnnConvolutionFwdAlgoPerf_t results[TRIALS];
-    cudnnHandle_t dnn = r->p->gpu->dnn[r->slot];
-    cudnnStatus_t status =
-        r->p->gpu->deterministic
-            ? cudnnGetConvolutionForwardAlgorithm_v7(dnn, c->in, c->weight, c->conv[CONV_FORWARD],
-                                                     c->out, TRIALS, count, results)
-            : cudnnFindConvolutionForwardAlgorithmEx(dnn, c->in, place(r, o->input), c->weight,
-                                                     place(r, o->weight), c->conv[CONV_FORWARD], c->out,
-                                                     place(r, o->output), TRIALS, count, results,
-                                                     room.memory, room.bytes);
-    if (status == CUDNN_STATUS_SUCCESS)
-        VERDICTS_COPY(results, *count, verdicts);
-    return status;
-}
-
-static cudnnStatus_t verdicts_data(const run *r, const operation *o, const conv_ready *c,
-                                   trial_room room, verdict *verdicts, int *count)
-{
-    cudnnConvolutionBwdDataAlgoPerf_t results[TRIALS];
-    cudnnHandle_t dnn = r->p->gpu->dnn[r->slot];
-    cudnnStatus_t status =
-        r->p->gpu->deterministic
-            ? cudnnGetConvolutionBackwardDataAlgorithm_v7(dnn, c->weight, c->out,
-                                                          c->conv[CONV_BACKWARD_DATA], c->in, TRIALS,
-                                                          count, results)
-            : cudnnFindConvolutionBackwardDataAlgorithmEx(
-                  dnn, c->weight, place(r, o->weight), c->out, place(r, o->d_masked),
-                  c->conv[CONV_BACKWARD_DATA], c->in, place(r, o->d_input), TRIALS, count, results,
-                  room.memory, room.bytes);
-    if (status == CUDNN_STATUS_SUCCESS)
-        VERDICTS_COPY(results, *count, verdicts);
-    return status;
-}
-
-static cudnnStatus_t verdicts_weight(const run *r, const operation *o, const conv_ready *c,
-                                     trial_room room, verdict *verdicts, int *count)
-{
-    cudnnConvolutionBwdFilterAlgoPerf_t results[TRIALS];
-    cudnnHandle_t dnn = r->p->gpu->dnn[r->slot];
-    cudnnStatus_t status =
-        r->p->gpu->deterministic
-            ? cudnnGetConvolutionBackwardFilterAlgorithm_v7(dnn, c->in, c->out,
-                                                            c->conv[CONV_BACKWARD_WEIGHT], c->weight,
-                                                            TRIALS, count, results)
-            : cudnnFindConvolutionBackwardFilterAlgorithmEx(
-                  dnn, c->in, place(r, o->input), c->out, place(r, o->d_masked),
-                  c->conv[CONV_BACKWARD_WEIGHT], c->weight, place(r, o->d_weight), TRIALS, count,
-                  results, room.memory, room.bytes);
-    if (status == CUDNN_STATUS_SUCCESS)
-        VERDICTS_COPY(results, *count, verdicts);
-    return status;
-}
-
-/* The first that works, fits and is allowed: the library names the quickest first. */
-static conv_choice verdict_choose(const struct cuda *g, size_t room, const verdict *verdicts, int count)
-{
-    for (int i = 0; i < count; i++) {
-        const verdict *v = &verdicts[i];
-        bool exact = v->math != CUDNN_TENSOR_OP_MATH && v->math != CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION;
-        if (v->status != CUDNN_STATUS_SUCCESS || v->memory > room ||
-            (g->deterministic && v->determinism != CUDNN_DETERMINISTIC) ||
-            (g->precision == PRECISION_FP32 && !exact))
-            continue;
-        int math = g->precision == PRECISION_FP32 ? (int)CUDNN_FMA_MATH : (int)v->math;
-        return (conv_choice){v->algorithm, math, v->memory};
-    }
-    return (conv_choice){ALGORITHM_OWN, 0, 0};
-}
-
-/* Asks the library; what it does not know how to do, conv.cu does. Other failures are errors. */
-static int algorithm_ask(const run *r, const operation *o, const conv_ready *c, conv_direction direction,
-                         trial_room room, conv_choice *out, error *e)
-{
-    verdict verdicts[TRIALS];
-    int count = 0;
-    cudnnStatus_t status = direction == CONV_FORWARD ? verdicts_forward(r, o, c, room, verdicts, &count)
-                           : direction == CONV_BACKWARD_DATA
-                               ? verdicts_data(r, o, c, room, verdicts, &count)
-                               : verdicts_weight(r, o, c, room, verdicts, &count);
-    bool unable = status == CUDNN_STATUS_NOT_SUPPORTED || status == CUDNN_STATUS_BAD_PARAM ||
-                  CUDNN_STATUS_CATEGORY(status) == CUDNN_STATUS_NOT_SUPPORTED ||
-                  CUDNN_STATUS_CATEGORY(status) == CUDNN_STATUS_BAD_PARAM;
-    if (unable)
-        count = 0;
-    else if (check_dnn(status, "choosing a convolution", e) != 0)
-        return -1;
-    *out = verdict_choose(r->p->gpu, room.bytes, verdicts, count);
-    return 0;
-}
-
-static bool wanted(const operation *o, conv_direction direction)
-{
-    return direction == CONV_FORWARD || (direction == CONV_BACKWARD_WEIGHT && o->back) ||
-           (direction == CONV_BACKWARD_DATA && o->back && o->want_d_input);
-}
-
-/* As much as the card has, up to a limit: with less, the library has fewer algorithms to choose from. */
-static int trial_room_take(trial_room *room, error *e)
-{
-    int status = -1;
-    for (room->bytes = TRIAL_MOST; status != 0 && room->bytes >= TRIAL_LEAST;) {
-        status = device_take(room->bytes, "trying convolutions", "take a smaller --batch", &room->memory, e);
-        if (status != 0)
-            room->bytes /= 2;
-    }
-    return status;
-}
-
-/* All choices of one convolution, from those made before or by asking. */
-static int choices_make(const run *r, const operation *o, const layer *l, conv_ready *c, error *e)
-{
-    struct cuda *g = r->p->gpu;
-    trial_room room = {NULL, 0};
-    int status = 0;
-    for (int d = 0; d < 3 && status == 0; d++) {
-        c->choices[d] = (conv_choice){ALGORITHM_OWN, 0, 0};
-        if (!wanted(o, (conv_direction)d))
-            continue;
-        conv_key key = conv_key_make((conv_direction)d, l, o->in_channels, c->rows, g->precision,
-                                     g->deterministic);
-        if (choices_find(&g->choices, &key, &c->choices[d]))
-            continue;
-        if (!room.memory)
-            status = trial_room_take(&room, e);
-        if (status == 0)
-            status = algorithm_ask(r, o, c, (conv_direction)d, room, &c->choices[d], e);
-        if (status == 0 && choices_add(&g->choices, &key, c->choices[d]) != 0)
-            status = error_set(e, "cuda: out of memory");
-    }
-    cudaFree(room.memory);
-    return status;
-}
-
-static int math_set(conv_ready *c, error *e)
-{
-    for (int d = 0; d < 3; d++)
-        if (c->choices[d].algorithm != ALGORITHM_OWN &&
-            check_dnn(cudnnSetConvolutionMathType(c->conv[d], (cudnnMathType_t)c->choices[d].math),
-                      "precision", e) != 0)
-            return -1;
-    return 0;
-}
+/* ---- running ----------------------------------------------------------------------------------------- */
 
 static const float one = 1, zero = 0;
-
-static cudnnStatus_t forward_fused(const run *r, const operation *o, const conv_ready *c)
-{
-    const conv_choice *choice = &c->choices[CONV_FORWARD];
-    void *out = place(r, o->output);
-    return cudnnConvolutionBiasActivationForward(
-        r->p->gpu->dnn[r->slot], &one, c->in, place(r, o->input), c->weight, place(r, o->weight),
-        c->conv[CONV_FORWARD], (cudnnConvolutionFwdAlgo_t)choice->algorithm, r->p->workspace[r->slot],
-        r->p->workspace_bytes[r->slot], &zero, c->out, out, c->bias, place(r, o->bias), c->activation,
-        c->out, out);
-}
-
-/* The library joins bias and ReLU to some algorithms only; which, trying says. */
-static bool fuses(const run *r, const operation *o, const conv_ready *c)
-{
-    return o->bias != NOWHERE && c->choices[CONV_FORWARD].algorithm != ALGORITHM_OWN &&
-           forward_fused(r, o, c) == CUDNN_STATUS_SUCCESS;
-}
-
-static size_t workspace_wanted(const conv_ready *c)
-{
-    size_t most = 0;
-    for (int d = 0; d < 3; d++)
-        most = c->choices[d].workspace > most ? c->choices[d].workspace : most;
-    return most;
-}
 
 static conv_ready *conv_find(const program *p, size_t op, size_t rows)
 {
@@ -286,31 +105,6 @@ static conv_ready *conv_find(const program *p, size_t op, size_t rows)
             return &p->convs[i];
     return NULL;
 }
-
-int conv_prepare(program *p, size_t op, size_t rows, error *e)
-{
-    if (conv_find(p, op, rows))
-        return 0;
-    conv_ready *more = realloc(p->convs, (p->conv_count + 1) * sizeof *more);
-    if (!more)
-        return error_set(e, "cuda: out of memory");
-    p->convs = more;
-    const operation *o = &p->plan.ops[op];
-    const layer *l = &p->net->layers[o->layer];
-    run r = {.p = p, .rows = rows};
-    conv_ready c = {.op = op, .rows = rows};
-    if (dnn_wake(p->gpu, e) != 0 || describe(p->gpu, o, l, &c, e) != 0 ||
-        choices_make(&r, o, l, &c, e) != 0 || math_set(&c, e) != 0 ||
-        workspace_grow(p, workspace_wanted(&c), e) != 0) {
-        conv_discard(&c);
-        return -1;
-    }
-    c.fused = fuses(&r, o, &c);
-    p->convs[p->conv_count++] = c;
-    return 0;
-}
-
-/* ---- running ----------------------------------------------------------------------------------------- */
 
 static conv_shape shape_of(const run *r, const operation *o)
 {
@@ -324,6 +118,17 @@ static conv_shape shape_of(const run *r, const operation *o)
 static const conv_ready *ready(const run *r, const operation *o)
 {
     return conv_find(r->p, (size_t)(o - r->p->plan.ops), r->rows);
+}
+
+static cudnnStatus_t forward_fused(const run *r, const operation *o, const conv_ready *c)
+{
+    const conv_choice *choice = &c->choices[CONV_FORWARD];
+    void *out = place(r, o->output);
+    return cudnnConvolutionBiasActivationForward(
+        r->p->gpu->dnn[r->slot], &one, c->in, place(r, o->input), c->weight, place(r, o->weight),
+        c->conv[CONV_FORWARD], (cudnnConvolutionFwdAlgo_t)choice->algorithm, r->p->workspace[r->slot],
+        r->p->workspace_bytes[r->slot], &zero, c->out, out, c->bias, place(r, o->bias), c->activation,
+        c->out, out);
 }
 
 static int forward_bare(const run *r, const operation *o, const conv_ready *c, error *e)
@@ -347,8 +152,9 @@ static int forward_bare(const run *r, const operation *o, const conv_ready *c, e
 int conv_forward(const run *r, const operation *o, bool *finished, error *e)
 {
     const conv_ready *c = ready(r, o);
-    *finished = c->fused || (o->bias == NOWHERE && !o->relu);
-    if (c->fused)
+    bool fused = c->choices[CONV_FORWARD].fused;
+    *finished = fused || (o->bias == NOWHERE && !o->relu);
+    if (fused)
         return check_dnn(forward_fused(r, o, c), "convolution with bias", e);
     return forward_bare(r, o, c, e);
 }
@@ -391,4 +197,272 @@ int conv_backward_data(const run *r, const operation *o, int lane, error *e)
                          (cudnnConvolutionBwdDataAlgo_t)choice->algorithm, r->p->workspace[lane],
                          r->p->workspace_bytes[lane], &zero, c->in, place(r, o->d_input)),
                      "convolution's input gradient", e);
+}
+
+/* ---- algorithms -------------------------------------------------------------------------------------- */
+
+/* What the library says of an algorithm, whichever the direction. */
+typedef struct {
+    int algorithm;
+    cudnnStatus_t status;
+    size_t memory;
+    cudnnDeterminism_t determinism;
+    cudnnMathType_t math;
+} verdict;
+
+#define VERDICTS_COPY(results, count, verdicts)                                                    \
+    for (int i = 0; i < (count); i++)                                                              \
+    (verdicts)[i] = (verdict){(int)(results)[i].algo, (results)[i].status, (results)[i].memory,     \
+                              (results)[i].determinism, (results)[i].mathType}
+
+static cudnnStatus_t verdicts_forward(cudnnHandle_t dnn, const conv_ready *c, verdict *verdicts, int *count)
+{
+    cudnnConvolutionFwdAlgoPerf_t results[CANDIDATES];
+    cudnnStatus_t status = cudnnGetConvolutionForwardAlgorithm_v7(
+        dnn, c->in, c->weight, c->conv[CONV_FORWARD], c->out, CANDIDATES, count, results);
+    if (status == CUDNN_STATUS_SUCCESS)
+        VERDICTS_COPY(results, *count, verdicts);
+    return status;
+}
+
+static cudnnStatus_t verdicts_data(cudnnHandle_t dnn, const conv_ready *c, verdict *verdicts, int *count)
+{
+    cudnnConvolutionBwdDataAlgoPerf_t results[CANDIDATES];
+    cudnnStatus_t status = cudnnGetConvolutionBackwardDataAlgorithm_v7(
+        dnn, c->weight, c->out, c->conv[CONV_BACKWARD_DATA], c->in, CANDIDATES, count, results);
+    if (status == CUDNN_STATUS_SUCCESS)
+        VERDICTS_COPY(results, *count, verdicts);
+    return status;
+}
+
+static cudnnStatus_t verdicts_weight(cudnnHandle_t dnn, const conv_ready *c, verdict *verdicts, int *count)
+{
+    cudnnConvolutionBwdFilterAlgoPerf_t results[CANDIDATES];
+    cudnnStatus_t status = cudnnGetConvolutionBackwardFilterAlgorithm_v7(
+        dnn, c->in, c->out, c->conv[CONV_BACKWARD_WEIGHT], c->weight, CANDIDATES, count, results);
+    if (status == CUDNN_STATUS_SUCCESS)
+        VERDICTS_COPY(results, *count, verdicts);
+    return status;
+}
+
+/* What the library cannot do, as opposed to an installation that is not whole. */
+static bool is_unable(cudnnStatus_t status)
+{
+    bool broken = status >= CUDNN_STATUS_NOT_SUPPORTED_INCOMPATIBLE_CUDA_DRIVER &&
+                  status <= CUDNN_STATUS_NOT_SUPPORTED_SUBLIBRARY_UNAVAILABLE;
+    return !broken && (CUDNN_STATUS_CATEGORY(status) == CUDNN_STATUS_NOT_SUPPORTED ||
+                       CUDNN_STATUS_CATEGORY(status) == CUDNN_STATUS_BAD_PARAM);
+}
+
+/* The library's algorithms, those that it thinks quickest first. None where it does not know the shape. */
+static int algorithms_ask(const struct cuda *g, const conv_ready *c, conv_direction direction, verdict *verdicts,
+                          int *count, error *e)
+{
+    cudnnHandle_t dnn = g->dnn[0];
+    *count = 0;
+    cudnnStatus_t status = direction == CONV_FORWARD         ? verdicts_forward(dnn, c, verdicts, count)
+                           : direction == CONV_BACKWARD_DATA ? verdicts_data(dnn, c, verdicts, count)
+                                                             : verdicts_weight(dnn, c, verdicts, count);
+    if (!is_unable(status))
+        return check_dnn(status, "choosing a convolution", e);
+    *count = 0;
+    return 0;
+}
+
+static bool may_be_chosen(const struct cuda *g, const verdict *v, size_t room)
+{
+    bool exact = v->math != CUDNN_TENSOR_OP_MATH && v->math != CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION;
+    return v->status == CUDNN_STATUS_SUCCESS && v->memory <= room &&
+           (!g->deterministic || v->determinism == CUDNN_DETERMINISTIC) &&
+           (g->precision != PRECISION_FP32 || exact);
+}
+
+/* A direction, with all that the layer's output wants. */
+static int forward_pass(const run *r, const operation *o, error *e)
+{
+    const struct cuda *g = r->p->gpu;
+    kernel_drop none = {.active = 0};
+    bool finished;
+    if (conv_forward(r, o, &finished, e) != 0)
+        return -1;
+    void *out = place(r, o->output);
+    return finished ? 0
+                    : check_kernel(g, kernel_bias(g->type, out, place(r, o->bias), out,
+                                                  r->rows * extent_size(o->out), o->out.channels, o->relu, &none,
+                                                  g->streams[r->slot]), "bias", g->streams[r->slot], e);
+}
+static int weight_pass(const run *r, const operation *o, error *e)
+{
+    return conv_backward_weight(r, o, r->slot, e);
+}
+static int data_pass(const run *r, const operation *o, error *e)
+{
+    return conv_backward_data(r, o, r->slot, e);
+}
+
+/* How long the convolution takes as it is set now; infinity where it does not work, or not in a graph. The time
+ * does not matter where all are to be the same each time. */
+static double seconds_of(const run *r, const operation *o, conv_direction direction)
+{
+    static const launch_pass passes[] = {forward_pass, data_pass, weight_pass};
+    struct cuda *g = r->p->gpu;
+    error unused = {""};
+    double seconds = INFINITY;
+    int status = passes[direction](r, o, &unused); /* this loads it, too */
+    if (cudaStreamSynchronize(g->streams[r->slot]) != cudaSuccess || status != 0) {
+        (void)cudaGetLastError();
+        return INFINITY;
+    }
+    if (g->deterministic)
+        return 0;
+    status = graph_time(r, passes[direction], o, TRIAL_REPEATS, TRIAL_TURNS, &seconds, &unused);
+    return status == 0 ? seconds : INFINITY;
+}
+
+/* The quickest of the algorithms, with and without bias and ReLU in the same pass. */
+static int choose(const run *r, const operation *o, conv_ready *c, conv_direction direction, size_t room,
+                  error *e)
+{
+    struct cuda *g = r->p->gpu;
+    verdict verdicts[CANDIDATES];
+    int count;
+    if (algorithms_ask(g, c, direction, verdicts, &count, e) != 0)
+        return -1;
+    conv_choice best = {ALGORITHM_OWN, 0, 0, false}, *tried = &c->choices[direction];
+    double least = INFINITY;
+    for (int i = 0, left = TRIED; i < count && left > 0 && least > 0; i++) {
+        const verdict *v = &verdicts[i];
+        if (!may_be_chosen(g, v, room))
+            continue;
+        left--;
+        int math = g->precision == PRECISION_FP32 ? (int)CUDNN_FMA_MATH : (int)v->math;
+        if (check_dnn(cudnnSetConvolutionMathType(c->conv[direction], (cudnnMathType_t)math), "precision", e) != 0)
+            return -1;
+        bool fuses = direction == CONV_FORWARD && o->bias != NOWHERE;
+        for (int fused = fuses; fused >= 0 && least > 0; fused--) {
+            *tried = (conv_choice){v->algorithm, math, v->memory, fused};
+            double seconds = seconds_of(r, o, direction);
+            if (seconds < least) {
+                least = seconds;
+                best = *tried;
+            }
+        }
+    }
+    *tried = best;
+    return 0;
+}
+
+static bool wanted(const operation *o, conv_direction direction)
+{
+    return direction == CONV_FORWARD || (direction == CONV_BACKWARD_WEIGHT && o->back) ||
+           (direction == CONV_BACKWARD_DATA && o->back && o->want_d_input);
+}
+
+/* Memory that algorithms are tried in takes the place of the program's workspace: as much as the card has, up to a
+ * limit, since with less there are fewer to choose from. */
+typedef struct {
+    void *own;
+    size_t own_bytes;
+} trial_room;
+
+static int trial_begin(program *p, trial_room *room, error *e)
+{
+    int status = -1;
+    void *memory = NULL;
+    *room = (trial_room){p->workspace[0], p->workspace_bytes[0]};
+    for (size_t bytes = TRIAL_MOST; status != 0 && bytes >= TRIAL_LEAST; bytes /= 2) {
+        status = device_take(bytes, "trying convolutions", "take a smaller --batch", &memory, e);
+        if (status == 0) {
+            p->workspace[0] = memory;
+            p->workspace_bytes[0] = bytes;
+        }
+    }
+    return status;
+}
+
+static void trial_end(program *p, const trial_room *room)
+{
+    cudaFree(p->workspace[0]);
+    p->workspace[0] = room->own;
+    p->workspace_bytes[0] = room->own_bytes;
+}
+
+/* All choices of one convolution, from those made before or by trying. */
+static int choices_make(const run *r, const operation *o, const layer *l, conv_ready *c, error *e)
+{
+    program *p = r->p;
+    struct cuda *g = p->gpu;
+    trial_room room;
+    bool trying = false;
+    int status = 0;
+    for (int d = 0; d < 3 && status == 0; d++) {
+        conv_direction direction = (conv_direction)d;
+        c->choices[d] = (conv_choice){ALGORITHM_OWN, 0, 0, false};
+        if (!wanted(o, direction))
+            continue;
+        conv_key key = conv_key_make(direction, l, o->in_channels, c->rows, g->precision, g->deterministic,
+                                     o->bias != NOWHERE, o->relu);
+        if (choices_find(&g->choices, &key, &c->choices[d]))
+            continue;
+        if (!trying)
+            status = trial_begin(p, &room, e);
+        trying = status == 0;
+        if (status == 0)
+            status = choose(r, o, c, direction, p->workspace_bytes[0], e);
+        if (status == 0 && choices_add(&g->choices, &key, c->choices[d]) != 0)
+            status = error_set(e, "cuda: out of memory");
+    }
+    if (trying)
+        trial_end(p, &room);
+    return status;
+}
+
+static int math_set(conv_ready *c, error *e)
+{
+    for (int d = 0; d < 3; d++)
+        if (c->choices[d].algorithm != ALGORITHM_OWN &&
+            check_dnn(cudnnSetConvolutionMathType(c->conv[d], (cudnnMathType_t)c->choices[d].math),
+                      "precision", e) != 0)
+            return -1;
+    return 0;
+}
+
+static size_t workspace_wanted(const conv_ready *c)
+{
+    size_t most = 0;
+    for (int d = 0; d < 3; d++)
+        most = c->choices[d].workspace > most ? c->choices[d].workspace : most;
+    return most;
+}
+
+int conv_prepare(program *p, size_t op, size_t rows, error *e)
+{
+    if (conv_find(p, op, rows))
+        return 0;
+    conv_ready *more = realloc(p->convs, (p->conv_count + 1) * sizeof *more);
+    if (!more)
+        return error_set(e, "cuda: out of memory");
+    p->convs = more;
+    const operation *o = &p->plan.ops[op];
+    const layer *l = &p->net->layers[o->layer];
+    run r = {.p = p, .rows = rows};
+    conv_ready *c = &more[p->conv_count++]; /* there already, so that it can be tried */
+    *c = (conv_ready){.op = op, .rows = rows};
+    if (dnn_wake(p->gpu, e) == 0 && describe(p->gpu, o, l, c, e) == 0 && choices_make(&r, o, l, c, e) == 0 &&
+        math_set(c, e) == 0 && workspace_grow(p, workspace_wanted(c), e) == 0)
+        return 0;
+    conv_discard(c);
+    p->conv_count--;
+    return -1;
+}
+
+void conv_describe(const program *p, const operation *o, size_t rows, conv_direction direction, char *text,
+                   size_t size)
+{
+    const conv_ready *c = conv_find(p, (size_t)(o - p->plan.ops), rows);
+    const conv_choice *choice = c ? &c->choices[direction] : NULL;
+    if (!choice || choice->algorithm == ALGORITHM_OWN)
+        snprintf(text, size, "%s", choice ? "own kernel" : "not ready");
+    else
+        snprintf(text, size, "algorithm %d%s", choice->algorithm, choice->fused ? ", with bias" : "");
 }

@@ -74,7 +74,6 @@ typedef enum { MODE_INFER, MODE_GRADIENT, MODE_TRAIN } run_mode; /* only MODE_TR
 /* A convolution made ready for a number of rows. */
 typedef struct {
     size_t op, rows;
-    bool fused; /* bias and ReLU in the library's pass */
     conv_choice choices[3];
     cudnnConvolutionDescriptor_t conv[3]; /* by direction: each has its kind of arithmetic */
     cudnnTensorDescriptor_t in, out, bias;
@@ -121,11 +120,14 @@ struct program {
     int32_t *labels;
     size_t data_rows;
     uint32_t *order;
-    float *rates;
+    step_rate *rates, *host_rates; /* on the device, and what is copied there */
     size_t order_bytes, rate_bytes;
     cudaEvent_t forked, joined;
     cudaEvent_t submitted[2][2]; /* by submission, by stream */
     size_t submissions, chunks;
+    bool embeds;                  /* made ready for a batch of embeddings */
+    bool warm[2];                 /* by slot: one has been computed, */
+    cudaGraphExec_t embedding[2]; /* and captured */
 };
 
 /* One pass over the network. */
@@ -153,14 +155,19 @@ static inline step_state *state_of(const run *r)
     return place(r, r->p->plan.state);
 }
 
-/* conv.c: readies a convolution for the rows (choosing algorithms, once a shape), runs it. The stream
- * must not be capturing in conv_prepare. `lane`: stream and handle. */
+/* conv.c: readies a convolution for the rows (choosing algorithms, once a shape), runs it. conv_prepare runs it
+ * many times, on what lies in the first slot's arrays: nothing else may be under way there, nor a capture.
+ * `lane`: stream and handle. */
 int conv_prepare(program *p, size_t op, size_t rows, error *e);
 void conv_discard(conv_ready *c);
 /* out = in * weight, and, if *finished, with the operation's bias and ReLU (dropout never). */
 int conv_forward(const run *r, const operation *o, bool *finished, error *e);
 int conv_backward_weight(const run *r, const operation *o, int lane, error *e);
 int conv_backward_data(const run *r, const operation *o, int lane, error *e);
+
+/* How it was chosen to be done, for people: "algorithm 1, with bias", "own kernel". */
+void conv_describe(const program *p, const operation *o, size_t rows, conv_direction direction, char *text,
+                   size_t size);
 
 /* dense.c: the same of dense layers. Where a dropout follows, bias and ReLU are left to its pass. */
 int dense_prepare(program *p, size_t op, size_t rows, error *e);
@@ -215,10 +222,13 @@ int cuda_embed_wait(backend *b, program *p, error *e);
 int train_state_set(program *p, error *e);
 /* What can be captured: an operation's launches on the run's stream; `o` NULL for what is no operation's. */
 typedef int (*launch_pass)(const run *r, const operation *o, error *e);
-/* That many times one pass in one graph, ready to be launched; the caller destroys it. */
+/* graph.c: that many times one pass in one graph, ready to be launched; the caller destroys it. */
 int graph_capture(const run *r, launch_pass pass, const operation *o, size_t times,
                   cudaGraphExec_t *ready, error *e);
-/* From the slot's staging memory to its embeddings, nothing copied; first and last launch alone. */
+/* The seconds of one pass, in a graph of so many of them: the best of so many launches. */
+int graph_time(const run *r, launch_pass pass, const operation *o, size_t times, size_t turns, double *seconds,
+               error *e);
+/* From the slot's staging memory to its embeddings, a whole batch, nothing copied; first and last launch alone. */
 int embed_compute(const run *r, uint64_t first_row, uint32_t view, error *e);
 int embed_gather(const run *r, uint64_t first_row, uint32_t view, error *e);
 int embed_widen(const run *r, error *e);

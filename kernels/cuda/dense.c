@@ -62,8 +62,9 @@ static void product_discard(product_ready *q)
     *q = (product_ready){0};
 }
 
-/* The library's first algorithm for what q describes; *found tells whether it has one. */
-static int algorithm_find(struct cuda *g, product_ready *q, bool *found, error *e)
+/* The library's first algorithm for what q describes; *found tells whether it has one. With an epilogue the
+ * library may refuse in many ways, and then it is done without. */
+static int algorithm_find(struct cuda *g, product_ready *q, cublasLtEpilogue_t epilogue, bool *found, error *e)
 {
     cublasLtMatmulPreference_t preference;
     uint64_t room = PRODUCT_WORKSPACE;
@@ -79,8 +80,8 @@ static int algorithm_find(struct cuda *g, product_ready *q, bool *found, error *
         said = cublasLtMatmulAlgoGetHeuristic(g->lt, q->description, q->a, q->b, q->c, q->c, preference,
                                               1, &result, &count);
     cublasLtMatmulPreferenceDestroy(preference);
-    if (status != 0 || (said != CUBLAS_STATUS_NOT_SUPPORTED &&
-                        check_blas(said, "choosing a product", e) != 0))
+    bool may_refuse = said == CUBLAS_STATUS_NOT_SUPPORTED || epilogue != CUBLASLT_EPILOGUE_DEFAULT;
+    if (status != 0 || (!may_refuse && check_blas(said, "choosing a product", e) != 0))
         return -1;
     *found = said == CUBLAS_STATUS_SUCCESS && count > 0;
     if (*found)
@@ -96,7 +97,7 @@ static int product_new(struct cuda *g, product_ready *q, side a, side b, side c,
         description_set(q, a, b, epilogue, e) != 0 || layout_new(&q->a, a, e) != 0 ||
         layout_new(&q->b, b, e) != 0 || layout_new(&q->c, c, e) != 0)
         return -1;
-    return algorithm_find(g, q, found, e);
+    return algorithm_find(g, q, epilogue, found, e);
 }
 
 /* With bias (and ReLU) in the epilogue where the library has that, else without. */

@@ -4,21 +4,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* The streams last: the libraries' handles still name them. */
 static void cuda_close(backend *b)
 {
     struct cuda *g = cuda_of(b);
-    for (int i = 0; i < 2; i++) {
-        if (g->dnn[i])
-            cudnnDestroy(g->dnn[i]);
-        if (g->streams[i])
-            cudaStreamDestroy(g->streams[i]);
-    }
     if (g->solver)
         cusolverDnDestroy(g->solver);
     if (g->blas)
         cublasDestroy(g->blas);
     if (g->lt)
         cublasLtDestroy(g->lt);
+    for (int i = 0; i < 2; i++)
+        if (g->dnn[i])
+            cudnnDestroy(g->dnn[i]);
+    for (int i = 0; i < 2; i++)
+        if (g->streams[i])
+            cudaStreamDestroy(g->streams[i]);
     choices_free(&g->choices);
     cudaFree(g->scratch);
     free(g);

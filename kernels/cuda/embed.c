@@ -23,20 +23,18 @@ static int slot_ready(program *p, int slot, error *e)
     return check_cuda((int)cudaDeviceSynchronize(), "copying the network", e);
 }
 
-/* Whether all convolutions and products are ready for that many rows; otherwise what runs must end, since
- * the trials use its memory. */
-static int rows_ready(program *p, size_t rows, error *e)
+/* Readies convolutions and products, at the first batch. All batches are computed whole, also the last, of fewer
+ * rows: what the library needs for another size takes longer. */
+static int batch_ready(program *p, error *e)
 {
-    for (size_t i = 0; i < p->conv_count; i++)
-        if (p->convs[i].rows == rows)
-            return 0;
-    for (size_t i = 0; i < p->dense_count; i++)
-        if (p->denses[i].rows == rows)
-            return 0;
+    if (p->embeds)
+        return 0;
     if (check_cuda((int)cudaDeviceSynchronize(), "waiting for the device", e) != 0 ||
-        run_prepare(p, rows, e) != 0)
+        run_prepare(p, p->spec.batch, e) != 0 ||
+        check_cuda((int)cudaDeviceSynchronize(), "trying convolutions", e) != 0)
         return -1;
-    return check_cuda((int)cudaDeviceSynchronize(), "trying convolutions", e);
+    p->embeds = true;
+    return 0;
 }
 
 int embed_gather(const run *r, uint64_t first_row, uint32_t view, error *e)
@@ -68,20 +66,39 @@ int embed_compute(const run *r, uint64_t first_row, uint32_t view, error *e)
     return embed_widen(r, e);
 }
 
-static int embed_batch(const run *r, const uint8_t *images, uint64_t first_row, uint32_t view,
+static int forward_pass(const run *r, const operation *o, error *e)
+{
+    (void)o;
+    return run_forward(r, e) != 0 ? -1 : embed_widen(r, e);
+}
+
+/* From gathered pictures to embeddings: launch by launch at a slot's first batch, which loads what is needed, then by
+ * a graph, since the libraries' calls can take the host longer than the card. */
+static int forward_launch(const run *r, error *e)
+{
+    program *p = r->p;
+    int slot = r->slot;
+    if (!p->warm[slot] || p->gpu->wait) {
+        p->warm[slot] = true;
+        return forward_pass(r, NULL, e);
+    }
+    if (!p->embedding[slot] && graph_capture(r, forward_pass, NULL, 1, &p->embedding[slot], e) != 0)
+        return -1;
+    return check_cuda((int)cudaGraphLaunch(p->embedding[slot], p->gpu->streams[slot]), "embedding", e);
+}
+
+static int embed_batch(const run *r, const uint8_t *images, size_t rows, uint64_t first_row, uint32_t view,
                        float *embeddings, error *e)
 {
     const program *p = r->p;
     cudaStream_t stream = p->gpu->streams[r->slot];
-    size_t numbers = r->rows * p->net->dimension;
-    if (check_cuda((int)cudaMemcpyAsync(place(r, p->plan.staging), images,
-                                        r->rows * extent_size(p->net->input), cudaMemcpyHostToDevice,
-                                        stream), "copying pictures", e) != 0 ||
-        embed_compute(r, first_row, view, e) != 0)
+    if (check_cuda((int)cudaMemcpyAsync(place(r, p->plan.staging), images, rows * extent_size(p->net->input),
+                                        cudaMemcpyHostToDevice, stream), "copying pictures", e) != 0 ||
+        embed_gather(r, first_row, view, e) != 0 || forward_launch(r, e) != 0)
         return -1;
     return check_cuda((int)cudaMemcpyAsync(embeddings, place(r, p->plan.embeddings),
-                                           numbers * sizeof *embeddings, cudaMemcpyDeviceToHost, stream),
-                      "copying embeddings", e);
+                                           rows * p->net->dimension * sizeof *embeddings, cudaMemcpyDeviceToHost,
+                                           stream), "copying embeddings", e);
 }
 
 /* The submission before the last is over: its arrays are the caller's again. */
@@ -115,9 +132,9 @@ int cuda_embed_submit(backend *b, program *p, const uint8_t *images, size_t rows
     for (size_t at = 0; at < rows; at += p->spec.batch) {
         size_t count = rows - at < p->spec.batch ? rows - at : p->spec.batch;
         int slot = p->spec.training ? 0 : (int)(p->chunks++ % 2);
-        run r = {.p = p, .mode = MODE_INFER, .rows = count, .slot = slot, .side = slot};
-        if (rows_ready(p, count, e) != 0 || slot_ready(p, slot, e) != 0 ||
-            embed_batch(&r, images + at * extent_size(p->net->input), first_row + at, view,
+        run r = {.p = p, .mode = MODE_INFER, .rows = p->spec.batch, .slot = slot, .side = slot};
+        if (batch_ready(p, e) != 0 || slot_ready(p, slot, e) != 0 ||
+            embed_batch(&r, images + at * extent_size(p->net->input), count, first_row + at, view,
                         embeddings + at * p->net->dimension, e) != 0)
             return -1;
     }

@@ -33,6 +33,11 @@ typedef struct {
     uint64_t hits, rows;
 } step_state;
 
+/* A step's learning rate, and what adam makes of it (element_adam_rate). */
+typedef struct {
+    float rate, corrected;
+} step_rate;
+
 /* Dropout: elements below the threshold become zero, the others are scaled. Off where not active. */
 typedef struct {
     int active;
@@ -171,7 +176,7 @@ typedef struct {
     float *master, *first, *second; /* flat */
     int kind;                       /* optimizer_kind */
     float beta1, beta2, epsilon, momentum, decay;
-    const float *rates; /* of the call, from state->rate on */
+    const step_rate *rates; /* of the call, from state->rate on */
     size_t rows;        /* of the step */
     step_state *state;
     unsigned *ticket;

@@ -13,7 +13,7 @@
 
 /* One launch (or a whole step) to be measured. */
 typedef struct {
-    char name[64];
+    char name[96];
     launch_pass enqueue;
     const operation *op;
     double bytes, operations;
@@ -101,12 +101,20 @@ static size_t operation_kinds(const program *p, const operation *o, size_t rows,
     }
     if (learns && (o->want_d_input || o->kind == OP_BATCHNORM))
         out[count++] = (launch_kind){"", operation_backward_data, o, result + weights + in + argmax, work};
-    for (size_t i = 0; i < count; i++)
-        snprintf(out[i].name, sizeof out[i].name, "%s %s", name,
-                 out[i].enqueue == operation_forward         ? "forward"
-                 : out[i].enqueue == operation_backward_mask ? "mask, bias gradient"
-                 : out[i].enqueue == weight_pass             ? "weight gradient"
-                                                             : "input gradient");
+    for (size_t i = 0; i < count; i++) {
+        launch_pass pass = out[i].enqueue;
+        char how[40] = "";
+        if (o->kind == OP_CONV && pass != operation_backward_mask)
+            conv_describe(p, o, rows, pass == operation_forward ? CONV_FORWARD
+                                      : pass == weight_pass     ? CONV_BACKWARD_WEIGHT
+                                                                : CONV_BACKWARD_DATA, how, sizeof how);
+        snprintf(out[i].name, sizeof out[i].name, "%s %s%s%s%s", name,
+                 pass == operation_forward         ? "forward"
+                 : pass == operation_backward_mask ? "mask, bias gradient"
+                 : pass == weight_pass             ? "weight gradient"
+                                                   : "input gradient",
+                 *how ? " (" : "", how, *how ? ")" : "");
+    }
     return count;
 }
 
@@ -148,26 +156,6 @@ static size_t kinds_list(const program *p, size_t rows, launch_kind *out)
 
 /* ---- timing ------------------------------------------------------------------------------------------ */
 
-/* The best of a few launches of the graph, in seconds for one repeat. */
-static int time_graph(const run *r, const launch_kind *k, cudaGraphExec_t graph, cudaEvent_t between[2],
-                      double *seconds, error *e)
-{
-    cudaStream_t stream = r->p->gpu->streams[r->slot];
-    *seconds = 1e30;
-    for (int turn = 0; turn <= TURNS; turn++) { /* the first one warms up */
-        float milliseconds = 0;
-        if (check_cuda((int)cudaEventRecord(between[0], stream), k->name, e) != 0 ||
-            check_cuda((int)cudaGraphLaunch(graph, stream), k->name, e) != 0 ||
-            check_cuda((int)cudaEventRecord(between[1], stream), k->name, e) != 0 ||
-            check_cuda((int)cudaEventSynchronize(between[1]), k->name, e) != 0 ||
-            check_cuda((int)cudaEventElapsedTime(&milliseconds, between[0], between[1]), k->name, e) != 0)
-            return -1;
-        double one = (double)milliseconds * 1e-3 / REPEATS;
-        *seconds = turn > 0 && one < *seconds ? one : *seconds;
-    }
-    return 0;
-}
-
 /* Runs the program once, so that everything is ready to be captured. In training that leaves an order and
  * rates for every repeat behind, through which the state counts on. */
 static int train_ready(program *p, error *e)
@@ -199,21 +187,16 @@ static int embed_ready(program *p, error *e)
     return status;
 }
 
-static int measure_one(program *p, const run *r, const launch_kind *k, cudaEvent_t between[2],
-                       measure_report report, void *context, error *e)
+static int measure_one(program *p, const run *r, const launch_kind *k, measure_report report, void *context,
+                       error *e)
 {
-    cudaGraphExec_t graph = NULL;
     double seconds = 0;
-    int status = p->spec.training ? train_state_set(p, e) : 0;
-    if (status == 0 && graph_capture(r, k->enqueue, k->op, REPEATS, &graph, e) != 0)
-        status = error_prefix(e, "%s", k->name);
-    if (status == 0)
-        status = time_graph(r, k, graph, between, &seconds, e);
-    if (status == 0)
-        report(context, k->name, seconds, k->bytes, k->operations);
-    if (graph)
-        cudaGraphExecDestroy(graph);
-    return status;
+    if (p->spec.training && train_state_set(p, e) != 0)
+        return -1;
+    if (graph_time(r, k->enqueue, k->op, REPEATS, TURNS, &seconds, e) != 0)
+        return error_prefix(e, "%s", k->name);
+    report(context, k->name, seconds, k->bytes, k->operations);
+    return 0;
 }
 
 int cuda_measure(program *p, measure_report report, void *context, error *e)
@@ -222,18 +205,12 @@ int cuda_measure(program *p, measure_report report, void *context, error *e)
     run r = {.p = p, .mode = training ? MODE_TRAIN : MODE_INFER, .rows = p->spec.batch, .slot = 0,
              .side = training};
     launch_kind *kinds = calloc(8 + 4 * p->plan.count, sizeof *kinds);
-    cudaEvent_t between[2] = {NULL, NULL};
     int status = kinds ? 0 : error_set(e, "cuda: out of memory");
     if (status == 0)
         status = training ? train_ready(p, e) : embed_ready(p, e);
-    for (int i = 0; i < 2 && status == 0; i++)
-        status = check_cuda((int)cudaEventCreateWithFlags(&between[i], 0), "event", e);
     size_t count = status == 0 ? kinds_list(p, r.rows, kinds) : 0;
     for (size_t i = 0; i < count && status == 0; i++)
-        status = measure_one(p, &r, &kinds[i], between, report, context, e);
-    for (int i = 0; i < 2; i++)
-        if (between[i])
-            cudaEventDestroy(between[i]);
+        status = measure_one(p, &r, &kinds[i], report, context, e);
     free(kinds);
     return status;
 }

@@ -32,12 +32,7 @@ __device__ static inline void state_advance(const optimizer_task &t)
 
 template <class T, int KIND> __global__ static void optimizer_step(optimizer_task t)
 {
-    __shared__ float rate, corrected;
-    if (threadIdx.x == 0) {
-        rate = t.rates[t.state->rate];
-        corrected = KIND == 2 ? rate : element_adam_rate(rate, t.beta1, t.beta2, t.state->step + 1);
-    }
-    __syncthreads();
+    const step_rate now = t.rates[t.state->rate];
     piece_at at = piece_find(t);
     const optimizer_part &p = at.part;
     float decay = p.decays ? t.decay : 0;
@@ -46,12 +41,12 @@ template <class T, int KIND> __global__ static void optimizer_step(optimizer_tas
         uint64_t flat = p.start + i;
         float g = gradient_at<T>(p, stored), w = t.master[flat], m = t.first[flat];
         if (KIND == 2) {
-            element_sgd(&w, &m, g, rate, t.momentum, decay);
+            element_sgd(&w, &m, g, now.rate, t.momentum, decay);
         } else {
             float v = t.second[flat];
             if (KIND == 1)
-                w *= 1 - rate * decay;
-            element_adam(&w, &m, &v, g, corrected, t.beta1, t.beta2, t.epsilon);
+                w *= 1 - now.rate * decay;
+            element_adam(&w, &m, &v, g, now.corrected, t.beta1, t.beta2, t.epsilon);
             t.second[flat] = v;
         }
         t.master[flat] = w;

@@ -26,7 +26,7 @@ __global__ static void maxpool(pool_shape s, const T *in, T *out, uint16_t *argm
     window_at w = window_find(p / packs, s.out_height, s.out_width);
     size_t channel = p % packs * V;
     float best[V];
-    uint16_t place[V];
+    pack<uint16_t, V> place;
     for (int i = 0; i < s.window_height; i++) {
         for (int j = 0; j < s.window_width; j++) {
             size_t y = (size_t)(w.y * s.window_height + i), x = (size_t)(w.x * s.window_width + j);
@@ -37,7 +37,7 @@ __global__ static void maxpool(pool_shape s, const T *in, T *out, uint16_t *argm
                 float value = widen(v.v[k]);
                 if ((i == 0 && j == 0) || value > best[k]) {
                     best[k] = value;
-                    place[k] = (uint16_t)(i * s.window_width + j);
+                    place.v[k] = (uint16_t)(i * s.window_width + j);
                 }
             }
         }
@@ -53,10 +53,10 @@ __global__ static void maxpool(pool_shape s, const T *in, T *out, uint16_t *argm
             value = element_keeps(block, (int)((first + (size_t)k) % 8), drop.threshold)
                         ? value * drop.scale : 0;
         y.v[k] = narrow<T>(value);
-        if (argmax)
-            argmax[first + (size_t)k] = place[k];
     }
     store(out + first, y);
+    if (argmax)
+        store(argmax + first, place);
 }
 
 /* The gradient that comes to the window's largest. */
@@ -101,8 +101,9 @@ __global__ static void unpool(pool_shape s, const T *y, const uint16_t *argmax, 
             size_t first = (((size_t)w.row * (size_t)s.out_height + (size_t)w.y) *
                                 (size_t)s.out_width + (size_t)w.x) * (size_t)s.channels + t.column;
             unpool_gradient<T, V>(y, d_out, first, drop, d);
+            pack<uint16_t, V> largest = load<uint16_t, V>(argmax + first);
             for (int k = 0; k < V; k++) {
-                place[k] = argmax[first + (size_t)k];
+                place[k] = largest.v[k];
                 sums[k] += d[k];
             }
         }

@@ -12,6 +12,11 @@ void graphs_discard(program *p)
     for (size_t i = 0; i < p->graph_count; i++)
         cudaGraphExecDestroy(p->graphs[i].graph);
     p->graph_count = 0;
+    for (int slot = 0; slot < 2; slot++) {
+        if (p->embedding[slot])
+            cudaGraphExecDestroy(p->embedding[slot]);
+        p->embedding[slot] = NULL;
+    }
 }
 
 int workspace_grow(program *p, size_t bytes, error *e)
@@ -144,6 +149,7 @@ void cuda_program_free(backend *b, program *p)
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
         cudaFree(memory[i]);
     device_plan_free(&p->plan);
+    free(p->host_rates);
     free(p);
 }
 

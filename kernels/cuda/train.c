@@ -2,6 +2,7 @@
  * come back at its end; between them graphs of whole steps are launched, which read step, place and rate
  * from the device and so need nothing of the host. */
 #include "cuda.h"
+#include "element.h"
 
 #include <stdlib.h>
 
@@ -17,29 +18,6 @@ int train_state_set(program *p, error *e)
                                         p->gpu->streams[0]), "starting a step", e) != 0)
         return -1;
     return check_cuda((int)cudaStreamSynchronize(p->gpu->streams[0]), "starting a step", e);
-}
-
-int graph_capture(const run *r, launch_pass pass, const operation *o, size_t times,
-                  cudaGraphExec_t *ready, error *e)
-{
-    cudaStream_t stream = r->p->gpu->streams[r->slot];
-    cudaGraph_t graph = NULL;
-    if (check_cuda((int)cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal),
-                   "beginning a graph", e) != 0)
-        return -1;
-    int status = 0;
-    for (size_t i = 0; i < times && status == 0; i++)
-        status = pass(r, o, e);
-    int ended = (int)cudaStreamEndCapture(stream, &graph);
-    if (status != 0) {
-        (void)cudaGetLastError();
-        return -1;
-    }
-    if (check_cuda(ended, "ending a graph", e) != 0)
-        return -1;
-    status = check_cuda((int)cudaGraphInstantiate(ready, graph, 0), "making a graph", e);
-    cudaGraphDestroy(graph);
-    return status;
 }
 
 static int step_pass(const run *r, const operation *o, error *e)
@@ -131,22 +109,35 @@ static int order_grow(program *p, size_t rows, error *e)
         status = device_grow(&t, &p->rate_bytes, rate_bytes, "an epoch's learning rates",
                              "train on fewer pictures", e);
     p->rates = t;
-    return status;
+    step_rate *host = status == 0 ? realloc(p->host_rates, rate_bytes) : NULL;
+    p->host_rates = host ? host : p->host_rates;
+    return status != 0 || host ? status : error_set(e, "cuda: out of memory");
+}
+
+/* The rates of this call's steps, with what adam makes of each. */
+static int rates_set(program *p, const float *rate, size_t steps, error *e)
+{
+    const optimizer *o = &p->spec.optimizer;
+    for (size_t s = 0; s < steps; s++)
+        p->host_rates[s] = (step_rate){rate[s], o->kind == OPTIMIZER_SGD
+                                                    ? rate[s]
+                                                    : element_adam_rate(rate[s], o->beta1, o->beta2, p->step + s + 1)};
+    return check_cuda((int)cudaMemcpyAsync(p->rates, p->host_rates, steps * sizeof *p->rates,
+                                           cudaMemcpyHostToDevice, p->gpu->streams[0]),
+                      "copying the learning rates", e);
 }
 
 static int order_set(program *p, const uint32_t *order, size_t rows, const float *rate, error *e)
 {
     size_t steps = (rows + p->spec.batch - 1) / p->spec.batch;
-    size_t order_bytes = rows * sizeof *order, rate_bytes = steps * sizeof *rate;
+    size_t order_bytes = rows * sizeof *order;
     cudaStream_t stream = p->gpu->streams[0];
     if (order_grow(p, rows, e) != 0)
         return -1;
     if (check_cuda((int)cudaMemcpyAsync(p->order, order, order_bytes, cudaMemcpyHostToDevice, stream),
                    "copying the order", e) != 0)
         return -1;
-    return rate ? check_cuda((int)cudaMemcpyAsync(p->rates, rate, rate_bytes, cudaMemcpyHostToDevice,
-                                                  stream), "copying the learning rates", e)
-                : 0;
+    return rate ? rates_set(p, rate, steps, e) : 0;
 }
 
 static int sums_get(program *p, metrics *total, error *e)

@@ -171,7 +171,7 @@ make_model() {
     for device in cpu cuda; do
         on=(--quiet --device $device --precision fp32)
         cnn-train "${on[@]}" --arch @tiny.net --epochs 2 --batch 16 eight >$device.model
-        embed "${on[@]}" --model cpu.model rows >$device.embeddings
+        embed "${on[@]}" --batch 96 --model cpu.model rows >$device.embeddings
         class-filter --quiet --keep 8,9 cpu.embeddings |
             imprint "${on[@]}" --method mean --no-calibrate --model cpu.model >$device.nine
         classify "${on[@]}" --model $device.nine --keep-embedding cpu.embeddings >$device.predictions

@@ -337,6 +337,24 @@ static void what_cannot_be_done_is_refused(void **state)
     assert_int_equal(device_plan_new(&spec, PRECISION_FP32, &out, &e), -1);
     assert_non_null(strstr(e.text, "no rows"));
     network_free(&net);
+    /* 2^31 elements of a tensor, and one fewer picture. */
+    must(network_parse("conv:3x3x32:same", (extent){32, 32, 3}, HEAD_COSINE, 2, &net, e));
+    spec = (program_spec){.net = &net, .batch = 65536};
+    assert_int_equal(device_plan_new(&spec, PRECISION_BF16, &out, &e), -1);
+    assert_non_null(strstr(e.text, "take a smaller --batch"));
+    spec.batch--;
+    must(device_plan_new(&spec, PRECISION_BF16, &out, e));
+    device_plan_free(&out);
+    network_free(&net);
+    /* As many groups as a grid has blocks, and one more. */
+    must(network_parse("dense:2 batchnorm:1", (extent){1, 1, 1}, HEAD_COSINE, 2, &net, e));
+    spec = (program_spec){.net = &net, .batch = 65536, .training = true};
+    assert_int_equal(device_plan_new(&spec, PRECISION_FP32, &out, &e), -1);
+    assert_non_null(strstr(e.text, "take a smaller --batch"));
+    spec.batch--;
+    must(device_plan_new(&spec, PRECISION_FP32, &out, e));
+    device_plan_free(&out);
+    network_free(&net);
 }
 
 int main(void)

@@ -82,8 +82,9 @@ struct conv_entry {
 };
 
 conv_key conv_key_make(conv_direction direction, const layer *l, size_t in_channels, size_t rows,
-                       precision_kind precision, bool deterministic)
+                       precision_kind precision, bool deterministic, bool bias, bool relu)
 {
+    bool forward = direction == CONV_FORWARD;
     return (conv_key){.direction = (int32_t)direction, .rows = (int32_t)rows,
                       .in_height = (int32_t)l->in.height, .in_width = (int32_t)l->in.width,
                       .in_channels = (int32_t)in_channels, .out_height = (int32_t)l->out.height,
@@ -91,7 +92,7 @@ conv_key conv_key_make(conv_direction direction, const layer *l, size_t in_chann
                       .kernel_height = (int32_t)l->kernel_height,
                       .kernel_width = (int32_t)l->kernel_width, .pad_height = (int32_t)l->pad_height,
                       .pad_width = (int32_t)l->pad_width, .precision = (int32_t)precision,
-                      .deterministic = deterministic};
+                      .deterministic = deterministic, .bias = forward && bias, .relu = forward && relu};
 }
 
 bool choices_find(const conv_choices *c, const conv_key *key, conv_choice *out)

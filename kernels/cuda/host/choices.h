@@ -38,17 +38,19 @@ typedef struct {
     int32_t out_height, out_width, out_channels;
     int32_t kernel_height, kernel_width, pad_height, pad_width;
     int32_t precision, deterministic;
+    int32_t bias, relu; /* forward: what follows, and may be done in the same pass */
 } conv_key;
 
 conv_key conv_key_make(conv_direction direction, const layer *l, size_t in_channels, size_t rows,
-                       precision_kind precision, bool deterministic);
+                       precision_kind precision, bool deterministic, bool bias, bool relu);
 
-/* The library's number for an algorithm and for the kind of arithmetic, and the memory it works in.
- * ALGORITHM_OWN: the library has none, our own kernels do it. */
+/* The library's number for an algorithm and for the kind of arithmetic, the memory it works in, and whether it
+ * does bias and ReLU too. ALGORITHM_OWN: the library has none, our own kernels do it. */
 #define ALGORITHM_OWN (-1)
 typedef struct {
     int algorithm, math;
     size_t workspace;
+    bool fused;
 } conv_choice;
 
 /* The choices made so far. */

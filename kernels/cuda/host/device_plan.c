@@ -154,6 +154,24 @@ static operation operation_read(const network *n, size_t *i)
     return o;
 }
 
+/* cuDNN counts a tensor's elements in 31 bits, and a grid has so many blocks along its third side. */
+#define ELEMENTS_LIMIT ((size_t)1 << 31)
+#define GROUPS_LIMIT 65535
+
+static int limits_check(const planner *k, const operation *o, const layer *l, error *e)
+{
+    size_t rows = k->p->batch, out = extent_size(o->out);
+    size_t in = o->in.height * o->in.width * (o->in.channels > 8 ? o->in.channels : 8); /* pictures may be padded */
+    size_t most = in > out ? in : out;
+    if (o->kind == OP_CONV && rows > (ELEMENTS_LIMIT - 1) / most)
+        return error_set(e, "cuda: %zu rows of a convolution's pictures at once are too many; take a smaller --batch",
+                         rows);
+    if (o->kind == OP_BATCHNORM && k->spec->training && norm_groups(rows, l->group) > GROUPS_LIMIT)
+        return error_set(e, "cuda: batches of %zu rows have more than %d groups of batchnorm; take a smaller --batch",
+                         rows, GROUPS_LIMIT);
+    return 0;
+}
+
 static int operations_read(planner *k, error *e)
 {
     const network *n = k->p->net;
@@ -168,6 +186,8 @@ static int operations_read(planner *k, error *e)
                              l->window_height, l->window_width, WINDOW_LIMIT);
         if (o.kind == OP_DROPOUT && !k->spec->training)
             continue;
+        if (limits_check(k, &o, l, e) != 0)
+            return -1;
         k->p->ops[k->p->count++] = o;
     }
     for (size_t i = 0; i < k->p->count; i++) /* partners: from layers to operations */

@@ -12,6 +12,8 @@ typedef enum {
     CUDNN_STATUS_SUCCESS = 0,
     CUDNN_STATUS_BAD_PARAM = 2000,
     CUDNN_STATUS_NOT_SUPPORTED = 3000,
+    CUDNN_STATUS_NOT_SUPPORTED_INCOMPATIBLE_CUDA_DRIVER = 3005,
+    CUDNN_STATUS_NOT_SUPPORTED_SUBLIBRARY_UNAVAILABLE = 3009,
     CUDNN_STATUS_EXECUTION_FAILED = 5000
 } cudnnStatus_t;
 #define CUDNN_STATUS_CATEGORY(status) ((status) / 1000 * 1000)
@@ -36,7 +38,9 @@ typedef struct cudnnActivationStruct *cudnnActivationDescriptor_t;
 
 typedef enum {
     CUDNN_CONVOLUTION_FWD_ALGO_0,
-    CUDNN_CONVOLUTION_FWD_ALGO_1
+    CUDNN_CONVOLUTION_FWD_ALGO_1,
+    CUDNN_CONVOLUTION_FWD_ALGO_2,
+    CUDNN_CONVOLUTION_FWD_ALGO_3
 } cudnnConvolutionFwdAlgo_t;
 typedef struct {
     cudnnConvolutionFwdAlgo_t algo;
@@ -50,7 +54,9 @@ typedef struct {
 
 typedef enum {
     CUDNN_CONVOLUTION_BWD_DATA_ALGO_0,
-    CUDNN_CONVOLUTION_BWD_DATA_ALGO_1
+    CUDNN_CONVOLUTION_BWD_DATA_ALGO_1,
+    CUDNN_CONVOLUTION_BWD_DATA_ALGO_2,
+    CUDNN_CONVOLUTION_BWD_DATA_ALGO_3
 } cudnnConvolutionBwdDataAlgo_t;
 typedef struct {
     cudnnConvolutionBwdDataAlgo_t algo;
@@ -64,7 +70,9 @@ typedef struct {
 
 typedef enum {
     CUDNN_CONVOLUTION_BWD_FILTER_ALGO_0,
-    CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1
+    CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1,
+    CUDNN_CONVOLUTION_BWD_FILTER_ALGO_2,
+    CUDNN_CONVOLUTION_BWD_FILTER_ALGO_3
 } cudnnConvolutionBwdFilterAlgo_t;
 typedef struct {
     cudnnConvolutionBwdFilterAlgo_t algo;
@@ -106,10 +114,6 @@ cudnnStatus_t cudnnGetConvolutionForwardAlgorithm_v7(
     cudnnHandle_t handle, cudnnTensorDescriptor_t a_is, cudnnFilterDescriptor_t b_is,
     cudnnConvolutionDescriptor_t conv, cudnnTensorDescriptor_t c_is, int wanted, int *count,
     cudnnConvolutionFwdAlgoPerf_t *results);
-cudnnStatus_t cudnnFindConvolutionForwardAlgorithmEx(
-    cudnnHandle_t handle, cudnnTensorDescriptor_t a_is, const void *a, cudnnFilterDescriptor_t b_is,
-    const void *b, cudnnConvolutionDescriptor_t conv, cudnnTensorDescriptor_t c_is, void *c, int wanted,
-    int *count, cudnnConvolutionFwdAlgoPerf_t *results, void *workspace, size_t workspace_bytes);
 cudnnStatus_t cudnnConvolutionForward(
     cudnnHandle_t handle, const void *alpha, cudnnTensorDescriptor_t a_is, const void *a,
     cudnnFilterDescriptor_t b_is, const void *b, cudnnConvolutionDescriptor_t conv,
@@ -119,10 +123,6 @@ cudnnStatus_t cudnnGetConvolutionBackwardDataAlgorithm_v7(
     cudnnHandle_t handle, cudnnFilterDescriptor_t a_is, cudnnTensorDescriptor_t b_is,
     cudnnConvolutionDescriptor_t conv, cudnnTensorDescriptor_t c_is, int wanted, int *count,
     cudnnConvolutionBwdDataAlgoPerf_t *results);
-cudnnStatus_t cudnnFindConvolutionBackwardDataAlgorithmEx(
-    cudnnHandle_t handle, cudnnFilterDescriptor_t a_is, const void *a, cudnnTensorDescriptor_t b_is,
-    const void *b, cudnnConvolutionDescriptor_t conv, cudnnTensorDescriptor_t c_is, void *c, int wanted,
-    int *count, cudnnConvolutionBwdDataAlgoPerf_t *results, void *workspace, size_t workspace_bytes);
 cudnnStatus_t cudnnConvolutionBackwardData(
     cudnnHandle_t handle, const void *alpha, cudnnFilterDescriptor_t a_is, const void *a,
     cudnnTensorDescriptor_t b_is, const void *b, cudnnConvolutionDescriptor_t conv,
@@ -132,10 +132,6 @@ cudnnStatus_t cudnnGetConvolutionBackwardFilterAlgorithm_v7(
     cudnnHandle_t handle, cudnnTensorDescriptor_t a_is, cudnnTensorDescriptor_t b_is,
     cudnnConvolutionDescriptor_t conv, cudnnFilterDescriptor_t c_is, int wanted, int *count,
     cudnnConvolutionBwdFilterAlgoPerf_t *results);
-cudnnStatus_t cudnnFindConvolutionBackwardFilterAlgorithmEx(
-    cudnnHandle_t handle, cudnnTensorDescriptor_t a_is, const void *a, cudnnTensorDescriptor_t b_is,
-    const void *b, cudnnConvolutionDescriptor_t conv, cudnnFilterDescriptor_t c_is, void *c, int wanted,
-    int *count, cudnnConvolutionBwdFilterAlgoPerf_t *results, void *workspace, size_t workspace_bytes);
 cudnnStatus_t cudnnConvolutionBackwardFilter(
     cudnnHandle_t handle, const void *alpha, cudnnTensorDescriptor_t a_is, const void *a,
     cudnnTensorDescriptor_t b_is, const void *b, cudnnConvolutionDescriptor_t conv,

@@ -1,7 +1,7 @@
 /* dnn.cc: stands in for cuDNN's convolutions: plain sums over NHWC.
  *
- * It names three algorithms: one that it cannot do, one that is "quickest" but errs a little differently each
- * time, and one that is reproducible. Some odd shapes it does not know at all, and it joins bias and ReLU to the
+ * It names five algorithms: one that it cannot do, one that it promises and cannot do either, one that cannot be
+ * captured, one that is thought quickest but errs a little differently each time, and one that is reproducible. Some odd shapes it does not know at all, and it joins bias and ReLU to the
  * convolution in the reproducible one only where there is a ReLU or that is algorithm 1, as cuDNN does: so
  * every way through kernels/cuda/conv.c is run. */
 #include "cudnn.h"
@@ -98,7 +98,8 @@ cudnnStatus_t cudnnSetActivationDescriptor(cudnnActivationDescriptor_t activatio
 
 /* ---- shapes ------------------------------------------------------------------------------------------ */
 
-enum { TOO_MUCH, QUICKEST, REPRODUCIBLE }; /* the order in which algorithms are named */
+enum { TOO_MUCH, FALSE_PROMISE, NOT_CAPTURED, QUICKEST, REPRODUCIBLE }; /* the order in which they are named, */
+static const int numbers[] = {0, 2, 3, 0, 1};                           /* and the numbers that they have */
 enum { WORKSPACE_WANTED = 1 << 16 };
 
 /* Whatever the direction: x the pictures, w the weights, y the sums; copied, since work is done late. */
@@ -159,14 +160,14 @@ static void need_arrays(const shape &s, const void *x, const void *w, const void
 
 template <class P> static cudnnStatus_t algorithms(const shape &s, int wanted, int *count, P *results)
 {
-    static const cudnnDeterminism_t kinds[] = {CUDNN_DETERMINISTIC, CUDNN_NON_DETERMINISTIC,
-                                               CUDNN_DETERMINISTIC};
+    static const cudnnDeterminism_t kinds[] = {CUDNN_DETERMINISTIC, CUDNN_DETERMINISTIC, CUDNN_NON_DETERMINISTIC,
+                                               CUDNN_NON_DETERMINISTIC, CUDNN_DETERMINISTIC};
     *count = 0;
     if (!knows(s))
         return CUDNN_STATUS_NOT_SUPPORTED;
     for (int i = TOO_MUCH; i <= REPRODUCIBLE && i < wanted; i++) {
         results[i] = {};
-        results[i].algo = i == REPRODUCIBLE ? (decltype(results[i].algo))1 : (decltype(results[i].algo))0;
+        results[i].algo = (decltype(results[i].algo))numbers[i];
         results[i].status = i == TOO_MUCH ? CUDNN_STATUS_NOT_SUPPORTED : CUDNN_STATUS_SUCCESS;
         results[i].memory = i == TOO_MUCH ? 0 : WORKSPACE_WANTED;
         results[i].determinism = kinds[i];
@@ -174,19 +175,6 @@ template <class P> static cudnnStatus_t algorithms(const shape &s, int wanted, i
         ++*count;
     }
     return CUDNN_STATUS_SUCCESS;
-}
-
-/* Trying runs every algorithm: what stood in its arrays is gone. */
-template <class P>
-static cudnnStatus_t trials(const shape &s, void *out, size_t bytes, void *workspace,
-                            size_t workspace_bytes, int wanted, int *count, P *results)
-{
-    if (emulated::capturing())
-        misuse("algorithms tried while a graph is captured");
-    need_device(workspace, workspace_bytes, "convolution: workspace");
-    cudaDeviceSynchronize();
-    memset(out, 0xFF, bytes);
-    return algorithms(s, wanted, count, results);
 }
 
 /* ---- sums -------------------------------------------------------------------------------------------- */
@@ -280,8 +268,10 @@ static std::vector<float> sums_weight(const shape &s, const void *x, const void 
     return out;
 }
 
-static bool can_run(const shape &s, const void *alpha, const void *beta, void *workspace, size_t bytes)
+static bool can_run(const shape &s, int algorithm, const void *alpha, const void *beta, void *workspace, size_t bytes)
 {
+    if (algorithm == numbers[FALSE_PROMISE] || (algorithm == numbers[NOT_CAPTURED] && emulated::capturing()))
+        return false;
     if (*(const float *)alpha != 1 || *(const float *)beta != 0 || !knows(s) || bytes < WORKSPACE_WANTED)
         return false;
     need_device(workspace, bytes, "convolution: workspace");
@@ -299,17 +289,6 @@ cudnnStatus_t cudnnGetConvolutionForwardAlgorithm_v7(cudnnHandle_t, cudnnTensorD
     return algorithms(shape_make(x, w, conv, y), wanted, count, results);
 }
 
-cudnnStatus_t cudnnFindConvolutionForwardAlgorithmEx(
-    cudnnHandle_t, cudnnTensorDescriptor_t x_is, const void *x, cudnnFilterDescriptor_t w_is,
-    const void *w, cudnnConvolutionDescriptor_t conv, cudnnTensorDescriptor_t y_is, void *y, int wanted,
-    int *count, cudnnConvolutionFwdAlgoPerf_t *results, void *workspace, size_t workspace_bytes)
-{
-    shape s = shape_make(x_is, w_is, conv, y_is);
-    need_arrays(s, x, w, y);
-    return trials(s, y, bytes_of(s.y.type, count_of(s.y)), workspace, workspace_bytes, wanted, count,
-                  results);
-}
-
 cudnnStatus_t cudnnConvolutionForward(cudnnHandle_t handle, const void *alpha, cudnnTensorDescriptor_t x_is,
                                       const void *x, cudnnFilterDescriptor_t w_is, const void *w,
                                       cudnnConvolutionDescriptor_t conv,
@@ -319,7 +298,7 @@ cudnnStatus_t cudnnConvolutionForward(cudnnHandle_t handle, const void *alpha, c
 {
     shape s = shape_make(x_is, w_is, conv, y_is);
     need_arrays(s, x, w, y);
-    if (!can_run(s, alpha, beta, workspace, workspace_bytes))
+    if (!can_run(s, algorithm, alpha, beta, workspace, workspace_bytes))
         return CUDNN_STATUS_BAD_PARAM;
     emulated::enqueue(handle->stream, [=] { narrowed(sums_forward(s, x, w, algorithm), s.y.type, y); });
     return CUDNN_STATUS_SUCCESS;
@@ -337,7 +316,7 @@ cudnnStatus_t cudnnConvolutionBiasActivationForward(
     if (!relu && algorithm != CUDNN_CONVOLUTION_FWD_ALGO_1)
         return CUDNN_STATUS_NOT_SUPPORTED;
     if (bias_is->c != s.y.c || bias_is->type != s.y.type ||
-        !can_run(s, alpha, alpha_z, workspace, workspace_bytes))
+        !can_run(s, algorithm, alpha, alpha_z, workspace, workspace_bytes))
         return CUDNN_STATUS_BAD_PARAM;
     need_arrays(s, x, w, y);
     need_device(bias, bytes_of(s.y.type, (size_t)s.y.c), "convolution: bias");
@@ -363,17 +342,6 @@ cudnnStatus_t cudnnGetConvolutionBackwardDataAlgorithm_v7(
     return algorithms(shape_make(dx, w, conv, dy), wanted, count, results);
 }
 
-cudnnStatus_t cudnnFindConvolutionBackwardDataAlgorithmEx(
-    cudnnHandle_t, cudnnFilterDescriptor_t w_is, const void *w, cudnnTensorDescriptor_t dy_is,
-    const void *dy, cudnnConvolutionDescriptor_t conv, cudnnTensorDescriptor_t dx_is, void *dx, int wanted,
-    int *count, cudnnConvolutionBwdDataAlgoPerf_t *results, void *workspace, size_t workspace_bytes)
-{
-    shape s = shape_make(dx_is, w_is, conv, dy_is);
-    need_arrays(s, dx, w, dy);
-    return trials(s, dx, bytes_of(s.x.type, count_of(s.x)), workspace, workspace_bytes, wanted, count,
-                  results);
-}
-
 cudnnStatus_t cudnnConvolutionBackwardData(cudnnHandle_t handle, const void *alpha,
                                            cudnnFilterDescriptor_t w_is, const void *w,
                                            cudnnTensorDescriptor_t dy_is, const void *dy,
@@ -384,7 +352,7 @@ cudnnStatus_t cudnnConvolutionBackwardData(cudnnHandle_t handle, const void *alp
 {
     shape s = shape_make(dx_is, w_is, conv, dy_is);
     need_arrays(s, dx, w, dy);
-    if (!can_run(s, alpha, beta, workspace, workspace_bytes))
+    if (!can_run(s, algorithm, alpha, beta, workspace, workspace_bytes))
         return CUDNN_STATUS_BAD_PARAM;
     emulated::enqueue(handle->stream, [=] { narrowed(sums_data(s, w, dy, algorithm), s.x.type, dx); });
     return CUDNN_STATUS_SUCCESS;
@@ -398,17 +366,6 @@ cudnnStatus_t cudnnGetConvolutionBackwardFilterAlgorithm_v7(
     return algorithms(shape_make(x, dw, conv, dy), wanted, count, results);
 }
 
-cudnnStatus_t cudnnFindConvolutionBackwardFilterAlgorithmEx(
-    cudnnHandle_t, cudnnTensorDescriptor_t x_is, const void *x, cudnnTensorDescriptor_t dy_is,
-    const void *dy, cudnnConvolutionDescriptor_t conv, cudnnFilterDescriptor_t dw_is, void *dw, int wanted,
-    int *count, cudnnConvolutionBwdFilterAlgoPerf_t *results, void *workspace, size_t workspace_bytes)
-{
-    shape s = shape_make(x_is, dw_is, conv, dy_is);
-    need_arrays(s, x, dw, dy);
-    return trials(s, dw, bytes_of(s.w.type, count_of(s.w)), workspace, workspace_bytes, wanted, count,
-                  results);
-}
-
 cudnnStatus_t cudnnConvolutionBackwardFilter(cudnnHandle_t handle, const void *alpha,
                                              cudnnTensorDescriptor_t x_is, const void *x,
                                              cudnnTensorDescriptor_t dy_is, const void *dy,
@@ -419,7 +376,7 @@ cudnnStatus_t cudnnConvolutionBackwardFilter(cudnnHandle_t handle, const void *a
 {
     shape s = shape_make(x_is, dw_is, conv, dy_is);
     need_arrays(s, x, dw, dy);
-    if (!can_run(s, alpha, beta, workspace, workspace_bytes))
+    if (!can_run(s, algorithm, alpha, beta, workspace, workspace_bytes))
         return CUDNN_STATUS_BAD_PARAM;
     emulated::enqueue(handle->stream, [=] { narrowed(sums_weight(s, x, dy, algorithm), s.w.type, dw); });
     return CUDNN_STATUS_SUCCESS;
