@@ -15,7 +15,7 @@
 #ifdef EMULATED
 enum { TRIAL_REPEATS = 1, TRIAL_TURNS = 1 };
 #else
-enum { TRIAL_REPEATS = 8, TRIAL_TURNS = 3 };
+enum { TRIAL_REPEATS = 5, TRIAL_TURNS = 2 };
 #endif
 #define TRIAL_MOST ((size_t)256 << 20) /* bytes that an algorithm may want, where the card has them free */
 #define TRIAL_LEAST ((size_t)8 << 20)
