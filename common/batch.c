@@ -115,17 +115,33 @@ static size_t find_not_finite(const tensor *t)
     return SIZE_MAX;
 }
 
-static int missing_field(const char *name, error *e)
+/* A model's tensors come one a record, under names like 0.conv/weight. */
+static int missing_field(const batch *b, const char *name, error *e)
 {
     static const char *const made[][2] = {
         {"image", "cifar-read or idx-read"}, {"label", "cifar-read or idx-read"},
         {"embedding", "embed"},              {"prediction", "classify"},
         {"score", "classify"},
     };
+    if (b->field_count == 1 && strchr(b->fields[0].name, '/'))
+        return error_set(e, "a model, not records: there is no field '%s' in it", name);
     for (size_t i = 0; i < sizeof made / sizeof *made; i++)
         if (strcmp(made[i][0], name) == 0)
             return error_set(e, "the records have no field '%s'; %s makes it", name, made[i][1]);
     return error_set(e, "the records have no field '%s'", name);
+}
+
+/* What Python writes by itself, and how to write what is needed. */
+static const char *cure(const tensor *t, tensor_type type, size_t rank)
+{
+    bool is_float = t->type == TYPE_F16 || t->type == TYPE_F32 || t->type == TYPE_F64;
+    if (type == TYPE_F32 && is_float && t->type != type)
+        return ": .astype('float32')";
+    if (type == TYPE_U8 && rank == 4 && t->type != type)
+        return ", pixels from 0 to 255: .astype('uint8')";
+    if (type == TYPE_U8 && rank == 4 && t->rank == 3)
+        return ", the last one the channels: [..., None]";
+    return "";
 }
 
 int batch_require(batch *b, const char *name, tensor_type type, size_t rank, tensor **out, error *e)
@@ -133,13 +149,13 @@ int batch_require(batch *b, const char *name, tensor_type type, size_t rank, ten
     tensor *t = batch_find(b, name);
     char is[256];
     if (!t)
-        return missing_field(name, e);
+        return missing_field(b, name, e);
     if (t->type != type || (rank != 0 && t->rank != rank)) {
         char dimensions[40] = "";
         if (rank)
             snprintf(dimensions, sizeof dimensions, " with %zu dimension%s", rank, rank > 1 ? "s" : "");
-        return error_set(e, "field '%s' is %s; %s%s is needed", name, tensor_describe(t, is, sizeof is),
-                         type_name(type), dimensions);
+        return error_set(e, "field '%s' is %s; %s%s is needed%s", name, tensor_describe(t, is, sizeof is),
+                         type_name(type), dimensions, cure(t, type, rank));
     }
     size_t bad = find_not_finite(t);
     if (bad != SIZE_MAX)
@@ -190,7 +206,7 @@ int batch_labels(batch *b, const class_list *classes, int32_t **out, error *e)
     tensor *label = batch_find(b, "label");
     char is[256];
     if (!label)
-        return missing_field("label", e);
+        return missing_field(b, "label", e);
     if (label->rank != 1 || !type_is_integer(label->type))
         return error_set(e, "field 'label' is %s; whole numbers, one a row, are needed",
                          tensor_describe(label, is, sizeof is));

@@ -394,7 +394,7 @@ int model_remove_class(model *m, size_t index, error *e)
     if (index >= count)
         return error_set(e, "the model has %zu classes, none of number %zu", count, index);
     if (count == 1)
-        return error_set(e, "'%s' is the model's only class; a model needs one at least",
+        return error_set(e, "no class would be left, '%s' the last of them; a model needs one at least",
                          m->classes.names[0]);
     class_list left = {0};
     for (size_t i = 0; i < count; i++)

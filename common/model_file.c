@@ -344,6 +344,23 @@ static void pack_note(msgpack_packer *p, const model_note *n)
         msgpack_pack_double(p, n->number);
 }
 
+static int compare_notes(const void *a, const void *b)
+{
+    const model_note *const *x = a, *const *y = b;
+    return strcmp((*x)->key, (*y)->key);
+}
+
+/* By key: the order in which they were made is not the model's. */
+static void pack_notes(msgpack_packer *p, const model *m)
+{
+    const model_note *sorted[MODEL_NOTES_MAX];
+    for (size_t i = 0; i < m->note_count; i++)
+        sorted[i] = &m->notes[i];
+    qsort(sorted, m->note_count, sizeof *sorted, compare_notes);
+    for (size_t i = 0; i < m->note_count; i++)
+        pack_note(p, sorted[i]);
+}
+
 static void pack_map(msgpack_packer *p, const model *m)
 {
     msgpack_pack_map(p, MAP_KEYS + 1 + m->note_count);
@@ -364,8 +381,7 @@ static void pack_map(msgpack_packer *p, const model *m)
         pack_text(p, class_kind_name(m->kinds[i]));
     pack_text(p, "norm");
     pack_text(p, norm_name(m->norm));
-    for (size_t i = 0; i < m->note_count; i++)
-        pack_note(p, &m->notes[i]);
+    pack_notes(p, m);
 }
 
 static int make_header(const model *m, stream_header *h, error *e)

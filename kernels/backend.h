@@ -21,7 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BACKEND_ABI 1 /* raised whenever this file changes; a plug-in of another number is refused */
+#define BACKEND_ABI 2 /* raised whenever this file changes; a plug-in of another number is refused */
 
 typedef enum { PRECISION_AUTO, PRECISION_FP32, PRECISION_TF32, PRECISION_BF16 } precision_kind;
 
@@ -149,7 +149,7 @@ struct backend {
     int (*top_k)(backend *b, const float *scores, size_t rows, size_t classes, size_t k,
                  uint32_t *index, float *value, error *e);
 
-    /* Divides each row by its L2 norm, in place; a row of norm < 1e-12 becomes zeros. */
+    /* Divides each row by its L2 norm, in place, whatever its length; a row of zeros stays. */
     int (*normalise)(backend *b, float *embeddings, size_t rows, size_t dimension, error *e);
 
     /* features[row][m] = max(0, sum over d of embeddings[row][d] * projection[m][d]). */

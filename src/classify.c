@@ -3,6 +3,7 @@
 #include "../common/model.h"
 #include "../common/tool.h"
 #include "../kernels/backend.h"
+#include "method/class_sample.h"
 #include "method/classifier.h"
 #include "method/threshold.h"
 #include "device.h"
@@ -69,7 +70,7 @@ typedef struct {
     size_t classes_read;    /* of the input's, how many `place` covers */
     uint64_t fingerprint;   /* of the model */
     int32_t *place;         /* input class -> output class */
-    uint64_t row;
+    uint64_t row, zeros;
     float *score, *top_score; /* [ROWS_AT_ONCE][classes], [ROWS_AT_ONCE][top] */
     uint32_t *top;
     int32_t *prediction, *label;
@@ -302,6 +303,8 @@ static void classify_part(work *w, batch *part, bool labelled)
                          &e) < 0)
         tool_fail(&e);
     for (size_t r = 0; r < part->rows; r++)
+        w->zeros += row_is_zero(embedding + r * w->m.net.dimension, w->m.net.dimension);
+    for (size_t r = 0; r < part->rows; r++)
         w->prediction[r] = is_unknown(w->top_score[r * options.top]) ? -1 : (int32_t)w->top[r * options.top];
     if (options.format == FORMAT_RECORDS)
         write_records(w, part);
@@ -317,13 +320,16 @@ static void classify_batch(work *w, batch *b)
     int32_t *labels;
     follow_classes(w);
     bool labelled = batch_find(b, "label") != NULL;
-    if (classifier_check_origin(stream_header_latest(w->in), w->fingerprint, &e) < 0 ||
-        batch_require(b, "embedding", TYPE_F32, 2, &embedding, &e) < 0 ||
-        (labelled && batch_labels(b, stream_classes(w->in), &labels, &e) < 0))
-        tool_fail(&e);
-    if (embedding->shape[1] != w->m.net.dimension) {
-        error_set(&e, "%s: the embeddings have %zu numbers, the model's have %zu; embed the pictures with "
-                      "the same model", stream_name(w->in), embedding->shape[1], w->m.net.dimension);
+    int status = classifier_check_origin(stream_header_latest(w->in), w->fingerprint, &e);
+    if (status == 0)
+        status = batch_require(b, "embedding", TYPE_F32, 2, &embedding, &e);
+    if (status == 0 && labelled)
+        status = batch_labels(b, stream_classes(w->in), &labels, &e);
+    if (status == 0 && embedding->shape[1] != w->m.net.dimension)
+        status = error_set(&e, "the embeddings have %zu numbers, the model's have %zu; embed the pictures with "
+                               "the same model", embedding->shape[1], w->m.net.dimension);
+    if (status < 0) {
+        error_prefix(&e, "%s", stream_name(w->in));
         tool_fail(&e);
     }
     for (size_t r = 0; labelled && r < b->rows; r++)
@@ -380,6 +386,9 @@ int main(int argc, char **argv)
     if (got < 0)
         tool_fail(&e);
     progress_end(&shown);
+    if (w.zeros > 0)
+        tool_say(&options.tool, "%" PRIu64 " %s zeros, which have no direction: what is said of them means nothing",
+                 w.zeros, w.zeros == 1 ? "embedding is" : "embeddings are");
     end(&w);
     stream_close(w.in);
     if (output_commit(w.out, &e) < 0)

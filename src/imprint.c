@@ -45,7 +45,7 @@ static struct {
     double ridge;
     size_t features, proxies;
     uint64_t seed;
-    bool calibrate, calibrate_given;
+    bool calibrate, calibrate_given, head_given, scale_given;
     head_kind head;
     double scale;
     imprinting_options how;
@@ -114,8 +114,12 @@ static void set_option(int letter)
     case SEED: options.seed = tool_integer("--seed", optarg, 0, (uint64_t)1 << 53); break;
     case HEAD:
         options.head = choose_word("--head", optarg, "cosine", "softmax") ? HEAD_SOFTMAX : HEAD_COSINE;
+        options.head_given = true;
         break;
-    case SCALE: options.scale = tool_number("--scale", optarg, 1e-6, 1e6); break;
+    case SCALE:
+        options.scale = tool_number("--scale", optarg, 1e-6, 1e6);
+        options.scale_given = true;
+        break;
     }
 }
 
@@ -178,8 +182,7 @@ static void choose_proxies(model *m)
                   sample->shape[1]);
         tool_fail(&e);
     }
-    if (!options.how.reservoir)
-        options.how.reservoir = 500;
+    options.how.many = true;
     if (options.proxies || !model_get_number(m, "proxies/count", &count))
         model_note_number(m, "proxies/count", (double)(options.proxies ? options.proxies : 4));
     if (!model_get_number(m, "proxies/seed", &count))
@@ -190,8 +193,15 @@ static void choose_proxies(model *m)
 static void choose_method(model *m)
 {
     error e = {0};
-    const char *method = options.method ? options.method : m->norm == NORM_NONE ? "mean" : "auto";
-    bool ridge = strcmp(method, "ridge") == 0, calibrate = m->norm == NORM_L2;
+    /* What the model was made by, it stays with. */
+    const char *own = model_get_text(m, "imprint/method");
+    const char *method = options.method ? options.method : own ? own : m->norm == NORM_NONE ? "mean" : "auto";
+    double calibrated = m->norm == NORM_L2;
+    if (options.calibrate_given)
+        calibrated = options.calibrate;
+    else
+        model_get_number(m, "imprint/calibrate", &calibrated);
+    bool ridge = strcmp(method, "ridge") == 0;
     bool bare = model_find(m, "imprint/sum") && !model_find(m, "imprint/feature-sum");
     if (ridge && !model_find(m, "statistics/gram") && has_kind(m, CLASS_BASE)) {
         error_set(&e, "%s: has no statistics of its base classes, which ridge needs; train it with --statistics "
@@ -209,13 +219,12 @@ static void choose_method(model *m)
         choose_features(m);
     if (strcmp(method, "proxies") == 0)
         choose_proxies(m);
-    if (options.calibrate_given)
-        calibrate = options.calibrate;
-    model_note_drop(m, "ridge/lambda");
+    if (options.method)
+        model_note_drop(m, "ridge/lambda");
     if (options.ridge > 0)
         model_note_number(m, "ridge/lambda", options.ridge);
     if (model_note_text(m, "imprint/method", method) < 0 ||
-        model_note_number(m, "imprint/calibrate", calibrate) < 0) {
+        model_note_number(m, "imprint/calibrate", calibrated) < 0) {
         error_set(&e, "out of memory");
         tool_fail(&e);
     }
@@ -239,17 +248,24 @@ static void choose_classes(batch *b, const int32_t *labels, const class_list *cl
     free(keep);
 }
 
+/* Ends with what was said of a file's rows. */
+_Noreturn static void fail_in(stream_reader *in, error *e)
+{
+    error_prefix(e, "%s", stream_name(in));
+    tool_fail(e);
+}
+
 /* A field of embeddings, checked against the model. */
 static const float *batch_numbers(batch *b, const char *field, stream_reader *in, const model *m)
 {
     error e = {0};
     tensor *found;
     if (batch_require(b, field, TYPE_F32, 2, &found, &e) < 0)
-        tool_fail(&e);
+        fail_in(in, &e);
     if (found->shape[1] != m->net.dimension) {
-        error_set(&e, "%s: %s: rows of %zu numbers, the model's have %zu; embed the pictures with the same model",
-                  stream_name(in), field, found->shape[1], m->net.dimension);
-        tool_fail(&e);
+        error_set(&e, "%s: rows of %zu numbers, %s %zu; embed all pictures with the same model", field,
+                  found->shape[1], options.model ? "the model's have" : "those before had", m->net.dimension);
+        fail_in(in, &e);
     }
     return found->data;
 }
@@ -259,7 +275,7 @@ static int32_t *labels_of(batch *b, stream_reader *in)
     error e = {0};
     int32_t *labels;
     if (batch_labels(b, stream_classes(in), &labels, &e) < 0)
-        tool_fail(&e);
+        fail_in(in, &e);
     return labels;
 }
 
@@ -281,7 +297,7 @@ static void read_base(model *m, backend *device, uint64_t fingerprint)
         const float *embeddings = batch_numbers(b, "embedding", in, m);
         int32_t *labels = labels_of(b, in);
         if (classifier_check_origin(stream_header_latest(in), fingerprint, &e) < 0)
-            tool_fail(&e);
+            fail_in(in, &e);
         for (size_t r = 0; r < b->rows; r++)
             labels[r] = class_list_find(&m->classes, classes->names[labels[r]]);
         if (statistics_add(work, embeddings, labels, b->rows, &e) < 0)
@@ -325,7 +341,7 @@ static void add_batch(batch *b, stream_reader *in, const model *m, views *v, imp
     if (batch_find(b, "view")) {
         if (batch_require(b, "view", TYPE_U16, 1, &view, &e) < 0 ||
             views_add(v, embeddings, view->data, labels, b->rows, &e) < 0)
-            tool_fail(&e);
+            fail_in(in, &e);
         add_pictures(v, in, work);
         return;
     }
@@ -400,7 +416,7 @@ static void run(stream_reader *in, output *out)
         if (!work) {
             tensor *embedding;
             if (batch_require(b, "embedding", TYPE_F32, 2, &embedding, &e) < 0)
-                tool_fail(&e);
+                fail_in(in, &e);
             begin_model(&m, embedding->shape[1]);
             views_begin(&pictures, m.net.dimension);
             fingerprint = model_fingerprint(&m);
@@ -412,7 +428,7 @@ static void run(stream_reader *in, output *out)
                 tool_fail(&e);
         }
         if (classifier_check_origin(stream_header_latest(in), fingerprint, &e) < 0)
-            tool_fail(&e);
+            fail_in(in, &e);
         add_batch(b, in, &m, &pictures, work);
         progress_update(&shown, stream_rows(in), NULL);
     }
@@ -446,6 +462,13 @@ int main(int argc, char **argv)
         tool_usage("%s is for --method proxies", options.proxies ? "--proxies" : "--reservoir");
     if (options.base && !options.model)
         tool_usage("--base adds to a model; give --model FILE");
+    if (options.how.update_base && !options.model)
+        tool_usage("--update-base makes a model's base classes anew; give --model FILE");
+    if (options.model && (options.head_given || options.scale_given))
+        tool_usage("%s is for a new model; this one has a head", options.head_given ? "--head" : "--scale");
+    if (options.ridge > 0 && options.method && strcmp(options.method, "ridge") != 0 &&
+        strcmp(options.method, "auto") != 0)
+        tool_usage("--ridge is for --method ridge or auto");
     stream_reader *in;
     output *out;
     if (output_open(options.tool.output, true, &out, &e) < 0 ||

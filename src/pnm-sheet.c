@@ -56,18 +56,20 @@ static void read_options(int argc, char **argv)
 }
 
 /* Places a batch's pictures; false when the sheet is full. The first batch decides their size. */
-static bool place_batch(sheet *s, batch *b)
+static bool place_batch(sheet *s, batch *b, const char *name)
 {
     error e = {""};
     tensor *image;
-    if (batch_require(b, "image", TYPE_U8, 4, &image, &e) < 0)
+    if (batch_require(b, "image", TYPE_U8, 4, &image, &e) < 0) {
+        error_prefix(&e, "%s", name);
         tool_fail(&e);
+    }
     extent picture = {image->shape[1], image->shape[2], image->shape[3]};
     if (!s->pixels && sheet_new(own.rows, own.columns, own.zoom, own.gap, picture, s, &e) < 0)
         tool_fail(&e);
     if (memcmp(&picture, &s->picture, sizeof picture) != 0) {
-        error_set(&e, "pictures of %zu x %zu x %zu after ones of %zu x %zu x %zu; a sheet takes one size",
-                  picture.height, picture.width, picture.channels, s->picture.height, s->picture.width,
+        error_set(&e, "%s: pictures of %zu x %zu x %zu after ones of %zu x %zu x %zu; a sheet takes one size",
+                  name, picture.height, picture.width, picture.channels, s->picture.height, s->picture.width,
                   s->picture.channels);
         tool_fail(&e);
     }
@@ -91,7 +93,7 @@ int main(int argc, char **argv)
         stream_open(argv + optind, (size_t)(argc - optind), &reader, &e) < 0)
         tool_fail(&e);
     int more;
-    while ((more = stream_read(reader, &b, &e)) > 0 && place_batch(&s, b))
+    while ((more = stream_read(reader, &b, &e)) > 0 && place_batch(&s, b, stream_name(reader)))
         ;
     if (more == 0 && !s.pixels)
         more = error_set(&e, "no pictures came");

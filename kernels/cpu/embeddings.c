@@ -1,6 +1,7 @@
 #include "cpu.h"
 
 #include <cblas.h>
+#include <math.h>
 #include <stdlib.h>
 
 /* LAPACK, by its Fortran names: OpenBLAS carries it, but not always a C header for it. */
@@ -38,7 +39,17 @@ static int cpu_normalise(backend *b, float *embeddings, size_t rows, size_t dime
 {
     (void)e;
     cpu_begin(b);
-    unit_rows(embeddings, rows, dimension, embeddings, NULL);
+#pragma omp parallel for schedule(static)
+    for (size_t r = 0; r < rows; r++) {
+        float *row = embeddings + r * dimension;
+        double square = 0; /* those of small or large numbers are no floats */
+#pragma omp simd reduction(+ : square)
+        for (size_t d = 0; d < dimension; d++)
+            square += (double)row[d] * (double)row[d];
+        double factor = square > 0 ? 1 / sqrt(square) : 0;
+        for (size_t d = 0; d < dimension; d++)
+            row[d] = (float)((double)row[d] * factor);
+    }
     return 0;
 }
 

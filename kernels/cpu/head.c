@@ -62,7 +62,8 @@ CLONES static void combine(float a, const float *x, float b, const float *z, flo
         y[i] = a * x[i] + b * z[i];
 }
 
-void unit_rows(const float *x, size_t rows, size_t dimension, float *units, float *inverse)
+/* Divides each row by its norm into `units`, and 1/norm (0 for a row of norm < 1e-12) into `inverse`. */
+static void unit_rows(const float *x, size_t rows, size_t dimension, float *units, float *inverse)
 {
 #pragma omp parallel for schedule(static) if (rows * dimension > 4096)
     for (size_t row = 0; row < rows; row++) {
@@ -72,8 +73,7 @@ void unit_rows(const float *x, size_t rows, size_t dimension, float *units, floa
         float factor = norm < 1e-12f ? 0 : 1 / norm;
         for (size_t d = 0; d < dimension; d++)
             to[d] = from[d] * factor;
-        if (inverse)
-            inverse[row] = factor;
+        inverse[row] = factor;
     }
 }
 

@@ -38,8 +38,4 @@ void head_backward(head_space *h, const network *net, const float *parameters,
                    const float *features, size_t rows, float *parameter_gradient,
                    float *feature_gradient);
 
-/* Divides each row by its norm into `units`, and 1/norm (0 for a row of norm < 1e-12) into
- * `inverse` (NULL to leave it). */
-void unit_rows(const float *x, size_t rows, size_t dimension, float *units, float *inverse);
-
 #endif

@@ -42,7 +42,7 @@ __global__ static void normalise(float *embeddings, size_t dimension)
         square += (double)row[d] * (double)row[d];
     double norm = sqrt(block_sum(square));
     for (size_t d = threadIdx.x; d < dimension; d += ROW_THREADS)
-        row[d] = norm < 1e-12 ? 0 : (float)((double)row[d] / norm);
+        row[d] = norm == 0 ? 0 : (float)((double)row[d] / norm);
 }
 
 __global__ static void relu_float(float *values, size_t count)

@@ -76,7 +76,7 @@ int reference_normalise(backend *b, float *embeddings, size_t rows, size_t dimen
         float *row = embeddings + r * dimension;
         double norm = sqrt(dot(row, row, dimension));
         for (size_t d = 0; d < dimension; d++)
-            row[d] = norm < 1e-12 ? 0 : (float)((double)row[d] / norm);
+            row[d] = norm == 0 ? 0 : (float)((double)row[d] / norm);
     }
     return 0;
 }

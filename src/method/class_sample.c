@@ -48,17 +48,9 @@ static uint64_t hash_row(const float *row, size_t dimension)
     return hash ^ hash >> 31;
 }
 
-static bool is_zero(const float *row, size_t dimension)
-{
-    for (size_t d = 0; d < dimension; d++)
-        if (row[d] != 0)
-            return false;
-    return true;
-}
-
 void class_sample_offer(class_sample *s, size_t class_index, const float *row)
 {
-    if (s->room == 0 || is_zero(row, s->dimension))
+    if (s->room == 0 || row_is_zero(row, s->dimension))
         return;
     uint64_t hash = hash_row(row, s->dimension), *held = s->hash + class_index * s->room;
     float *rows = s->rows + class_index * s->room * s->dimension;
@@ -80,7 +72,7 @@ size_t class_sample_rows(const tensor *t, size_t class_index)
 {
     size_t room = t->shape[1], dimension = t->shape[2], count = 0;
     const float *rows = (const float *)t->data + class_index * room * dimension;
-    while (count < room && !is_zero(rows + count * dimension, dimension))
+    while (count < room && !row_is_zero(rows + count * dimension, dimension))
         count++;
     return count;
 }

@@ -10,6 +10,17 @@
 #include "../../common/error.h"
 #include "../../common/tensor.h"
 
+#include <stdbool.h>
+
+/* Such a row has no direction. */
+static inline bool row_is_zero(const float *row, size_t dimension)
+{
+    for (size_t d = 0; d < dimension; d++)
+        if (row[d] != 0)
+            return false;
+    return true;
+}
+
 typedef struct {
     size_t classes, room, dimension;
     float *rows;    /* [classes][room][dimension] */

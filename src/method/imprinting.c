@@ -26,7 +26,8 @@ struct imprinting {
     double *feature_sums;     /* [classes][features], */
     double *gram;             /* [features][features] */
     class_sample sample;
-    float *unit; /* scratch: the rows that count, normalised if the norm is l2 */
+    float *unit;  /* scratch: the rows that count, normalised if the norm is l2, */
+    float *plain; /* and the plain pictures' */
     int32_t *labels;
     size_t room;
 };
@@ -71,6 +72,7 @@ void imprinting_free(imprinting *i)
     free(i->rows_used);
     free(i->left_out);
     free(i->unit);
+    free(i->plain);
     free(i->labels);
     free(i);
 }
@@ -127,7 +129,14 @@ static size_t sample_room(const imprinting *i, size_t classes)
     size_t known = i->m->classes.count;
     if (sample)
         return sample->shape[1];
-    return i->options.reservoir ? i->options.reservoir : statistics_sample_room(classes > known ? classes : known);
+    classes = classes > known ? classes : known;
+    if (i->options.reservoir)
+        return i->options.reservoir;
+    size_t few = statistics_sample_room(classes);
+    if (!i->options.many)
+        return few;
+    size_t most = IMPRINTING_SAMPLE_BYTES / (classes * i->dimension * sizeof(float) + 1);
+    return most > IMPRINTING_RESERVOIR ? IMPRINTING_RESERVOIR : most > few ? most : few;
 }
 
 /* Makes the sums as long as the class list. */
@@ -167,14 +176,6 @@ static int follow_classes(imprinting *i, const class_list *classes, error *e)
                                       &i->feature_moments, e);
 }
 
-static bool is_zero(const float *row, size_t n)
-{
-    for (size_t d = 0; d < n; d++)
-        if (row[d] != 0)
-            return false;
-    return true;
-}
-
 /* Copies the rows that count to the scratch and returns their number. */
 static size_t choose_rows(imprinting *i, const float *embeddings, const float *plain, const int32_t *labels,
                           size_t rows)
@@ -184,12 +185,14 @@ static size_t choose_rows(imprinting *i, const float *embeddings, const float *p
         const float *row = embeddings + r * i->dimension;
         if (i->left_out[labels[r]]) {
             i->rows.base++;
-        } else if (i->m->norm == NORM_L2 && is_zero(row, i->dimension)) {
+        } else if (i->m->norm == NORM_L2 && row_is_zero(row, i->dimension)) {
             i->rows.zeros++;
         } else {
+            const float *shown = plain ? plain + r * i->dimension : row;
             memcpy(i->unit + kept * i->dimension, row, i->dimension * sizeof *row);
+            memcpy(i->plain + kept * i->dimension, shown, i->dimension * sizeof *row);
             i->labels[kept++] = labels[r];
-            class_sample_offer(&i->sample, (size_t)labels[r], plain ? plain + r * i->dimension : row);
+            class_sample_offer(&i->sample, (size_t)labels[r], shown);
             i->rows_used[labels[r]]++;
         }
     }
@@ -202,11 +205,13 @@ static int make_room(imprinting *i, size_t rows, error *e)
     if (rows <= i->room)
         return 0;
     free(i->unit);
+    free(i->plain);
     free(i->labels);
     i->room = 0;
     i->unit = malloc(rows * i->dimension * sizeof *i->unit);
+    i->plain = malloc(rows * i->dimension * sizeof *i->plain);
     i->labels = malloc(rows * sizeof *i->labels);
-    if (!i->unit || !i->labels)
+    if (!i->unit || !i->plain || !i->labels)
         return error_set(e, "out of memory for a batch of %zu rows", rows);
     i->room = rows;
     return 0;
@@ -215,9 +220,9 @@ static int make_room(imprinting *i, size_t rows, error *e)
 /* Features are of normalised embeddings, whatever the norm. */
 static int add_features(imprinting *i, size_t rows, error *e)
 {
-    if (i->m->norm != NORM_L2 && i->b->normalise(i->b, i->unit, rows, i->dimension, e) < 0)
+    if (i->b->normalise(i->b, i->plain, rows, i->dimension, e) < 0)
         return -1;
-    return i->b->moments_add(i->b, i->feature_moments, i->unit, i->labels, rows, e);
+    return i->b->moments_add(i->b, i->feature_moments, i->plain, i->labels, rows, e);
 }
 
 int imprinting_add(imprinting *i, const class_list *classes, const float *embeddings, const float *plain,

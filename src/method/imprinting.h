@@ -11,12 +11,17 @@
 #include "../../common/model.h"
 #include "../../kernels/backend.h"
 
+#define IMPRINTING_RESERVOIR 500
+#define IMPRINTING_SAMPLE_BYTES ((size_t)256 << 20)
+
 typedef struct {
     bool update_base;   /* classes of kind base take part too; otherwise their rows are left out */
     bool features;      /* keep sums of random features too, as ridge needs them: of the model's
                            projection (notes ridge/features, ridge/seed) */
     size_t reservoir;   /* rows of each class to keep in imprint/sample; 0 for the usual few. A model that
                            keeps another number of its imprinted classes already stays with that */
+    bool many;          /* as many as proxies like, not the few: IMPRINTING_RESERVOIR, fewer where there are so
+                           many classes that the sample would pass IMPRINTING_SAMPLE_BYTES */
 } imprinting_options;
 
 typedef struct imprinting imprinting;
@@ -26,8 +31,9 @@ int imprinting_new(backend *b, model *m, const imprinting_options *o, imprinting
 void imprinting_free(imprinting *i);
 
 /* Adds rows: embeddings [rows][dimension], labels indices into `classes`, which may have grown since
- * the last call but not changed otherwise. plain [rows][dimension] is what is kept as a sample of them, where it
- * is not the embeddings themselves (NULL): those of plain pictures, where embeddings are means over views. */
+ * the last call but not changed otherwise. plain [rows][dimension] is what stands for them in the sample and in the
+ * sums of random features, where it is not the embeddings themselves (NULL): those of plain pictures, where
+ * embeddings are means over views. For base classes' rows, which these stand beside, are plain ones too. */
 int imprinting_add(imprinting *i, const class_list *classes, const float *embeddings, const float *plain,
                    const int32_t *labels, size_t rows, error *e);
 

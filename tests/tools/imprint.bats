@@ -190,6 +190,7 @@ PYTHON
 import msgpack, msgpack_numpy
 records = list(msgpack.Unpacker(open("means", "rb"), object_hook=msgpack_numpy.decode))
 records = [r for r in records if not any(k.startswith("imprint/") for k in r)]
+records[0]["model"] = {k: v for k, v in records[0]["model"].items() if not k.startswith(("imprint/", "made/"))}
 records[0]["model"]["kinds"] = ["base"] * 2
 records[-1] = {"end": sum(len(v) for r in records[1:-1] for v in r.values())}
 open("base.model", "wb").write(b"".join(msgpack.packb(r, default=msgpack_numpy.encode) for r in records))

@@ -81,7 +81,7 @@ PYTHON
     fails 1 "dog" model-edit --rename cat=dog m -o m
     fails 1 "1 to 1023 bytes" model-edit --rename cat= m -o m
     fails 1 "control" model-edit --rename "cat=a"$'\t'"b" m -o m
-    fails 1 "only class" model-edit --drop 0-3 m -o m
+    fails 1 "no class would be left" model-edit --drop 0-3 m -o m
     cmp m before
 }
 

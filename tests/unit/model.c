@@ -238,7 +238,7 @@ static void test_classes_come_and_go(void **state)
     assert_int_equal(model_remove_class(&m, 0, &e), 0);
     assert_int_equal(model_remove_class(&m, 0, &e), 0);
     assert_int_equal(model_remove_class(&m, 0, &e), -1);
-    assert_non_null(strstr(e.text, "only class"));
+    assert_non_null(strstr(e.text, "no class would be left"));
     assert_int_equal(model_check(&m, &e), 0);
     model_free(&m);
 }
