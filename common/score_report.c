@@ -39,14 +39,17 @@ int figure_choice_parse(const char *words, figure_choice *out, error *e)
 {
     *out = (figure_choice){{false}};
     for (const char *word = words;; word++) {
-        size_t length = strcspn(word, ",");
+        word += strspn(word, " ");
+        size_t length = strcspn(word, ", ");
         int figure = figure_named(word, length);
         if (figure < 0)
             return refuse_figure(word, length, e);
         out->chosen[figure] = true;
-        word += length;
+        word += length + strspn(word + length, " ");
         if (!*word)
             break;
+        if (*word != ',')
+            return refuse_figure(word, strcspn(word, ","), e);
     }
     if (chosen(out, "base") && chosen(out, "novel"))
         out->chosen[figure_named("harmonic_mean", 13)] = true;

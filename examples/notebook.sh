@@ -12,9 +12,10 @@
 set -euo pipefail
 data=${1:?"usage: examples/notebook.sh DATA [FOLDER]; DATA has data_batch_1.bin to 5 and test_batch.bin"}
 data=$(realpath "$data")
+work=${2:+$(realpath -m "$2")}
 cd "$(dirname "$0")/.."
 export PATH=$PWD/${BIN:-bin}:$PATH
-work=${2:-build/notebook}
+work=${work:-build/notebook}
 mkdir -p "$work"
 
 head=${HEAD:-cosine}
@@ -68,3 +69,8 @@ echo "before imprinting:"
 accuracy "$work/base.model"
 echo "after:"
 accuracy "$work/nine.model"
+if [ "$head" = softmax ] && [ "$norm" = none ]; then
+    echo
+    echo "That all pictures now go to the new class is the notebook's own fault: the plain mean of embeddings is far"
+    echo "longer than the weights that were trained. HEAD=cosine, the default, is the paper's way."
+fi

@@ -8,9 +8,12 @@
 """
 import sys
 
-import msgpack
-import msgpack_numpy
-import numpy
+try:
+    import msgpack
+    import msgpack_numpy
+    import numpy
+except ImportError as missing:
+    sys.exit(f"{missing}: install python3-msgpack-numpy and run this with /usr/bin/python3, or pip install msgpack-numpy")
 
 CLASSES = ["cat", "dog", "owl"]
 

@@ -38,6 +38,16 @@ int augmentation_parse(const char *words, augmentation *out, error *e)
     return 0;
 }
 
+int augmentation_check(const augmentation *augment, extent picture, error *e)
+{
+    size_t least = picture.height < picture.width ? picture.height : picture.width;
+    if ((size_t)augment->shift < least && (size_t)augment->cutout < least)
+        return 0;
+    return error_set(e, "augmentation %s:%d leaves nothing of pictures of %zu x %zu",
+                     (size_t)augment->shift < least ? "cutout" : "shift",
+                     (size_t)augment->shift < least ? augment->cutout : augment->shift, picture.height, picture.width);
+}
+
 char *augmentation_text(const augmentation *augment, char *text, size_t size)
 {
     char shift[16] = "", cutout[20] = "";

@@ -203,6 +203,8 @@ int precision_parse(const char *word, precision_kind *out);
 /* "flip,shift:4,cutout:8" (any of them) and back; "" for none (that alone is not parsed). */
 int augmentation_parse(const char *words, augmentation *out, error *e);
 char *augmentation_text(const augmentation *augment, char *text, size_t size); /* 48 are enough */
+/* Fails where a shift or a cutout is as large as the picture. */
+int augmentation_check(const augmentation *augment, extent picture, error *e);
 
 /* What each backend's folder offers, and the one symbol of the plug-in. */
 typedef struct {

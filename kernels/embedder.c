@@ -62,7 +62,7 @@ int embedder_new(backend *b, const network *net, const float *parameters, const 
     *m = (embedder){.device = b, .net = net, .options = *options};
     program_spec spec = {.net = net, .batch = options->batch, .seed = options->seed,
                          .augment = options->augment};
-    if (b->program_new(b, &spec, &m->run, e) < 0 || b->parameters_set(b, m->run, parameters, e) < 0 ||
+    if (augmentation_check(&options->augment, net->input, e) < 0 || b->program_new(b, &spec, &m->run, e) < 0 || b->parameters_set(b, m->run, parameters, e) < 0 ||
         take_memory(m, e) < 0) {
         embedder_free(m);
         return -1;

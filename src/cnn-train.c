@@ -337,7 +337,8 @@ static void begin_run(training *t)
                          .augment = own.augment, .optimizer = own.optimizer,
                          .label_smoothing = (float)own.label_smoothing, .freeze_backbone = own.freeze};
     const picture_set *pictures = &t->set.pictures;
-    if (t->device->program_new(t->device, &spec, &t->run, &e) < 0 ||
+    if (augmentation_check(&own.augment, t->made.net.input, &e) < 0 ||
+        t->device->program_new(t->device, &spec, &t->run, &e) < 0 ||
         t->device->parameters_set(t->device, t->run, t->state.parameters, &e) < 0 ||
         t->device->optimizer_set(t->device, t->run, t->state.step, t->state.first, t->state.second, &e) < 0 ||
         t->device->data_set(t->device, t->run, pictures->images, pictures->labels, pictures->rows, &e) < 0)

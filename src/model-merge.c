@@ -35,6 +35,8 @@ static int add_models(merging *g, const merge_options *o, char *const *paths, si
         model m;
         if (model_load(paths[i], &m, e) < 0 || merging_add(g, &m, paths[i], e) < 0)
             return -1;
+        if (merging_note(g))
+            tool_say(&o->tool, "%s: %s", paths[i], merging_note(g));
         progress_update(&shown, i + 1, NULL);
     }
     progress_end(&shown);
@@ -44,7 +46,7 @@ static int add_models(merging *g, const merge_options *o, char *const *paths, si
 static int finish(merging *g, const merge_options *o, output *out, error *e)
 {
     model whole;
-    backend *device = merging_needs_backend(g) ? device_open(&o->device, &o->tool) : NULL;
+    backend *device = merging_needs_backend(g) ? device_open_by_size(&o->device, &o->tool) : NULL;
     int status = merging_finish(g, device, &whole, e);
     if (device)
         device->close(device);

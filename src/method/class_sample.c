@@ -92,3 +92,40 @@ void class_sample_store(const class_sample *s, size_t class_index, tensor *t, si
     memset(to, 0, size * sizeof *to);
     memcpy(to, s->rows + class_index * size, s->count[class_index] * s->dimension * sizeof *to);
 }
+
+static const float *row_at(const tensor *t, size_t class_index, size_t row)
+{
+    return (const float *)t->data + (class_index * t->shape[1] + row) * t->shape[2];
+}
+
+static bool holds(const tensor *t, size_t class_index, const float *row)
+{
+    size_t rows = t ? class_sample_rows(t, class_index) : 0;
+    for (size_t r = 0; r < rows; r++)
+        if (memcmp(row_at(t, class_index, r), row, t->shape[2] * sizeof *row) == 0)
+            return true;
+    return false;
+}
+
+size_t class_sample_shared(const tensor *a, size_t i, const tensor *b, size_t k, const tensor *x, size_t c)
+{
+    size_t rows = class_sample_rows(b, k), shared = 0;
+    for (size_t r = 0; r < rows; r++) {
+        const float *row = row_at(b, k, r);
+        shared += holds(a, i, row) && !holds(x, c, row);
+    }
+    return shared;
+}
+
+bool class_sample_contains(const tensor *whole, size_t i, const tensor *part, size_t k)
+{
+    size_t kept = class_sample_rows(whole, i), rows = class_sample_rows(part, k), width = whole->shape[2];
+    bool full = kept == whole->shape[1];
+    uint64_t last = full ? hash_row(row_at(whole, i, kept - 1), width) : 0;
+    for (size_t r = 0; r < rows; r++) {
+        const float *row = row_at(part, k, r);
+        if (!(full && hash_row(row, width) > last) && !holds(whole, i, row))
+            return false;
+    }
+    return true;
+}

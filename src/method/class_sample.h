@@ -40,6 +40,10 @@ void class_sample_offer_tensor(class_sample *s, size_t class_index, const tensor
 
 /* How many rows of a class such a tensor holds. */
 size_t class_sample_rows(const tensor *t, size_t class_index);
+/* How many rows of b's class k are a's class i's too, but not those of x's class c (x NULL: no such). */
+size_t class_sample_shared(const tensor *a, size_t i, const tensor *b, size_t k, const tensor *x, size_t c);
+/* Whether the rows of `part`'s class k can be among those that `whole`'s class i was drawn from. */
+bool class_sample_contains(const tensor *whole, size_t i, const tensor *part, size_t k);
 /* Writes one class's rows into row `to_class` of such a tensor of the same room and dimension. */
 void class_sample_store(const class_sample *s, size_t class_index, tensor *t, size_t to_class);
 

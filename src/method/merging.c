@@ -4,6 +4,7 @@
 #include "weights.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +22,7 @@ struct merging {
     char **inputs; /* their names */
     imprint_mark *marks;
     bool *changed; /* per class of `whole`: imprinted by more than one */
+    char note[256];
 };
 
 static int out_of_memory(error *e)
@@ -228,6 +230,22 @@ static int mark_imprints(merging *g, const model *m, const size_t *places, error
     return 0;
 }
 
+/* Rows that are in the model and in those before, told by the samples that both keep; equal pictures look the same. */
+static void note_shared(merging *g, const model *m, const size_t *places)
+{
+    const tensor *own = model_find(&g->whole, "imprint/sample"), *t = model_find(m, "imprint/sample");
+    const tensor *base = g->base ? model_find(g->base, "imprint/sample") : NULL;
+    for (size_t k = 0; own && t && k < m->classes.count && !g->note[0]; k++) {
+        int c = base ? class_list_find(&g->base->classes, m->classes.names[k]) : -1;
+        size_t shared = class_sample_shared(own, places[k], t, k, c < 0 ? NULL : base, c < 0 ? 0 : (size_t)c);
+        if (shared > 0)
+            snprintf(g->note, sizeof g->note,
+                     "class '%.60s': %zu of the rows that it keeps are in the models before it, too; rows of two models "
+                     "count twice (--base takes the model that both were imprinted from)",
+                     m->classes.names[k], shared);
+    }
+}
+
 /* ---- adding ---------------------------------------------------------------------------------- */
 
 /* The same tensor in the whole, made of zeros if it has none yet. */
@@ -322,6 +340,8 @@ static int add_model(merging *g, const model *m, error *e)
     size_t *places = calloc(count, sizeof *places);
     bool *owner = calloc(count, sizeof *owner);
     int status = places && owner ? place_classes(g, m, places, owner, e) : out_of_memory(e);
+    if (status == 0)
+        note_shared(g, m, places);
     for (size_t k = 0; k < count && status == 0; k++) {
         bool before = !owner[k] && imprinted(&g->whole, places[k]) > 0, now = imprinted(m, k) > 0;
         owner[k] = owner[k] || (now && !before);
@@ -364,6 +384,19 @@ static int add_base_sums(model *m, const model *base, double factor, error *e)
                 "has fewer rows of class '%.100s' than --base, and so was not imprinted "
                 "from it",
                 m->classes.names[k]);
+    return 0;
+}
+
+/* What the base keeps of its imprinted classes' rows, models that were imprinted from it keep as well. */
+static int check_descent(const model *m, const model *base, error *e)
+{
+    const tensor *part = model_find(base, "imprint/sample"), *whole = model_find(m, "imprint/sample");
+    for (size_t c = 0; part && whole && c < base->classes.count; c++) {
+        int k = class_list_find(&m->classes, base->classes.names[c]);
+        if (imprinted(base, c) > 0 && (k < 0 || !class_sample_contains(whole, (size_t)k, part, c)))
+            return error_set(e, "lacks rows of class '%.100s' that --base has, and so was not imprinted from it",
+                             base->classes.names[c]);
+    }
     return 0;
 }
 
@@ -420,14 +453,20 @@ static int begin(merging *g, model *m, error *e)
 int merging_add(merging *g, model *m, const char *name, error *e)
 {
     int status = remember_name(g, name, e);
+    g->note[0] = '\0';
     if (status == 0 && g->base)
-        status = add_base_sums(m, g->base, -1, e);
+        status = check_descent(m, g->base, e) < 0 ? -1 : add_base_sums(m, g->base, -1, e);
     if (status == 0 && g->begun)
         status = compare_models(&g->whole, m, e) < 0 || add_model(g, m, e) < 0 ? -1 : 0;
     else if (status == 0)
         status = begin(g, m, e);
     model_free(m);
     return status < 0 ? error_prefix(e, "%s", name) : 0;
+}
+
+const char *merging_note(const merging *g)
+{
+    return g->note[0] ? g->note : NULL;
 }
 
 bool merging_needs_backend(const merging *g)

@@ -25,8 +25,12 @@ void merging_free(merging *g);
  * - a class that is base in one and novel in another, or whose weights differ although neither imprinted
  *   it;
  * - other statistics of the base model's training rows;
- * - a class with the very same sum in two inputs: the same rows would count twice. */
+ * - a class with the very same sum in two inputs: the same rows would count twice;
+ * - rows missing that `base` keeps: the input was not imprinted from it. */
 int merging_add(merging *g, model *m, const char *name, error *e);
+
+/* What is odd about the input added last, though it was added: rows that were there before. NULL for nothing. */
+const char *merging_note(const merging *g);
 
 /* The merged model, the caller's to free: the first input's classes (or the base's) in their order, then
  * those that later ones bring. Only a model that keeps random features needs the backend; else it may be
