@@ -82,7 +82,7 @@ PYTHON
 @test "wrong input: one line, nothing left behind" {
     made a,b 5 8 >narrow
     fails 1 "8 numbers" classify $D --model m narrow -o none
-    fails 1 "no field 'embedding'" classify $D --model m m -o none
+    fails 1 "m: a model, not records" classify $D --model m m -o none
     fails 2 "which model" classify $D test -o none
     fails 2 "3 classes" classify $D --model m --top 4 test -o none
     fails 2 "not xml" classify $D --model m --format xml test -o none

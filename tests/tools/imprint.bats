@@ -262,10 +262,64 @@ all_classes() { classify --quiet --model "$1" test.emb | score --format json | j
     refused 2 --model base.model --reservoir 4 new.emb
     refused 2 --model base.model --method best new.emb
     refused 2 --base base.emb new.emb
+    refused 2 --update-base new.emb
+    refused 2 --model base.model --scale 3 new.emb
+    refused 2 --model base.model --head softmax new.emb
+    refused 2 --model base.model --method mean --ridge 3 new.emb
+    refused 1 new.emb base.model
+    [[ $output == *"base.model: a model, not records"* ]]
     imprint --quiet --model base.model --base base.emb --features 50 --method ridge few.emb -o ridge.model
     refused 1 --model ridge.model --features 60 new.emb
     imprint --quiet --model base.model --method proxies --proxies 2 --reservoir 10 few.emb -o proxies.model
     refused 1 --model proxies.model --method proxies --reservoir 20 new.emb
+}
+
+@test "a model stays with its method and calibration, and steps give the bytes of all at once" {
+    ridge_setting
+    class-filter --keep c --per-class 20 new.emb >c.emb
+    class-filter --keep d --per-class 30 new.emb >d.emb
+    imprint --quiet --model base.model --base base.emb --features 60 --method mean --no-calibrate c.emb -o with.model
+    for how in "--method ridge" "--method ridge --no-calibrate" "--method proxies --proxies 2"; do
+        imprint --quiet --model base.model --base base.emb --features 60 $how c.emb -o first.model
+        imprint --quiet --model first.model d.emb -o steps.model
+        imprint --quiet --model base.model --base base.emb --features 60 $how c.emb d.emb -o once.model
+        cmp steps.model once.model
+    done
+    imprint --model first.model --method mean d.emb -o changed.model 2>said
+    grep -q "by mean" said
+}
+
+@test "embeddings of any length have a direction" {
+    made a,b,c 20 >in
+    imprint --quiet $D in -o m
+    classify --quiet $D --model m --format tsv in >want
+    "$PYTHON" - <<'PYTHON'
+import msgpack, msgpack_numpy
+for name, factor in (("small", 1e-30), ("large", 1e30)):
+    with open(name, "wb") as out:
+        for r in msgpack.Unpacker(open("in", "rb"), object_hook=msgpack_numpy.decode):
+            if "embedding" in r:
+                r["embedding"] = (r["embedding"].astype("f8") * factor).astype("f4")
+            out.write(msgpack.packb(r, default=msgpack_numpy.encode))
+PYTHON
+    for device in cpu reference; do
+        for name in small large; do
+            imprint --quiet --device $device $name -o $name.model
+            classify --quiet --device $device --model $name.model --format tsv in >got
+            cmp <(cut -f 1-3 want) <(cut -f 1-3 got)
+            classify --quiet --device $device --model m --format tsv $name >got
+            cmp <(cut -f 1-3 want) <(cut -f 1-3 got)
+        done
+    done
+}
+
+@test "thousands of classes keep few rows of each" {
+    made "$(seq -s, 3000)" 2 64 >in
+    imprint --quiet in -o mean.model
+    tensor-info mean.model | grep -q 'imprint/sample.*3000, 4, 64'
+    imprint --quiet --method proxies --proxies 2 in -o proxies.model
+    tensor-info proxies.model | grep -qE 'imprint/sample.*3000, [34][0-9][0-9], 64'
+    [ "$(classify --quiet --model proxies.model in | score --quiet --by novel | tail -n 1)" = 1.0000 ]
 }
 
 @test "a picture's views are one shot, the mean of them, in whatever batches they come" {
@@ -282,6 +336,7 @@ rows, label, view = x.reshape(21, 8), np.repeat(y, 3), np.tile(np.arange(3, dtyp
 cut = [0, 1, 5, 12, 20, 21]
 write("views", [{"embedding": rows[i:k], "label": label[i:k], "view": view[i:k]} for i, k in zip(cut, cut[1:])], 21)
 write("average", [{"embedding": x.mean(1), "plain": x[:, 0].copy(), "label": y}], 7)
+write("plain", [{"embedding": x[:, 0].copy(), "label": y}], 7)
 write("apart", [{"embedding": rows[::2].copy(), "label": label[::2].copy(), "view": view[::2].copy()}], 11)
 PYTHON
     imprint views -o by-views.model 2>said
@@ -294,6 +349,18 @@ def load(path):
 a, b = load("by-views.model"), load("by-average.model")
 for name in "head/weight", "imprint/sum", "imprint/count", "imprint/sample":
     assert np.abs(a[name] - b[name]).max() < 1e-6, name
+PYTHON
+    # Random features are the plain picture's.
+    for rows in views average plain; do imprint --quiet --method ridge --features 9 $rows -o $rows.model; done
+    "$PYTHON" - <<'PYTHON'
+import msgpack, msgpack_numpy, numpy as np
+def load(path):
+    return {k: v for m in msgpack.Unpacker(open(path, "rb"), object_hook=msgpack_numpy.decode) for k, v in m.items()}
+views, average, plain = (load(name + ".model") for name in ("views", "average", "plain"))
+for name in "ridge/weight", "imprint/feature-sum", "imprint/feature-gram":
+    for other in views, average:
+        assert np.abs(other[name] - plain[name]).max() < 1e-5 * np.abs(plain[name]).max(), name
+assert np.abs(views["imprint/sum"] - plain["imprint/sum"]).max() > 0.01
 PYTHON
     run imprint apart -o none
     [ "$status" -eq 1 ] && [[ $output == *"must stand together"* ]] && [ ! -e none ]

@@ -137,6 +137,23 @@ PYTHON
     same_model once-frog.model merged-frog.model
 }
 
+@test "rows that are in two models are told of, and a base that is none is refused" {
+    for part in 1 2; do $EMBEDDINGS ship,truck 20 16 $part >part.$part; done
+    imprint --quiet --model base.model part.1 -o one.model
+    imprint --quiet --model base.model part.2 -o other.model
+    imprint --quiet --model one.model part.2 -o both.model
+    model-merge one.model other.model 2>said >apart.model
+    [ ! -s said ]
+    model-merge one.model both.model 2>said >twice.model
+    [ "$(wc -l <said)" -eq 1 ]
+    grep -q "both.model: class 'ship': 20 of the rows that it keeps are in the models before it" said
+    model-merge --base one.model both.model 2>said -o same.model
+    [ ! -s said ]
+    same_model both.model same.model
+    fails 1 "other.model: lacks rows of class 'ship' that --base has" model-merge --base one.model other.model -o none
+    leaves_nothing none
+}
+
 @test "one model merges to itself" {
     class-filter --keep ship all | imprint --quiet --model base.model -o ship.model
     model-merge ship.model | cmp - ship.model

@@ -142,6 +142,8 @@ same_figures() {
     [ "$(wc -l <got)" -eq 2 ]
     [ "$(head -n 1 got)" = $'base\tnovel\tall\tharmonic_mean' ]
     [ "$(sed -n 2p got | cut -f 3)" = "$(printf %.4f "$(jq .all p.json)")" ]
+    score --by " base, novel ,all" p | cmp - got
+    fails 2 "all" score --by "base,novel all" p
     [ "$(score --by loss,auroc p | sed -n 2p | cut -f 2)" = - ]
 }
 

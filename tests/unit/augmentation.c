@@ -46,12 +46,25 @@ static void wrong_words_are_named(void **state)
     }
 }
 
+static void pictures_stay_in_sight(void **state)
+{
+    (void)state;
+    error e = {""};
+    extent picture = {28, 32, 3};
+    assert_int_equal(augmentation_check(&(augmentation){true, 27, 27}, picture, &e), 0);
+    assert_int_equal(augmentation_check(&(augmentation){true, 28, 0}, picture, &e), -1);
+    assert_non_null(strstr(e.text, "shift:28 leaves nothing of pictures of 28 x 32"));
+    assert_int_equal(augmentation_check(&(augmentation){true, 4, 40}, picture, &e), -1);
+    assert_non_null(strstr(e.text, "cutout:40"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(words_go_both_ways),
         cmocka_unit_test(any_order_is_read),
         cmocka_unit_test(wrong_words_are_named),
+        cmocka_unit_test(pictures_stay_in_sight),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
