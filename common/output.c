@@ -61,6 +61,27 @@ static mode_t final_mode(const char *path)
     return 0666 & ~mask;
 }
 
+/* Through links, the file they name is the one to write, whether it is there yet or not. NULL without memory. */
+static char *final_path(const char *path)
+{
+    char target[PATH_MAX];
+    char *found = realpath(path, NULL), *next = found ? NULL : strdup(path);
+    for (int links = 0; next && links < 8; links++) {
+        ssize_t length = readlink(next, target, sizeof target - 1);
+        if (length <= 0)
+            break;
+        target[length] = '\0';
+        const char *slash = target[0] == '/' ? NULL : strrchr(next, '/');
+        int folder = slash ? (int)(slash - next) + 1 : 0;
+        char *through = malloc((size_t)folder + (size_t)length + 1);
+        if (through)
+            sprintf(through, "%.*s%s", folder, next, target);
+        free(next);
+        next = through;
+    }
+    return found ? found : next;
+}
+
 static int open_temporary(output *o, const char *path, error *e)
 {
     static bool at_exit;
@@ -72,10 +93,7 @@ static int open_temporary(output *o, const char *path, error *e)
         ;
     if (o->slot == TEMPORARIES_MAX)
         return error_set(e, "%s: more than %d files written at once", path, TEMPORARIES_MAX);
-    /* Through a link, the file it names is the one to replace. */
-    o->path = realpath(path, NULL);
-    if (!o->path)
-        o->path = strdup(path);
+    o->path = final_path(path);
     size_t room = o->path ? strlen(o->path) + 16 : 0;
     o->temporary = o->path ? malloc(room) : NULL;
     if (!o->temporary)

@@ -396,8 +396,8 @@ static void report(const imprinting *work, const model *m, const class_list *cla
     if (model_get_number(m, "made/lambda", &lambda))
         snprintf(how, sizeof how, ", lambda %g", lambda);
     model_get_number(m, "made/bias", &bias);
-    tool_say(&options.tool, "imprinted %zu %s from %" PRIu64 " embeddings by %s%s, bias %.3g", count,
-             count == 1 ? "class" : "classes", rows.used, method ? method : "mean", how, bias);
+    tool_say(&options.tool, "imprinted %zu %s from %" PRIu64 " embedding%s by %s%s, bias %.3g", count,
+             count == 1 ? "class" : "classes", rows.used, rows.used == 1 ? "" : "s", method ? method : "mean", how, bias);
 }
 
 static void run(stream_reader *in, output *out)

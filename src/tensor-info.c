@@ -141,9 +141,9 @@ static int describe_stream(stream_reader *r, output *out, error *e)
     summary s = {0};
     int status = read_summary(r, &s, e);
     if (status == 0)
-        status = output_printf(out, e, "%s: a stream, %llu rows in %llu batches\nfields: %zu\n", stream_name(r),
+        status = output_printf(out, e, "%s: a stream, %llu rows in %llu %s\nfields: %zu\n", stream_name(r),
                                (unsigned long long)stream_rows(r), (unsigned long long)s.batches,
-                               s.shape_count);
+                               s.batches == 1 ? "batch" : "batches", s.shape_count);
     if (status == 0 && (status = print_fields(out, &s, e)) == 0)
         status = print_classes(out, r, &s, e);
     free(s.rows_of_class);

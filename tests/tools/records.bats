@@ -165,6 +165,14 @@ PYTHON
     [ -L link ]
     [ "$(stat -c %a out)" = 600 ]
     tensor-info out | grep -q '0  airplane *60 rows'
+    # To a file that is not there yet, too, through two of them.
+    mkdir scratch
+    ln -s later scratch/first
+    ln -s scratch/first second
+    cifar-read a.bin -o second
+    [ -L second ] && [ -L scratch/first ] && [ -f scratch/later ]
+    ln -s round round
+    fails 1 "" cifar-read a.bin -o round/x
 }
 
 @test "-o where no file can be" {

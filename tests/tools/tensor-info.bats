@@ -50,7 +50,7 @@ classes: 1
 END
     tensor-info bare >info
     diff info - <<'END'
-bare: a stream, 2 rows in 1 batches
+bare: a stream, 2 rows in 1 batch
 fields: 1
   x  float64 [2]
 classes: 0
