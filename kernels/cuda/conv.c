@@ -1,5 +1,5 @@
-/* conv.c: convolutions by cuDNN, NHWC. For each direction and shape every algorithm that the library names is
- * timed, once, and the quickest kept; with --deterministic the first that works of those that give the same bytes
+/* conv.c: convolutions by cuDNN, NHWC. For each direction and shape the algorithms that the library thinks likeliest
+ * are timed, once, and the quickest kept; with --deterministic the first that works of those that give the same bytes
  * each time. Where it has none, conv.cu does it.
  *
  * They are timed in graphs, as training runs them: the library's own search (cudnnFind...) times a single call each,
