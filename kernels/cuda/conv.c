@@ -269,11 +269,13 @@ static int algorithms_ask(const struct cuda *g, const conv_ready *c, conv_direct
     return 0;
 }
 
-static bool may_be_chosen(const struct cuda *g, const verdict *v, size_t room)
+/* A weight's gradient that is no sum in a fixed order is added up by atomics, in the result's own type. */
+static bool may_be_chosen(const struct cuda *g, const verdict *v, conv_direction direction, size_t room)
 {
+    bool ordered = g->deterministic || (direction == CONV_BACKWARD_WEIGHT && g->type == KERNEL_BFLOAT16);
     bool exact = v->math != CUDNN_TENSOR_OP_MATH && v->math != CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION;
     return v->status == CUDNN_STATUS_SUCCESS && v->memory <= room &&
-           (!g->deterministic || v->determinism == CUDNN_DETERMINISTIC) &&
+           (!ordered || v->determinism == CUDNN_DETERMINISTIC) &&
            (g->precision != PRECISION_FP32 || exact);
 }
 
@@ -332,7 +334,7 @@ static int choose(const run *r, const operation *o, conv_ready *c, conv_directio
     double least = INFINITY;
     for (int i = 0, left = TRIED; i < count && left > 0 && least > 0; i++) {
         const verdict *v = &verdicts[i];
-        if (!may_be_chosen(g, v, room))
+        if (!may_be_chosen(g, v, direction, room))
             continue;
         left--;
         int math = g->precision == PRECISION_FP32 ? (int)CUDNN_FMA_MATH : (int)v->math;
