@@ -117,13 +117,13 @@ make_model() {
     classify --progress --model nine embeddings 2>>said >out
     [ "$(grep -c 'computes on cpu' said)" -eq 2 ]
     ! grep -q 'GPU' said
-    # Six thousand rows by as many classes.
+    # Twelve thousand rows of six thousand classes.
     names=$(seq -s, -f c%g 6000)
-    "$PYTHON" "$ROOT"/tests/tools/embeddings.py "$names" 1 512 >many
+    "$PYTHON" "$ROOT"/tests/tools/embeddings.py "$names" 2 512 >many
     imprint --quiet --method mean --no-calibrate many -o many.model
     classify --progress --threads 1 --model many.model --format tsv many 2>said >out
     [ "$(grep -c 'no GPU: CUDA: there is no plug-in' said)" -eq 1 ]
-    [ "$(wc -l <out)" -eq 6001 ]
+    [ "$(wc -l <out)" -eq 12001 ]
     classify --quiet --threads 1 --model many.model --format tsv --device cpu many >again
     cmp out again
     if [ -e "$EMULATED" ] && [[ $BIN != *-sanitize ]]; then
