@@ -136,11 +136,11 @@ static const char *cure(const tensor *t, tensor_type type, size_t rank)
 {
     bool is_float = t->type == TYPE_F16 || t->type == TYPE_F32 || t->type == TYPE_F64;
     if (type == TYPE_F32 && is_float && t->type != type)
-        return ": .astype('float32')";
+        return "; numpy's .astype('float32') makes it";
     if (type == TYPE_U8 && rank == 4 && t->type != type)
-        return ", pixels from 0 to 255: .astype('uint8')";
+        return ", pixels from 0 to 255; numpy's .astype('uint8') makes it";
     if (type == TYPE_U8 && rank == 4 && t->rank == 3)
-        return ", the last one the channels: [..., None]";
+        return ", the last one the channels; numpy's [..., None] adds it";
     return "";
 }
 

@@ -71,6 +71,6 @@ echo "after:"
 accuracy "$work/nine.model"
 if [ "$head" = softmax ] && [ "$norm" = none ]; then
     echo
-    echo "That all pictures now go to the new class is the notebook's own fault: the plain mean of embeddings is far"
-    echo "longer than the weights that were trained. HEAD=cosine, the default, is the paper's way."
+    echo "Where all pictures now go to the new class, that is the notebook's own fault: the plain mean of embeddings is"
+    echo "far longer than the weights that were trained. HEAD=cosine, the default, is the paper's way."
 fi

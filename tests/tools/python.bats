@@ -119,3 +119,21 @@ write({"end": 4})
 PYTHON
     [ "$(score --by all predictions | tail -n 1)" = 0.7500 ]
 }
+
+@test "what numpy writes by itself is refused with the cure" {
+    "$PYTHON" - <<'PYTHON'
+import msgpack, msgpack_numpy, numpy as np
+def write(path, field, x):
+    with open(path, "wb") as f:
+        for r in ({"tensor-stream": 1, "classes": ["cat", "dog"]}, {field: x, "label": np.array([0, 1])}, {"end": 2}):
+            f.write(msgpack.packb(r, default=msgpack_numpy.encode))
+write("doubles", "embedding", np.ones((2, 4)))
+write("grey", "image", np.ones((2, 28, 28), "u1"))
+write("floats", "image", np.ones((2, 28, 28, 1)))
+PYTHON
+    fails 1 "doubles: field 'embedding' is float64 [2, 4]; float32 with 2 dimensions is needed; numpy's .astype('float32') makes it" \
+        imprint doubles -o none
+    fails 1 "the last one the channels; numpy's [..., None] adds it" cnn-train grey -o none
+    fails 1 "pixels from 0 to 255; numpy's .astype('uint8') makes it" cnn-train floats -o none
+    leaves_nothing none
+}
