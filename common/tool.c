@@ -65,6 +65,12 @@ void tool_fail(const error *e)
     exit(TOOL_FAILED);
 }
 
+void tool_fail_at(const char *where, error *e)
+{
+    error_prefix(e, "%s", where);
+    tool_fail(e);
+}
+
 void tool_usage(const char *format, ...)
 {
     va_list arguments;

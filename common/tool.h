@@ -43,6 +43,7 @@ bool tool_option(int letter, tool_options *options);
 
 /* One line on stderr, "NAME: text", and exit with the status; temporary outputs are removed. */
 _Noreturn void tool_fail(const error *e);                                        /* exit 1 */
+_Noreturn void tool_fail_at(const char *where, error *e); /* the same, "WHERE: " before it: a file */
 _Noreturn void tool_usage(const char *format, ...) __attribute__((format(printf, 1, 2))); /* exit 2 */
 /* "NAME: text" on stderr unless quiet. */
 void tool_say(const tool_options *options, const char *format, ...) __attribute__((format(printf, 2, 3)));

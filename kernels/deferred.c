@@ -1,6 +1,5 @@
 #include "deferred.h"
 
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,12 +24,9 @@ struct moments {
 
 deferred_costs deferred_costs_of(int threads)
 {
-    cpu_set_t allowed;
-    if (threads <= 0)
-        threads = sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : 1;
     /* Half a second for driver, context and libraries; between a core with vectors of 256 bits and one of 512 (1e11
      * by tests/gpu/driver); the figures of a Tesla T4, and of copies from memory that is not page-locked. */
-    return (deferred_costs){.start = 0.5, .cpu = 6e10 * threads, .device = 8e12, .device_double = 2.5e11, .link = 6e9};
+    return (deferred_costs){.start = 0.5, .cpu = 6e10 * backend_threads(threads), .device = 8e12, .device_double = 2.5e11, .link = 6e9};
 }
 
 static deferred *of(backend *b)

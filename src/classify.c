@@ -149,10 +149,8 @@ static void begin(work *w)
     if (classifier_new(w->device, &w->m, &w->scorer, &e) < 0)
         tool_fail(&e);
     if (options.unknown_rate) {
-        if (threshold_of_rate(w->scorer, &w->m, options.threshold, &options.threshold, &e) < 0) {
-            error_prefix(&e, "%s", options.model);
-            tool_fail(&e);
-        }
+        if (threshold_of_rate(w->scorer, &w->m, options.threshold, &options.threshold, &e) < 0)
+            tool_fail_at(options.model, &e);
         tool_say(&options.tool, "unknown: rows of a best score under %.6g", options.threshold);
     }
     w->fingerprint = model_fingerprint(&w->m);
@@ -328,10 +326,8 @@ static void classify_batch(work *w, batch *b)
     if (status == 0 && embedding->shape[1] != w->m.net.dimension)
         status = error_set(&e, "the embeddings have %zu numbers, the model's have %zu; embed the pictures with "
                                "the same model", embedding->shape[1], w->m.net.dimension);
-    if (status < 0) {
-        error_prefix(&e, "%s", stream_name(w->in));
-        tool_fail(&e);
-    }
+    if (status < 0)
+        tool_fail_at(stream_name(w->in), &e);
     for (size_t r = 0; labelled && r < b->rows; r++)
         labels[r] = w->place[labels[r]];
     for (size_t first = 0; first < b->rows; first += ROWS_AT_ONCE) {

@@ -248,24 +248,17 @@ static void choose_classes(batch *b, const int32_t *labels, const class_list *cl
     free(keep);
 }
 
-/* Ends with what was said of a file's rows. */
-_Noreturn static void fail_in(stream_reader *in, error *e)
-{
-    error_prefix(e, "%s", stream_name(in));
-    tool_fail(e);
-}
-
 /* A field of embeddings, checked against the model. */
 static const float *batch_numbers(batch *b, const char *field, stream_reader *in, const model *m)
 {
     error e = {0};
     tensor *found;
     if (batch_require(b, field, TYPE_F32, 2, &found, &e) < 0)
-        fail_in(in, &e);
+        tool_fail_at(stream_name(in), &e);
     if (found->shape[1] != m->net.dimension) {
         error_set(&e, "%s: rows of %zu numbers, %s %zu; embed all pictures with the same model", field,
                   found->shape[1], options.model ? "the model's have" : "those before had", m->net.dimension);
-        fail_in(in, &e);
+        tool_fail_at(stream_name(in), &e);
     }
     return found->data;
 }
@@ -275,7 +268,7 @@ static int32_t *labels_of(batch *b, stream_reader *in)
     error e = {0};
     int32_t *labels;
     if (batch_labels(b, stream_classes(in), &labels, &e) < 0)
-        fail_in(in, &e);
+        tool_fail_at(stream_name(in), &e);
     return labels;
 }
 
@@ -297,7 +290,7 @@ static void read_base(model *m, backend *device, uint64_t fingerprint)
         const float *embeddings = batch_numbers(b, "embedding", in, m);
         int32_t *labels = labels_of(b, in);
         if (classifier_check_origin(stream_header_latest(in), fingerprint, &e) < 0)
-            fail_in(in, &e);
+            tool_fail_at(stream_name(in), &e);
         for (size_t r = 0; r < b->rows; r++)
             labels[r] = class_list_find(&m->classes, classes->names[labels[r]]);
         if (statistics_add(work, embeddings, labels, b->rows, &e) < 0)
@@ -305,10 +298,8 @@ static void read_base(model *m, backend *device, uint64_t fingerprint)
     }
     if (got < 0)
         tool_fail(&e);
-    if (statistics_finish(work, &e) < 0) {
-        error_prefix(&e, "%s", options.base);
-        tool_fail(&e);
-    }
+    if (statistics_finish(work, &e) < 0)
+        tool_fail_at(options.base, &e);
     statistics_free(work);
     stream_close(in);
 }
@@ -341,7 +332,7 @@ static void add_batch(batch *b, stream_reader *in, const model *m, views *v, imp
     if (batch_find(b, "view")) {
         if (batch_require(b, "view", TYPE_U16, 1, &view, &e) < 0 ||
             views_add(v, embeddings, view->data, labels, b->rows, &e) < 0)
-            fail_in(in, &e);
+            tool_fail_at(stream_name(in), &e);
         add_pictures(v, in, work);
         return;
     }
@@ -416,7 +407,7 @@ static void run(stream_reader *in, output *out)
         if (!work) {
             tensor *embedding;
             if (batch_require(b, "embedding", TYPE_F32, 2, &embedding, &e) < 0)
-                fail_in(in, &e);
+                tool_fail_at(stream_name(in), &e);
             begin_model(&m, embedding->shape[1]);
             views_begin(&pictures, m.net.dimension);
             fingerprint = model_fingerprint(&m);
@@ -428,7 +419,7 @@ static void run(stream_reader *in, output *out)
                 tool_fail(&e);
         }
         if (classifier_check_origin(stream_header_latest(in), fingerprint, &e) < 0)
-            fail_in(in, &e);
+            tool_fail_at(stream_name(in), &e);
         add_batch(b, in, &m, &pictures, work);
         progress_update(&shown, stream_rows(in), NULL);
     }

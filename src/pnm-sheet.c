@@ -60,18 +60,16 @@ static bool place_batch(sheet *s, batch *b, const char *name)
 {
     error e = {""};
     tensor *image;
-    if (batch_require(b, "image", TYPE_U8, 4, &image, &e) < 0) {
-        error_prefix(&e, "%s", name);
-        tool_fail(&e);
-    }
+    if (batch_require(b, "image", TYPE_U8, 4, &image, &e) < 0)
+        tool_fail_at(name, &e);
     extent picture = {image->shape[1], image->shape[2], image->shape[3]};
     if (!s->pixels && sheet_new(own.rows, own.columns, own.zoom, own.gap, picture, s, &e) < 0)
         tool_fail(&e);
     if (memcmp(&picture, &s->picture, sizeof picture) != 0) {
-        error_set(&e, "%s: pictures of %zu x %zu x %zu after ones of %zu x %zu x %zu; a sheet takes one size",
-                  name, picture.height, picture.width, picture.channels, s->picture.height, s->picture.width,
+        error_set(&e, "pictures of %zu x %zu x %zu after ones of %zu x %zu x %zu; a sheet takes one size",
+                  picture.height, picture.width, picture.channels, s->picture.height, s->picture.width,
                   s->picture.channels);
-        tool_fail(&e);
+        tool_fail_at(name, &e);
     }
     const uint8_t *pixels = image->data;
     for (size_t i = 0; i < b->rows; i++)

@@ -14,14 +14,6 @@ void cpu_begin(const backend *b)
         omp_set_num_threads(own->threads);
 }
 
-static int threads_allowed(void)
-{
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) != 0 || CPU_COUNT(&set) < 1)
-        return 1;
-    return CPU_COUNT(&set);
-}
-
 /* ---- the processor -------------------------------------------------------------------------- */
 
 static bool computes(dnnl_cpu_isa_t what)
@@ -101,7 +93,7 @@ static int cpu_start(backend *b, const backend_options *options, error *e)
     if (precision_choose(options->precision, &b->precision, e) != 0)
         return -1;
     own->type = b->precision == PRECISION_BF16 ? ELEMENT_BF16 : ELEMENT_F32;
-    own->threads = options->threads > 0 ? options->threads : threads_allowed();
+    own->threads = backend_threads(options->threads);
     dnnl_status_t status = dnnl_engine_create(&own->engine, dnnl_cpu, 0);
     if (status == dnnl_success)
         status = dnnl_stream_create(&own->stream, own->engine, dnnl_stream_default_flags);

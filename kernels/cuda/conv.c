@@ -279,34 +279,11 @@ static bool may_be_chosen(const struct cuda *g, const verdict *v, conv_direction
            (g->precision != PRECISION_FP32 || exact);
 }
 
-/* A direction, with all that the layer's output wants. */
-static int forward_pass(const run *r, const operation *o, error *e)
-{
-    const struct cuda *g = r->p->gpu;
-    kernel_drop none = {.active = 0};
-    bool finished;
-    if (conv_forward(r, o, &finished, e) != 0)
-        return -1;
-    void *out = place(r, o->output);
-    return finished ? 0
-                    : check_kernel(g, kernel_bias(g->type, out, place(r, o->bias), out,
-                                                  r->rows * extent_size(o->out), o->out.channels, o->relu, &none,
-                                                  g->streams[r->slot]), "bias", g->streams[r->slot], e);
-}
-static int weight_pass(const run *r, const operation *o, error *e)
-{
-    return conv_backward_weight(r, o, r->slot, e);
-}
-static int data_pass(const run *r, const operation *o, error *e)
-{
-    return conv_backward_data(r, o, r->slot, e);
-}
-
-/* How long the convolution takes as it is set now; infinity where it does not work, or not in a graph. The time
+/* How long the layer takes in that direction as it is set now, bias and ReLU too; infinity where it does not work, or not in a graph. The time
  * does not matter where all are to be the same each time. */
 static double seconds_of(const run *r, const operation *o, conv_direction direction)
 {
-    static const launch_pass passes[] = {forward_pass, data_pass, weight_pass};
+    static const launch_pass passes[] = {operation_forward, operation_backward_data, operation_weight};
     struct cuda *g = r->p->gpu;
     error unused = {""};
     double seconds = INFINITY;
@@ -447,7 +424,7 @@ int conv_prepare(program *p, size_t op, size_t rows, error *e)
     p->convs = more;
     const operation *o = &p->plan.ops[op];
     const layer *l = &p->net->layers[o->layer];
-    run r = {.p = p, .rows = rows};
+    run r = {.p = p, .mode = MODE_INFER, .rows = rows};
     conv_ready *c = &more[p->conv_count++]; /* there already, so that it can be tried */
     *c = (conv_ready){.op = op, .rows = rows};
     if (dnn_wake(p->gpu, e) == 0 && describe(p->gpu, o, l, c, e) == 0 && choices_make(&r, o, l, c, e) == 0 &&

@@ -182,6 +182,8 @@ int operation_forward(const run *r, const operation *o, error *e);
 int operation_backward_mask(const run *r, const operation *o, error *e);
 int operation_backward_weight(const run *r, const operation *o, int lane, error *e);
 int operation_backward_data(const run *r, const operation *o, error *e);
+/* The second on the run's own stream. */
+int operation_weight(const run *r, const operation *o, error *e);
 
 /* step.c: what a step is made of, all enqueued, nothing waited for. */
 int run_prepare(program *p, size_t rows, error *e);

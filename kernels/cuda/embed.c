@@ -59,17 +59,15 @@ int embed_widen(const run *r, error *e)
                                              stream), "widen", stream, e);
 }
 
-int embed_compute(const run *r, uint64_t first_row, uint32_t view, error *e)
-{
-    if (embed_gather(r, first_row, view, e) != 0 || run_forward(r, e) != 0)
-        return -1;
-    return embed_widen(r, e);
-}
-
 static int forward_pass(const run *r, const operation *o, error *e)
 {
     (void)o;
     return run_forward(r, e) != 0 ? -1 : embed_widen(r, e);
+}
+
+int embed_compute(const run *r, uint64_t first_row, uint32_t view, error *e)
+{
+    return embed_gather(r, first_row, view, e) != 0 ? -1 : forward_pass(r, NULL, e);
 }
 
 /* From gathered pictures to embeddings: launch by launch at a slot's first batch, which loads what is needed, then by

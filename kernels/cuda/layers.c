@@ -148,6 +148,11 @@ int operation_backward_weight(const run *r, const operation *o, int lane, error 
     return o->kind == OP_DENSE ? dense_backward_weight(r, o, lane, e) : 0;
 }
 
+int operation_weight(const run *r, const operation *o, error *e)
+{
+    return operation_backward_weight(r, o, r->slot, e);
+}
+
 static int backward_norm(const run *r, const operation *o, error *e)
 {
     const struct cuda *g = r->p->gpu;

@@ -21,10 +21,6 @@ typedef struct {
 
 /* ---- what there is to measure ------------------------------------------------------------------------ */
 
-static int weight_pass(const run *r, const operation *o, error *e)
-{
-    return operation_backward_weight(r, o, r->slot, e);
-}
 static int gather_pass(const run *r, const operation *o, error *e)
 {
     (void)o;
@@ -97,7 +93,7 @@ static size_t operation_kinds(const program *p, const operation *o, size_t rows,
     if (learns && weighs) {
         if (!o->settled && (o->mask == MASK_POSITIVE || o->d_bias != NOWHERE))
             out[count++] = (launch_kind){"", operation_backward_mask, o, 3 * result, 0};
-        out[count++] = (launch_kind){"", weight_pass, o, in + result + weights, work};
+        out[count++] = (launch_kind){"", operation_weight, o, in + result + weights, work};
     }
     if (learns && (o->want_d_input || o->kind == OP_BATCHNORM))
         out[count++] = (launch_kind){"", operation_backward_data, o, result + weights + in + argmax, work};
@@ -106,12 +102,12 @@ static size_t operation_kinds(const program *p, const operation *o, size_t rows,
         char how[40] = "";
         if (o->kind == OP_CONV && pass != operation_backward_mask)
             conv_describe(p, o, rows, pass == operation_forward ? CONV_FORWARD
-                                      : pass == weight_pass     ? CONV_BACKWARD_WEIGHT
+                                      : pass == operation_weight ? CONV_BACKWARD_WEIGHT
                                                                 : CONV_BACKWARD_DATA, how, sizeof how);
         snprintf(out[i].name, sizeof out[i].name, "%s %s%s%s%s", name,
                  pass == operation_forward         ? "forward"
                  : pass == operation_backward_mask ? "mask, bias gradient"
-                 : pass == weight_pass             ? "weight gradient"
+                 : pass == operation_weight        ? "weight gradient"
                                                    : "input gradient",
                  *how ? " (" : "", how, *how ? ")" : "");
     }

@@ -68,11 +68,15 @@ void class_sample_offer(class_sample *s, size_t class_index, const float *row)
     s->count[class_index] += count < s->room;
 }
 
+static const float *row_at(const tensor *t, size_t class_index, size_t row)
+{
+    return (const float *)t->data + (class_index * t->shape[1] + row) * t->shape[2];
+}
+
 size_t class_sample_rows(const tensor *t, size_t class_index)
 {
-    size_t room = t->shape[1], dimension = t->shape[2], count = 0;
-    const float *rows = (const float *)t->data + class_index * room * dimension;
-    while (count < room && !row_is_zero(rows + count * dimension, dimension))
+    size_t count = 0;
+    while (count < t->shape[1] && !row_is_zero(row_at(t, class_index, count), t->shape[2]))
         count++;
     return count;
 }
@@ -80,9 +84,8 @@ size_t class_sample_rows(const tensor *t, size_t class_index)
 void class_sample_offer_tensor(class_sample *s, size_t class_index, const tensor *t, size_t from_class)
 {
     size_t count = class_sample_rows(t, from_class);
-    const float *rows = (const float *)t->data + from_class * t->shape[1] * s->dimension;
     for (size_t r = 0; r < count; r++)
-        class_sample_offer(s, class_index, rows + r * s->dimension);
+        class_sample_offer(s, class_index, row_at(t, from_class, r));
 }
 
 void class_sample_store(const class_sample *s, size_t class_index, tensor *t, size_t to_class)
@@ -91,11 +94,6 @@ void class_sample_store(const class_sample *s, size_t class_index, tensor *t, si
     float *to = (float *)t->data + to_class * size;
     memset(to, 0, size * sizeof *to);
     memcpy(to, s->rows + class_index * size, s->count[class_index] * s->dimension * sizeof *to);
-}
-
-static const float *row_at(const tensor *t, size_t class_index, size_t row)
-{
-    return (const float *)t->data + (class_index * t->shape[1] + row) * t->shape[2];
 }
 
 static bool holds(const tensor *t, size_t class_index, const float *row)

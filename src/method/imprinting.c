@@ -27,7 +27,7 @@ struct imprinting {
     double *gram;             /* [features][features] */
     class_sample sample;
     float *unit;  /* scratch: the rows that count, normalised if the norm is l2, */
-    float *plain; /* and the plain pictures' */
+    float *plain; /* and the plain pictures', where they are others */
     int32_t *labels;
     size_t room;
 };
@@ -190,7 +190,8 @@ static size_t choose_rows(imprinting *i, const float *embeddings, const float *p
         } else {
             const float *shown = plain ? plain + r * i->dimension : row;
             memcpy(i->unit + kept * i->dimension, row, i->dimension * sizeof *row);
-            memcpy(i->plain + kept * i->dimension, shown, i->dimension * sizeof *row);
+            if (plain && i->projected.count)
+                memcpy(i->plain + kept * i->dimension, shown, i->dimension * sizeof *row);
             i->labels[kept++] = labels[r];
             class_sample_offer(&i->sample, (size_t)labels[r], shown);
             i->rows_used[labels[r]]++;
@@ -217,12 +218,13 @@ static int make_room(imprinting *i, size_t rows, error *e)
     return 0;
 }
 
-/* Features are of normalised embeddings, whatever the norm. */
-static int add_features(imprinting *i, size_t rows, error *e)
+/* Features are of normalised embeddings, whatever the norm: of `unit`, or of `plain` where pictures have others. */
+static int add_features(imprinting *i, bool plain, size_t rows, error *e)
 {
-    if (i->b->normalise(i->b, i->plain, rows, i->dimension, e) < 0)
+    float *x = plain ? i->plain : i->unit;
+    if ((plain || i->m->norm != NORM_L2) && i->b->normalise(i->b, x, rows, i->dimension, e) < 0)
         return -1;
-    return i->b->moments_add(i->b, i->feature_moments, i->plain, i->labels, rows, e);
+    return i->b->moments_add(i->b, i->feature_moments, x, i->labels, rows, e);
 }
 
 int imprinting_add(imprinting *i, const class_list *classes, const float *embeddings, const float *plain,
@@ -237,7 +239,7 @@ int imprinting_add(imprinting *i, const class_list *classes, const float *embedd
         return -1;
     if (i->b->moments_add(i->b, i->running, i->unit, i->labels, kept, e) < 0)
         return -1;
-    return i->projected.count ? add_features(i, kept, e) : 0;
+    return i->projected.count ? add_features(i, plain != NULL, kept, e) : 0;
 }
 
 imprinting_rows imprinting_counted(const imprinting *i)

@@ -1,9 +1,9 @@
 /* dnn.cc: stands in for cuDNN's convolutions: plain sums over NHWC.
  *
  * It names five algorithms: one that it cannot do, one that it promises and cannot do either, one that cannot be
- * captured, one that is thought quickest but errs a little differently each time, and one that is reproducible. Some odd shapes it does not know at all, and it joins bias and ReLU to the
- * convolution in the reproducible one only where there is a ReLU or that is algorithm 1, as cuDNN does: so
- * every way through kernels/cuda/conv.c is run. */
+ * captured, one that is thought quickest but errs a little differently each time, and one that is reproducible. Some
+ * odd shapes it does not know at all, and it joins bias and ReLU to the convolution only where there is a ReLU or that
+ * is algorithm 1, as cuDNN does: so every way through kernels/cuda/conv.c is run. */
 #include "cudnn.h"
 #include "emulate.h"
 #include "queue.h"
