@@ -97,6 +97,8 @@ tensor_role model_role(const char *name)
 {
     if ((*name >= '0' && *name <= '9') || strcmp(name, "head/scale") == 0)
         return ROLE_NETWORK;
+    if (strncmp(name, "made/", 5) == 0)
+        return ROLE_MADE;
     if (ends_in(name, "sum") || ends_in(name, "count"))
         return ROLE_CLASS_SUM;
     if (ends_in(name, "gram"))

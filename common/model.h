@@ -28,7 +28,7 @@
  *   imprint/sum             float64 [classes, D]  the sum of the embeddings (normalised if norm is l2)
  *                                                 that each imprinted class was made from
  *   imprint/count           float64 [classes]     and their number
- *   imprint/feature-sum     float64 [classes, F]  the same of the F random features (ridge/features)
+ *   imprint/feature-sum     float64 [classes, F]  the same of their F features
  *   imprint/feature-gram    float64 [F, F]        the sum of x x^T over all imprinted rows' features x
  *   statistics/sum          float64 [classes, F]  of the features of the base model's training rows
  *   statistics/count        float64 [classes]
@@ -36,16 +36,19 @@
  *   statistics/sample       float32 [classes, K, D]  some of those rows' embeddings, as they came
  *   imprint/sample          float32 [classes, K, D]  the same of imprinted rows
  *   head/bias               float32 [classes]     added to the logits (calibration); absent for none
+ *   base/bias               float32 [classes]     what head/bias was before anything was imprinted, if there was one
  *   proxies/weight          float32 [classes, K, D]  a class of one weight repeats it
  *   ridge/weight            float32 [classes, F]
+ *   made/known-scores       float32 [K]           the best scores of known rows that their class's weight was made
+ *                                                 without, ascending, every class as often
  *
  * Whatever imprinting makes (rows of head/weight, head/bias, ridge/weight, which method `auto` picks) it
  * makes from these sums and samples and the notes alone, by one function, weights_make of src/method/weights.h, that
  * imprint calls after adding its rows and model-merge after adding its inputs' sums. So a merge gives
  * what imprinting all rows at once gives.
  *
- * The features of an embedding e (normalised) are relu(P e), P [F, D] made from the seed as
- * kernels/random.h says; the notes ridge/features (F) and ridge/seed name them. */
+ * Features are those of src/method/projection.h, which the notes ridge/features (M), ridge/plain and ridge/seed
+ * name: F = D + M where plain is 1, else M. */
 #ifndef COMMON_MODEL_H
 #define COMMON_MODEL_H
 
@@ -120,6 +123,7 @@ typedef enum {
     ROLE_CLASS_SUM, /* sum, count: a row a class */
     ROLE_CLASS_SAMPLE, /* sample: a row a class */
     ROLE_SUM,       /* gram */
+    ROLE_MADE,      /* made/...: what weights_make found; without class dimension, made anew by a merge */
     ROLE_OTHER
 } tensor_role;
 tensor_role model_role(const char *name);

@@ -28,7 +28,9 @@ static const known_tensor known[] = {
     {"statistics/sample", TYPE_F32, 3, {CLASSES, ANY_SIZE, DIMENSION}, false},
     {"imprint/sample", TYPE_F32, 3, {CLASSES, ANY_SIZE, DIMENSION}, false},
     {"head/bias", TYPE_F32, 1, {CLASSES}, false},
+    {"base/bias", TYPE_F32, 1, {CLASSES}, false},
     {"proxies/weight", TYPE_F32, 3, {CLASSES, ANY_SIZE, DIMENSION}, false},
+    {"made/known-scores", TYPE_F32, 1, {ANY_SIZE}, false},
     {"ridge/weight", TYPE_F32, 2, {CLASSES, FEATURES}, false},
 };
 
@@ -199,14 +201,18 @@ static int check_pairs(const model *m, error *e)
     return 0;
 }
 
-/* The notes that say which random features tensors are of. */
+/* The notes that say which features tensors are of (src/method/projection.h). */
 static int check_features(const model *m, size_t features, error *e)
 {
-    double count, seed;
-    if (features > 0 && model_get_number(m, "ridge/features", &count) && count != (double)features)
+    double count, seed, plain = 0;
+    bool counted = model_get_number(m, "ridge/features", &count), seeded = model_get_number(m, "ridge/seed", &seed);
+    model_get_number(m, "ridge/plain", &plain);
+    if (features > 0 && (!counted || !seeded))
+        return error_set(e, "the notes ridge/features and ridge/seed are missing, which tensors of features need");
+    if (features > 0 && count + (plain != 0 ? (double)m->net.dimension : 0) != (double)features)
         return error_set(e, "the note ridge/features is %g, where the model has sums or weights of %zu", count,
                          features);
-    if (model_get_number(m, "ridge/seed", &seed) && !(seed >= 0 && seed <= 0x1p53 && seed == floor(seed)))
+    if (seeded && !(seed >= 0 && seed <= 0x1p53 && seed == floor(seed)))
         return error_set(e, "the note ridge/seed is %g, and not a whole number up to 2^53", seed);
     return 0;
 }

@@ -3,6 +3,7 @@
 #include "../common/tool.h"
 #include "../kernels/backend.h"
 #include "method/classifier.h"
+#include "method/contest.h"
 #include "method/imprinting.h"
 #include "method/projection.h"
 #include "method/proxies.h"
@@ -29,8 +30,13 @@ static const tool_description about = {
         "  --features M       of ridge: random features, where the model has none yet (default 2000)\n"
         "  --base FILE        labelled embeddings of the base classes, for a model without statistics\n"
         "  --no-calibrate     no bias between base and novel classes; --calibrate is the default\n"
+        "  --balance WHAT     what a bias is to serve: harmonic (default: the mean of base and novel accuracy),\n"
+        "                     all (the accuracy over all classes) or base:SHARE (novel classes, at no more\n"
+        "                     than that loss of base accuracy)\n"
+        "  --explain          say what was chosen, and what is expected of it\n"
         "  --classes LIST     imprint these classes of the input alone (names, numbers, ranges)\n"
         "  --norm l2|none     normalise embeddings and weights (default), or take plain means\n"
+        "  --as KIND          novel (default) or base: what classes that are new become\n"
         "  --update-base      make base classes anew too, from the rows given\n"
         "  --head NAME        cosine or softmax, for a new model (default cosine)\n"
         "  --scale S          of a new model's cosine head (default 10)\n"
@@ -41,11 +47,11 @@ static const tool_description about = {
 
 static struct {
     tool_options tool;
-    const char *model, *classes, *norm, *method, *base;
+    const char *model, *classes, *norm, *method, *base, *balance;
     double ridge;
     size_t features, proxies;
     uint64_t seed;
-    bool calibrate, calibrate_given, head_given, scale_given;
+    bool explain, calibrate, calibrate_given, head_given, scale_given;
     head_kind head;
     double scale;
     imprinting_options how;
@@ -54,7 +60,7 @@ static struct {
 
 enum {
     CLASSES = TOOL_OWN, NORM, UPDATE_BASE, HEAD, SCALE, METHOD, RIDGE, FEATURES, BASE, CALIBRATE, NO_CALIBRATE,
-    SEED, PROXIES, RESERVOIR
+    SEED, PROXIES, RESERVOIR, AS, BALANCE, EXPLAIN
 };
 
 static const struct option long_options[] = {
@@ -62,6 +68,9 @@ static const struct option long_options[] = {
     {"model", required_argument, NULL, 'm'},
     {"classes", required_argument, NULL, CLASSES},
     {"norm", required_argument, NULL, NORM},
+    {"balance", required_argument, NULL, BALANCE},
+    {"explain", no_argument, NULL, EXPLAIN},
+    {"as", required_argument, NULL, AS},
     {"update-base", no_argument, NULL, UPDATE_BASE},
     {"method", required_argument, NULL, METHOD},
     {"ridge", required_argument, NULL, RIDGE},
@@ -93,12 +102,23 @@ static void set_method(const char *word)
     options.method = word;
 }
 
+static void set_balance(const char *word)
+{
+    balance ignored;
+    if (balance_parse(word, &ignored) < 0)
+        tool_usage("--balance is harmonic, all or base:SHARE with a share of 0 to 1, not %s", word);
+    options.balance = word;
+}
+
 static void set_option(int letter)
 {
     switch (letter) {
     case 'm': options.model = optarg; break;
     case CLASSES: options.classes = optarg; break;
     case NORM: options.norm = choose_word("--norm", optarg, "l2", "none") ? "none" : "l2"; break;
+    case BALANCE: set_balance(optarg); break;
+    case EXPLAIN: options.explain = true; break;
+    case AS: options.how.as_base = choose_word("--as", optarg, "novel", "base"); break;
     case UPDATE_BASE: options.how.update_base = true; break;
     case METHOD: set_method(optarg); break;
     case RIDGE: options.ridge = tool_number("--ridge", optarg, 1e-9, 1e9); break;
@@ -146,22 +166,27 @@ static void begin_model(model *m, size_t dimension)
         m->norm = norm;
 }
 
-static bool has_kind(const model *m, class_kind kind)
+/* Whether a base class has neither statistics of its training rows nor sums of imprinted ones. */
+static bool has_bare_base(const model *m)
 {
+    const tensor *count = model_find(m, "imprint/count");
     for (size_t c = 0; c < m->classes.count; c++)
-        if (m->kinds[c] == kind)
-            return true;
+        if (m->kinds[c] == CLASS_BASE && (!count || ((const double *)count->data)[c] == 0))
+            return !model_find(m, "statistics/gram");
     return false;
 }
 
 /* Of the projection, unless the model has sums of one already. */
-static void choose_features(model *m)
+static void choose_features(model *m, size_t classes)
 {
     error e = {0};
     double count;
     if (!ridge_possible(m)) {
-        model_note_number(m, "ridge/features", (double)(options.features ? options.features : PROJECTION_FEATURES));
-        model_note_number(m, "ridge/seed", (double)options.seed);
+        projection chosen = {.plain = true, .count = options.features};
+        if (!options.features)
+            chosen.count = projection_default(m->net.dimension, classes);
+        if (projection_note(m, &chosen, options.seed, &e) < 0)
+            tool_fail(&e);
     } else if (options.features && model_get_number(m, "ridge/features", &count) &&
                count != (double)options.features) {
         error_set(&e, "--features %zu: the model's sums are of %.0f", options.features, count);
@@ -190,7 +215,7 @@ static void choose_proxies(model *m)
 }
 
 /* Notes how weights are to be made (method/weights.h), and checks that they can be. */
-static void choose_method(model *m)
+static void choose_method(model *m, size_t classes)
 {
     error e = {0};
     /* What the model was made by, it stays with. */
@@ -203,7 +228,7 @@ static void choose_method(model *m)
         model_get_number(m, "imprint/calibrate", &calibrated);
     bool ridge = strcmp(method, "ridge") == 0;
     bool bare = model_find(m, "imprint/sum") && !model_find(m, "imprint/feature-sum");
-    if (ridge && !model_find(m, "statistics/gram") && has_kind(m, CLASS_BASE)) {
+    if (ridge && has_bare_base(m)) {
         error_set(&e, "%s: has no statistics of its base classes, which ridge needs; train it with --statistics "
                       "or give --base EMBEDDINGS", options.model);
         tool_fail(&e);
@@ -214,16 +239,18 @@ static void choose_method(model *m)
         tool_fail(&e);
     }
     /* Sums that are there already stay those of all rows. */
-    options.how.features = ridge || model_find(m, "imprint/feature-sum") || (model_find(m, "statistics/gram") && !bare);
+    bool wanted = ridge || (strcmp(method, "auto") == 0 && !has_bare_base(m)) || model_find(m, "statistics/gram");
+    options.how.features = model_find(m, "imprint/feature-sum") || (wanted && !bare);
     if (options.how.features)
-        choose_features(m);
+        choose_features(m, classes);
     if (strcmp(method, "proxies") == 0)
         choose_proxies(m);
     if (options.method)
         model_note_drop(m, "ridge/lambda");
     if (options.ridge > 0)
         model_note_number(m, "ridge/lambda", options.ridge);
-    if (model_note_text(m, "imprint/method", method) < 0 ||
+    if ((options.balance && model_note_text(m, "imprint/balance", options.balance) < 0) ||
+        model_note_text(m, "imprint/method", method) < 0 ||
         model_note_number(m, "imprint/calibrate", calibrated) < 0) {
         error_set(&e, "out of memory");
         tool_fail(&e);
@@ -382,6 +409,9 @@ static void report(const imprinting *work, const model *m, const class_list *cla
                  rows.base);
     if (rows.zeros > 0)
         tool_say(&options.tool, "left out %" PRIu64 " embeddings of zeros", rows.zeros);
+    if (model_get_number(m, "made/bare", &lambda))
+        tool_say(&options.tool, "no rows of base classes are at hand: the bias should cost them at most a tenth of "
+                                "their right rows");
     char how[64] = "";
     const char *method = model_get_text(m, "made/method");
     if (model_get_number(m, "made/lambda", &lambda))
@@ -389,6 +419,34 @@ static void report(const imprinting *work, const model *m, const class_list *cla
     model_get_number(m, "made/bias", &bias);
     tool_say(&options.tool, "imprinted %zu %s from %" PRIu64 " embedding%s by %s%s, bias %.3g", count,
              count == 1 ? "class" : "classes", rows.used, rows.used == 1 ? "" : "s", method ? method : "mean", how, bias);
+}
+
+/* In five lines what was chosen, and what is expected of it. */
+static void explain(const model *m)
+{
+    double lambda = 0, scale = 1, bias = 0, base, novel, features = 0;
+    const char *method = model_get_text(m, "made/method"), *kind = model_get_text(m, "made/kind");
+    const char *how = model_get_text(m, "imprint/balance");
+    model_get_number(m, "made/scale", &scale);
+    model_get_number(m, "made/bias", &bias);
+    model_get_number(m, "ridge/features", &features);
+    if (kind)
+        tool_say(&options.tool, "method: %s, %s, over %zu numbers and %.0f random features", method, kind,
+                 m->net.dimension, features);
+    else
+        tool_say(&options.tool, "method: %s", method);
+    if (model_get_number(m, "made/lambda", &lambda))
+        tool_say(&options.tool, "shrinkage: lambda %.4g times the mean variance", lambda);
+    else
+        tool_say(&options.tool, "shrinkage: none");
+    tool_say(&options.tool, "temperature: scores were divided by %.4g to fit as log-probabilities", 1 / scale);
+    tool_say(&options.tool, "bias: %.4g for novel classes, for the best of %s", bias, how ? how : "harmonic");
+    char text[2][16] = {"unknown", "unknown"};
+    if (model_get_number(m, "made/base-accuracy", &base))
+        snprintf(text[0], sizeof text[0], "%.3f", base);
+    if (model_get_number(m, "made/novel-accuracy", &novel))
+        snprintf(text[1], sizeof text[1], "%.3f", novel);
+    tool_say(&options.tool, "expected accuracy, rows left out: base %s, novel %s", text[0], text[1]);
 }
 
 static void run(stream_reader *in, output *out)
@@ -414,7 +472,7 @@ static void run(stream_reader *in, output *out)
             device = device_open_by_size(&options.backend, &options.tool);
             if (options.base)
                 read_base(&m, device, fingerprint);
-            choose_method(&m);
+            choose_method(&m, stream_classes(in)->count);
             if (imprinting_new(device, &m, &options.how, &work, &e) < 0)
                 tool_fail(&e);
         }
@@ -435,6 +493,8 @@ static void run(stream_reader *in, output *out)
     if (imprinting_finish(work, &e) < 0 || model_save(&m, out, &e) < 0 || output_commit(out, &e) < 0)
         tool_fail(&e);
     report(work, &m, stream_classes(in));
+    if (options.explain)
+        explain(&m);
     imprinting_free(work);
     views_free(&pictures);
     device->close(device);

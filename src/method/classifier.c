@@ -16,11 +16,12 @@ struct classifier {
     bool normalised;  /* embeddings are to be normalised first */
     float *weights;   /* [classes * proxies][dimension], for cosine unit vectors times the scale */
     const float *bias; /* [classes], or NULL */
+    float spread;      /* what scores are multiplied by */
     float *embeddings; /* scratch: a normalised copy */
     float *products;   /* scratch: rows x classes * proxies, where proxies > 1 */
     size_t room;       /* rows that the scratch holds */
     projection features; /* of ridge; else none */
-    float *projected;    /* scratch: rows x features.count */
+    float *projected;    /* scratch: rows x features.width */
 };
 
 /* Unit vectors times the scale, so that a product with a unit embedding is the logit. */
@@ -66,6 +67,8 @@ int classifier_new(backend *b, const model *m, classifier **out, error *e)
     c->classes = m->net.class_count;
     c->proxies = 1;
     c->bias = bias ? bias->data : NULL;
+    double spread;
+    c->spread = !model_find(m, "ridge/weight") && model_get_number(m, "made/scale", &spread) ? (float)spread : 1;
     bool ridge = model_find(m, "ridge/weight") != NULL;
     if ((ridge ? projection_of_model(m, &c->features, e) : prepare_head(c, e)) < 0) {
         classifier_free(c);
@@ -95,7 +98,7 @@ static int make_room(classifier *c, size_t rows, error *e)
     free(c->products);
     free(c->projected);
     c->room = 0;
-    c->projected = malloc((rows * c->features.count + 1) * sizeof(float));
+    c->projected = malloc((rows * c->features.width + 1) * sizeof(float));
     c->embeddings = malloc(rows * c->dimension * sizeof(float));
     c->products = malloc(rows * c->classes * c->proxies * sizeof(float));
     if (!c->embeddings || !c->products || !c->projected)
@@ -119,7 +122,7 @@ static int ridge_scores(classifier *c, const float *embeddings, size_t rows, flo
 {
     if (projection_features(&c->features, c->b, embeddings, rows, c->projected, e) < 0)
         return -1;
-    return c->b->scores(c->b, c->projected, rows, c->features.count, model_find(c->m, "ridge/weight")->data,
+    return c->b->scores(c->b, c->projected, rows, c->features.width, model_find(c->m, "ridge/weight")->data,
                         c->classes, scores, e);
 }
 
@@ -144,10 +147,12 @@ int classifier_scores(classifier *c, const float *embeddings, size_t rows, float
 {
     if (make_room(c, rows, e) < 0)
         return -1;
-    if ((c->features.count ? ridge_scores : head_scores)(c, embeddings, rows, scores, e) < 0)
+    if ((c->features.width ? ridge_scores : head_scores)(c, embeddings, rows, scores, e) < 0)
         return -1;
     for (size_t i = 0; c->bias && i < rows * c->classes; i++)
         scores[i] += c->bias[i % c->classes];
+    for (size_t i = 0; c->spread != 1 && i < rows * c->classes; i++)
+        scores[i] *= c->spread;
     return 0;
 }
 

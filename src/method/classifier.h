@@ -4,9 +4,10 @@
  *
  *   cosine head    s * max over c's weights w of (w/|w|) . f'  + bias_c
  *   softmax head   max over c's weights w of w . f             + bias_c
- *   ridge          ridge/weight_c . relu(P f')                 + bias_c   (projection.h), in a model that has it
+ *   ridge          ridge/weight_c . x                         + bias_c   x: the features (projection.h), in a
+ *                                                                         model that has such weights
  *
- * where c's weights are its row of head/weight, or, in a model that has proxies, its proxies, and
+ * times the note made/scale, 1 where there is none (ridge has it in its weights); where c's weights are its row of head/weight, or, in a model that has proxies, its proxies, and
  * bias is head/bias, zero where there is none. */
 #ifndef METHOD_CLASSIFIER_H
 #define METHOD_CLASSIFIER_H

@@ -2,9 +2,21 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define SAME_MERIT 0.003 /* harmonic means this close are taken as equal, and the middle of them is taken, */
 #define VALLEY 0.02      /* unless it is worse than the best by more than this */
+
+int balance_parse(const char *word, balance *out)
+{
+    char *end;
+    *out = (balance){strcmp(word, "all") == 0 ? BALANCE_ALL : BALANCE_HARMONIC, 0};
+    if (strncmp(word, "base:", 5) == 0) {
+        *out = (balance){BALANCE_BASE, strtod(word + 5, &end)};
+        return word[5] && !*end && out->share >= 0 && out->share <= 1 ? 0 : -1;
+    }
+    return out->kind == BALANCE_ALL || strcmp(word, "harmonic") == 0 ? 0 : -1;
+}
 
 int contest_add(contest *c, contestant row, error *e)
 {
@@ -46,6 +58,8 @@ typedef struct {
     double base, base_rows;     /* their share of the real base rows, and the number of these */
     double *real, *played;      /* [steps + 1]: novel rows that are right, */
     double real_rows, play_rows; /* of so many */
+    balance how;
+    double class_share[2];      /* of base and of novel classes among all */
     bool *open;                 /* [steps + 1]: a bias comes to it; none parts rows of equal differences */
 } curves;
 
@@ -92,17 +106,29 @@ static double share_at(const curves *k, size_t step)
     return (double)step / (double)k->steps;
 }
 
-static double merit_at(const curves *k, size_t step)
+/* The novel accuracy expected at a step. */
+static double novel_at(const curves *k, size_t step)
 {
-    if (!k->open[step])
-        return 0;
     double share = share_at(k, step), plays = k->play_rows > 0 ? CONTEST_PLAYED : 0;
     double spread = fmin(1, CONTEST_SPREAD * (1 - k->base) + 1e-9);
     double expected = CONTEST_RIGHT * fmin(1, share / spread);
     double right = CONTEST_PRIOR * expected + k->real[step];
     if (plays > 0)
         right += plays * k->played[step] / k->play_rows;
-    return harmonic_mean(k->base * (1 - share), right / (CONTEST_PRIOR + plays + k->real_rows));
+    return right / (CONTEST_PRIOR + plays + k->real_rows);
+}
+
+static double merit_at(const curves *k, size_t step)
+{
+    if (!k->open[step])
+        return 0;
+    double base = k->base * (1 - share_at(k, step)), novel = novel_at(k, step);
+    if (k->how.kind == BALANCE_ALL)
+        return k->class_share[0] * base + k->class_share[1] * novel;
+    /* Of equal novel accuracies the one that costs less. */
+    if (k->how.kind == BALANCE_BASE)
+        return share_at(k, step) <= k->how.share + 1e-12 ? novel + 1e-6 * base : 0;
+    return harmonic_mean(base, novel);
 }
 
 static double merit_of_plays(const curves *k)
@@ -173,20 +199,25 @@ static size_t middle(const curves *k, size_t best)
 
 static void choose_bias(const contest *c, const curves *k, outcome *out)
 {
-    size_t best = 0;
+    size_t best = 0, step = step_of(c, 0);
     for (size_t i = 1; i <= k->steps; i++)
         best = merit_at(k, i) > merit_at(k, best) ? i : best;
     out->merit = merit_at(k, best);
     out->plays = merit_of_plays(k);
-    if (out->merit > merit_at(k, step_of(c, 0)) + SAME_MERIT)
-        out->bias = bias_of(c, middle(k, best));
+    if (out->merit > merit_at(k, step) + SAME_MERIT) {
+        step = k->how.kind == BALANCE_BASE ? best : middle(k, best);
+        out->bias = bias_of(c, step);
+    }
+    out->base = k->base * (1 - share_at(k, step));
+    out->novel = novel_at(k, step);
 }
 
-int contest_judge(contest *c, outcome *out, error *e)
+int contest_judge(contest *c, balance how, const size_t classes[2], outcome *out, error *e)
 {
-    curves k = {0};
+    double all = (double)(classes[0] + classes[1]);
+    curves k = {.how = how, .class_share = {(double)classes[0] / all, (double)classes[1] / all}};
     bool novel = false;
-    *out = (outcome){.plays = -1};
+    *out = (outcome){.plays = -1, .base = -1, .novel = -1};
     for (size_t i = 0; i < c->count; i++) {
         const contestant *row = &c->rows[i];
         novel = novel || row->novel;

@@ -22,7 +22,8 @@
  * CONTEST_SPREAD times the base classes' error, and CONTEST_RIGHT of them are told from other novel classes'. The
  * numbers were found on CIFAR-10 and Fashion-MNIST (examples/low-shot).
  *
- * The figure of merit is the harmonic mean of base and novel accuracy. */
+ * The figure of merit is the user's choice: the harmonic mean of base and novel accuracy; the accuracy over all
+ * classes, each as often; or the best novel accuracy at no more than a given loss of right base rows. */
 #ifndef METHOD_CONTEST_H
 #define METHOD_CONTEST_H
 
@@ -44,6 +45,16 @@ typedef struct {
     bool right;        /* the best score within its kind is its own class's */
 } contestant;
 
+typedef enum { BALANCE_HARMONIC, BALANCE_ALL, BALANCE_BASE } balance_kind;
+
+typedef struct {
+    balance_kind kind;
+    double share; /* of BALANCE_BASE: what base classes may lose of their right rows, 0 to 1 */
+} balance;
+
+/* "harmonic", "all", "base:SHARE"; -1 for another word. */
+int balance_parse(const char *word, balance *out);
+
 typedef struct {
     size_t count, room;
     contestant *rows; /* owned */
@@ -54,13 +65,14 @@ typedef struct {
     double bias;  /* that novel classes' scores are best given; 0 where nothing better than none is found, or
                      there is nothing to go by */
     double merit; /* at the best bias, by all sources; 0 without real base rows */
+    double base, novel; /* the accuracies expected at that bias; -1 without real base rows */
     double plays; /* the best by plays alone; -1 where there are none */
 } outcome;
 
 int contest_add(contest *c, contestant row, error *e);
 void contest_free(contest *c);
 
-/* Sorts the rows. */
-int contest_judge(contest *c, outcome *out, error *e);
+/* Sorts the rows. classes: of base and of novel kind, by which BALANCE_ALL weighs. */
+int contest_judge(contest *c, balance how, const size_t classes[2], outcome *out, error *e);
 
 #endif

@@ -27,7 +27,8 @@ struct imprinting {
     double *gram;             /* [features][features] */
     class_sample sample;
     float *unit;  /* scratch: the rows that count, normalised if the norm is l2, */
-    float *plain; /* and the plain pictures', where they are others */
+    float *plain; /* and the plain pictures', where they are others, */
+    float *features; /* [room][features]: of either */
     int32_t *labels;
     size_t room;
 };
@@ -43,9 +44,9 @@ int imprinting_new(backend *b, model *m, const imprinting_options *o, imprinting
     i->dimension = m->net.dimension;
     size_t n = 0;
     int status = o->features ? projection_of_model(m, &i->projected, e) : 0;
-    n = i->projected.count;
+    n = i->projected.width;
     if (status == 0 && o->features && !(i->gram = calloc(n, n * sizeof *i->gram)))
-        status = error_set(e, "out of memory for %zu random features; take fewer", n);
+        status = error_set(e, "out of memory for sums over %zu features; take fewer", n);
     if (status < 0) {
         imprinting_free(i);
         return -1;
@@ -73,6 +74,7 @@ void imprinting_free(imprinting *i)
     free(i->left_out);
     free(i->unit);
     free(i->plain);
+    free(i->features);
     free(i->labels);
     free(i);
 }
@@ -108,7 +110,7 @@ static int collect(imprinting *i, error *e)
 {
     if (i->running && end_moments(i, &i->running, i->dimension, i->sums, i->counts, NULL, e) < 0)
         return -1;
-    return i->feature_moments ? end_moments(i, &i->feature_moments, i->projected.count, i->feature_sums, NULL,
+    return i->feature_moments ? end_moments(i, &i->feature_moments, i->projected.width, i->feature_sums, NULL,
                                             i->gram, e)
                               : 0;
 }
@@ -155,14 +157,15 @@ static int follow_classes(imprinting *i, const class_list *classes, error *e)
     i->rows_used = used ? used : i->rows_used;
     bool *left_out = grow(i->left_out, from, to, sizeof *left_out);
     i->left_out = left_out ? left_out : i->left_out;
-    size_t n = i->projected.count;
+    size_t n = i->projected.width;
     double *feature_sums = grow(i->feature_sums, from * n, to * n, sizeof *feature_sums);
     i->feature_sums = feature_sums ? feature_sums : i->feature_sums;
     if (!sums || !counts || !used || !left_out || !feature_sums)
         return error_set(e, "out of memory for the sums of %zu classes", to);
     for (size_t k = from; k < to; k++) {
         int at = class_list_find(&i->m->classes, classes->names[k]);
-        left_out[k] = at >= 0 && i->m->kinds[at] == CLASS_BASE && !i->options.update_base;
+        left_out[k] = at >= 0 && i->m->kinds[at] == CLASS_BASE && !i->options.update_base &&
+                      !i->options.as_base;
         if (class_list_add(&i->classes, classes->names[k]) < 0)
             return error_set(e, "out of memory");
     }
@@ -172,8 +175,7 @@ static int follow_classes(imprinting *i, const class_list *classes, error *e)
         i->b->moments_new(i->b, i->dimension, NULL, 0, to, false, &i->running, e) < 0)
         return -1;
     return n == 0 ? 0
-                  : i->b->moments_new(i->b, i->dimension, i->projected.weight, n, to, true,
-                                      &i->feature_moments, e);
+                  : i->b->moments_new(i->b, n, NULL, 0, to, true, &i->feature_moments, e);
 }
 
 /* Copies the rows that count to the scratch and returns their number. */
@@ -190,7 +192,7 @@ static size_t choose_rows(imprinting *i, const float *embeddings, const float *p
         } else {
             const float *shown = plain ? plain + r * i->dimension : row;
             memcpy(i->unit + kept * i->dimension, row, i->dimension * sizeof *row);
-            if (plain && i->projected.count)
+            if (plain && i->projected.width)
                 memcpy(i->plain + kept * i->dimension, shown, i->dimension * sizeof *row);
             i->labels[kept++] = labels[r];
             class_sample_offer(&i->sample, (size_t)labels[r], shown);
@@ -207,24 +209,25 @@ static int make_room(imprinting *i, size_t rows, error *e)
         return 0;
     free(i->unit);
     free(i->plain);
+    free(i->features);
     free(i->labels);
     i->room = 0;
     i->unit = malloc(rows * i->dimension * sizeof *i->unit);
     i->plain = malloc(rows * i->dimension * sizeof *i->plain);
+    i->features = malloc((rows * i->projected.width + 1) * sizeof *i->features);
     i->labels = malloc(rows * sizeof *i->labels);
-    if (!i->unit || !i->plain || !i->labels)
+    if (!i->unit || !i->plain || !i->features || !i->labels)
         return error_set(e, "out of memory for a batch of %zu rows", rows);
     i->room = rows;
     return 0;
 }
 
-/* Features are of normalised embeddings, whatever the norm: of `unit`, or of `plain` where pictures have others. */
+/* Of `unit`, or of `plain` where pictures have others. */
 static int add_features(imprinting *i, bool plain, size_t rows, error *e)
 {
-    float *x = plain ? i->plain : i->unit;
-    if ((plain || i->m->norm != NORM_L2) && i->b->normalise(i->b, x, rows, i->dimension, e) < 0)
+    if (projection_features(&i->projected, i->b, plain ? i->plain : i->unit, rows, i->features, e) < 0)
         return -1;
-    return i->b->moments_add(i->b, i->feature_moments, x, i->labels, rows, e);
+    return i->b->moments_add(i->b, i->feature_moments, i->features, i->labels, rows, e);
 }
 
 int imprinting_add(imprinting *i, const class_list *classes, const float *embeddings, const float *plain,
@@ -239,7 +242,7 @@ int imprinting_add(imprinting *i, const class_list *classes, const float *embedd
         return -1;
     if (i->b->moments_add(i->b, i->running, i->unit, i->labels, kept, e) < 0)
         return -1;
-    return i->projected.count ? add_features(i, plain != NULL, kept, e) : 0;
+    return i->projected.width ? add_features(i, plain != NULL, kept, e) : 0;
 }
 
 imprinting_rows imprinting_counted(const imprinting *i)
@@ -265,7 +268,7 @@ static int put_sums(const imprinting *i, error *e)
 {
     model *m = i->m;
     tensor *t;
-    size_t n = i->projected.count;
+    size_t n = i->projected.width;
     if (put_once(m, "imprint/sum", TYPE_F64, 2, i->dimension, 0, e) < 0 ||
         put_once(m, "imprint/count", TYPE_F64, 1, 0, 0, e) < 0 ||
         put_once(m, "imprint/sample", TYPE_F32, 3, i->sample.room, i->dimension, e) < 0)
@@ -283,14 +286,18 @@ static int place_classes(imprinting *i, int *places, error *e)
 {
     size_t count = i->classes.count;
     bool *wanted = malloc((count + 1) * sizeof *wanted);
-    if (!wanted)
-        return error_set(e, "out of memory for %zu classes", count);
-    for (size_t k = 0; k < count; k++)
+    class_kind *kinds = malloc((count + 1) * sizeof *kinds);
+    int status = wanted && kinds ? 0 : error_set(e, "out of memory for %zu classes", count);
+    for (size_t k = 0; status == 0 && k < count; k++) {
         wanted[k] = i->rows_used[k] > 0;
-    int status = model_add_classes(i->m, &i->classes, wanted, NULL, e);
-    for (size_t k = 0; k < count; k++)
+        kinds[k] = i->options.as_base ? CLASS_BASE : CLASS_NOVEL;
+    }
+    if (status == 0)
+        status = model_add_classes(i->m, &i->classes, wanted, kinds, e);
+    for (size_t k = 0; status == 0 && k < count; k++)
         places[k] = wanted[k] ? class_list_find(&i->m->classes, i->classes.names[k]) : -1;
     free(wanted);
+    free(kinds);
     return status;
 }
 
@@ -303,7 +310,7 @@ static void add_row(const model *m, const char *name, size_t row, const double *
 
 static void add_sums(imprinting *i, size_t from, size_t to)
 {
-    size_t n = i->projected.count;
+    size_t n = i->projected.width;
     tensor *sample = model_find(i->m, "imprint/sample");
     add_row(i->m, "imprint/sum", to, i->sums + from * i->dimension, i->dimension);
     add_row(i->m, "imprint/count", to, i->counts + from, 1);
@@ -328,7 +335,7 @@ int imprinting_finish(imprinting *i, error *e)
         add_sums(i, k, (size_t)places[k]);
         changed[places[k]] = true;
     }
-    size_t n = i->projected.count;
+    size_t n = i->projected.width;
     if (status == 0 && n > 0)
         add_row(i->m, "imprint/feature-gram", 0, i->gram, n * n);
     if (status == 0)

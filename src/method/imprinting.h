@@ -15,6 +15,7 @@
 #define IMPRINTING_SAMPLE_BYTES ((size_t)256 << 20)
 
 typedef struct {
+    bool as_base;       /* classes that are new become base classes; rows of base classes take part, too */
     bool update_base;   /* classes of kind base take part too; otherwise their rows are left out */
     bool features;      /* keep sums of random features too, as ridge needs them: of the model's
                            projection (notes ridge/features, ridge/seed) */

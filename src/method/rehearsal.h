@@ -8,40 +8,58 @@
 #include "contest.h"
 
 /* A base class played as a novel one of `shots` rows: its mean is that of rows [first, first + taken) of
- * the rehearsal, where taken < shots moved towards the class's mean as far as more rows would have. Where the
- * model has several novel classes two are played at a time, each the other's mate, since novel classes are
- * taken for each other, too. */
+ * the rehearsal, where taken < shots moved towards the class's mean as far as more rows would have. */
 typedef struct {
     size_t class_index, first, taken;
     double shots;
-    size_t mate; /* the other's place among the plays; its own where it plays alone */
 } play;
+
+/* Plays [first, first + count), whose classes are novel together: as many as there are novel classes, or a third of
+ * the base classes, since novel classes are taken for each other, too. */
+typedef struct {
+    size_t first, count;
+} episode;
+
+#define REHEARSAL_TOGETHER 8 /* plays in an episode, at most */
 
 typedef struct {
     size_t dimension, classes;
+    balance how;
     size_t base_rows, rows; /* those of base classes come first */
     float *embeddings;      /* [rows][dimension], as they came */
     size_t *class_of;       /* [rows] */
     double *shots;          /* [classes]: rows that the class was imprinted from, 0 for none */
     bool *is_base;          /* [classes]: not imprinted; a novel class that was trained since counts as one */
-    size_t base_classes, play_count;
+    bool trained;           /* the network was trained on the base classes */
+    size_t base_classes, play_count, episode_count;
     play *plays;
+    episode *episodes;
 } rehearsal;
 
 /* Gathers them from the model's samples. There may be none. */
 int rehearsal_new(const model *m, rehearsal *out, error *e);
 void rehearsal_free(rehearsal *r);
 
-/* sums and counts of rows of `width` numbers each: a play's mean of rows [rows][width], the same rows as
- * the rehearsal's or made from them, into mean [width]. */
-void rehearsal_play_mean(const rehearsal *r, const play *p, const float *rows, size_t width, double *mean);
+/* A play's mean of rows [rows][width], the same rows as the rehearsal's or made from them, into mean [width]. */
+int rehearsal_play_mean(const rehearsal *r, const play *p, const float *rows, size_t width, double *mean, error *e);
 
-/* Judges scores [rows][classes], where a novel row's own class has been scored without the row, and
- * played [play_count][base_rows], the scores of each play's class. Rows of a novel class of one row take
- * no part, since nothing is left of it without them. */
+/* Whether something is left of the row's class without it: not of one that was imprinted from one row. */
+bool rehearsal_leaves_out(const rehearsal *r, size_t row);
+
+/* Adds a row's result to a contest: scores [classes], where its own class has been scored without the row. A row of
+ * whose class nothing is left takes no part. */
+int rehearsal_judge_row(const rehearsal *r, size_t row, const float *scores, contest *out, error *e);
+
+/* Whether the row takes part in episode k: a base row that none of its plays was made of. */
+bool rehearsal_plays_row(const rehearsal *r, size_t k, size_t row);
+/* Adds such a row's result: scores [classes] as above, and those of the episode's plays. */
+int rehearsal_judge_episode(const rehearsal *r, size_t k, size_t row, const float *scores, const float *played,
+                            contest *out, error *e);
+
+/* The contest's best bias by the balance that the model's note imprint/balance names. */
+int rehearsal_judge(const rehearsal *r, contest *c, outcome *out, error *e);
+
+/* Every row, of scores [rows][classes] and played [play_count][base_rows], the scores of each play's class. */
 int rehearsal_contest(const rehearsal *r, const float *scores, const float *played, contest *out, error *e);
-
-/* The share of novel rows whose best score is their own class's, for a model without base classes. */
-double rehearsal_accuracy(const rehearsal *r, const float *scores);
 
 #endif

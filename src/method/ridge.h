@@ -1,21 +1,16 @@
-/* ridge.h: a classifier in closed form from sums over random features.
+/* ridge.h: a classifier in closed form from sums over features (projection.h).
  *
- * With the features x of a row (projection.h), class means mu_c and the covariance S within classes, which
- * all share, the score of class c is
+ * Of the kinds of ridge_problem.h, and of lambda, those are taken that do best on rows which the
+ * solution was made without. lambda is RIDGE_USUAL / n times the trace of the kind's matrix, n the
+ * shots (the harmonic mean of the novel classes', or of all where none is novel): the mean of n
+ * rows is off by W / n, which lambda has to outweigh, and the trace, unlike the mean eigenvalue,
+ * does not depend on how many directions are empty. Steps around that are tried as far as they
+ * help.
  *
- *     w_c . x - mu_c . w_c / 2,     w_c = (S + lambda I)^-1 mu_c
- *
- * the discriminant of equal priors (Fisher; Hastie, Tibshirani, Friedman: The Elements of Statistical
- * Learning, 4.3), which is what ridge regression on class-balanced indicators comes to (Hastie, Buja,
- * Tibshirani: Penalized discriminant analysis, Annals of Statistics 23, 1995) and so, but for the balance,
- * what RanPAC solves (McDonnell et al., NeurIPS 2023). S, mu and the counts are sums over rows: they
- * stream, add up, and do not depend on the order of classes.
- *
- * lambda is a multiple of S's mean eigenvalue. The mean of n rows is off by S / n, which lambda has to outweigh:
- * RIDGE_SHOTS / n serves from one shot to thousands (examples/low-shot), n the shots of the novel classes, their
- * harmonic mean. Of that and a few steps around it the one is taken that serves a rehearsal best (contest.h), with
- * leaving a row out in closed form: of n rows of mean mu, without x the mean is (n mu - x) / (n - 1), and its
- * weight (n w - u) / (n - 1) with u = (S + lambda I)^-1 x. */
+ * What is best: without base classes the least cross-entropy of rows left out, at its best
+ * temperature; with base classes the best harmonic mean of base and novel accuracy (contest.h), at
+ * its best bias. Where no class has two rows, nothing can be left out, and the balanced kind serves
+ * with the usual lambda. */
 #ifndef METHOD_RIDGE_H
 #define METHOD_RIDGE_H
 
@@ -24,14 +19,16 @@
 #include "../../kernels/backend.h"
 #include "rehearsal.h"
 
-#define RIDGE_SHOTS 50
+#define RIDGE_USUAL 0.01
 
-/* Makes ridge/weight and head/bias of every class from the model's sums, both less the classes' mean. lambda 0
- * chooses; `calibrate` gives the novel classes the bias that serves best. The scores are then scaled to fit the
- * rehearsal's rows as log-probabilities. Notes made/lambda, made/bias. Returns 0; 1, with nothing made, where
- * its plays come to less than `least` (contest.h); or -1: for a class without rows, for no more rows than
- * classes, and where S is singular even so. */
-int ridge_make(backend *b, model *m, double lambda, bool calibrate, double least, const rehearsal *r, error *e);
+/* Makes ridge/weight and head/bias of every class from the model's sums, both less the classes'
+ * mean. lambda, in units of the matrix's mean eigenvalue; 0 chooses. `calibrate` gives the novel
+ * classes the bias that serves best. The scores are then scaled to fit the rehearsal's rows as
+ * log-probabilities. Notes made/kind, made/lambda, made/bias, made/scale. *found: what is expected;
+ * without base classes novel is the accuracy of rows left out, -1 for none. Fails for a class
+ * without rows, and where the matrix is singular even so. */
+int ridge_make(backend *b, model *m, double lambda, bool calibrate, const rehearsal *r,
+               outcome *found, error *e);
 
 /* Whether the model holds what ridge_make needs. */
 bool ridge_possible(const model *m);

@@ -1,13 +1,13 @@
-/* scale.h: how strongly scores speak. */
+/* scale.h: how far scores are to be spread so that their softmax fits as probabilities. */
 #ifndef METHOD_SCALE_H
 #define METHOD_SCALE_H
 
 #include "rehearsal.h"
 
-/* The factor at which scores [rows][classes], as rehearsal_contest takes them, fit the rows best as
- * log-probabilities: the least mean cross-entropy, every kind of rows weighing the same (temperature
- * scaling: Guo, Pleiss, Sun, Weinberger: On calibration of modern neural networks, ICML 2017). 1 where
- * there are no rows to tell. */
-double scale_fit(const rehearsal *r, const float *scores);
+/* The factor (one over the temperature: Guo et al.: On calibration of modern neural networks, ICML 2017) by which
+ * scores [rows][classes], each row's own class scored without the row, have the least cross-entropy over the
+ * rehearsal's rows, base and novel ones counting the same, and none quite sure; 1 where there is none. *loss: that cross-entropy in nats
+ * (NULL: not wanted); the logarithm of the number of classes where there is no row. */
+double scale_fit(const rehearsal *r, const float *scores, double *loss);
 
 #endif

@@ -1,7 +1,7 @@
 /* statistics.h: what a model keeps of its base classes' training rows, for ridge and calibration.
  *
- * Of the random features (projection.h) class sums, counts and the Gram matrix (statistics/sum, count,
- * gram; notes ridge/features and ridge/seed); and of the embeddings as they came a few of each class
+ * Of the features (projection.h) class sums, counts and the Gram matrix (statistics/sum, count,
+ * gram; notes ridge/features, ridge/plain, ridge/seed); and of the embeddings as they came a few of each class
  * (statistics/sample). All are sums or samples over rows: their order does not matter. */
 #ifndef METHOD_STATISTICS_H
 #define METHOD_STATISTICS_H
@@ -13,12 +13,13 @@
 typedef struct statistics statistics;
 
 typedef struct {
-    bool sums;       /* keep class sums and the Gram matrix: features^2 doubles */
-    size_t features; /* random features; 0 for PROJECTION_FEATURES */
+    bool sums;       /* keep class sums and the Gram matrix: F^2 doubles */
+    size_t features; /* random ones; 0 for none */
+    bool plain;      /* the embedding itself stands before them (projection.h) */
     uint64_t seed;   /* of the projection */
 } statistics_options;
 
-/* Sums over so many features (0: the default) of that seed; where imprinted classes of the model have sums of
+/* Sums over so many random features (0: the usual) of that seed; where imprinted classes of the model have sums of
  * features already, of those, and it fails if `features` is another number. */
 int statistics_choose(const model *m, size_t features, uint64_t seed, statistics_options *out, error *e);
 

@@ -4,6 +4,7 @@
 #include "proxies.h"
 #include "weighting.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -133,7 +134,8 @@ static int score_play(trial *t, size_t k, error *e)
         if (make_proxies(t, t->entering + p->first * n, p->taken, e) < 0)
             return -1;
     } else {
-        rehearsal_play_mean(t->r, p, t->entering, n, t->sum);
+        if (rehearsal_play_mean(t->r, p, t->entering, n, t->sum, e) < 0)
+            return -1;
         if (weight_from_sum(&t->how, t->sum, 1, t->weight) < 0)
             memset(t->weight, 0, n * sizeof *t->weight);
     }
@@ -157,17 +159,69 @@ static int score_all(trial *t, error *e)
     return 0;
 }
 
-int trial_judge(backend *b, const model *m, const rehearsal *r, outcome *out, error *e)
+static int compare_numbers(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static float best_but(const rehearsal *r, const float *scores, bool base, size_t but)
+{
+    float best = -INFINITY;
+    for (size_t c = 0; c < r->classes; c++)
+        if (r->is_base[c] == base && c != but && scores[c] > best)
+            best = scores[c];
+    return best;
+}
+
+int trial_bare_bias(const rehearsal *r, const float *scores, double *bias, error *e)
+{
+    double *own = malloc((r->rows + 1) * sizeof *own), *foreign = malloc((r->rows + 1) * sizeof *foreign), single = 0;
+    size_t owns = 0, foreigns = 0;
+    if (!own || !foreign) {
+        free(own);
+        free(foreign);
+        return error_set(e, "out of memory for a calibration of %zu rows", r->rows);
+    }
+    for (size_t i = 0; i < r->rows; i++) {
+        const float *row = scores + i * r->classes;
+        double base = best_but(r, row, true, SIZE_MAX), other = best_but(r, row, false, r->class_of[i]);
+        single += (base - TRIAL_SINGLE * row[r->class_of[i]]) / (double)r->rows;
+        if (!rehearsal_leaves_out(r, i))
+            continue;
+        own[owns++] = base - row[r->class_of[i]];
+        if (isfinite(other))
+            foreign[foreigns++] = base - other;
+    }
+    qsort(own, owns, sizeof *own, compare_numbers);
+    qsort(foreign, foreigns, sizeof *foreign, compare_numbers);
+    *bias = owns ? own[(size_t)(TRIAL_OWN * (double)(owns - 1))] : single;
+    if (foreigns)
+        *bias = fmin(*bias, foreign[(size_t)(TRIAL_FOREIGN * (double)(foreigns - 1))]);
+    free(own);
+    free(foreign);
+    return 0;
+}
+
+int trial_judge(backend *b, const model *m, const rehearsal *r, outcome *out, float **scores, error *e)
 {
     trial t;
     contest c = {0};
-    *out = (outcome){.plays = -1};
+    *out = (outcome){.plays = -1, .base = -1, .novel = -1};
+    *scores = NULL;
     if (r->rows == 0)
         return 0;
     int status = trial_new(b, m, r, &t, e);
-    if (status == 0 && (score_all(&t, e) < 0 || rehearsal_contest(r, t.scores, t.played, &c, e) < 0 ||
-                        contest_judge(&c, out, e) < 0))
+    if (status == 0 && score_all(&t, e) < 0)
         status = -1;
+    if (status == 0 && r->base_rows == 0 && r->base_classes > 0)
+        status = trial_bare_bias(r, t.scores, &out->bias, e);
+    else if (status == 0 && (rehearsal_contest(r, t.scores, t.played, &c, e) < 0 || rehearsal_judge(r, &c, out, e) < 0))
+        status = -1;
+    if (status == 0) {
+        *scores = t.scores;
+        t.scores = NULL;
+    }
     contest_free(&c);
     trial_free(&t);
     return status;

@@ -1,12 +1,15 @@
 #include "weights.h"
 
+#include "known.h"
 #include "proxies.h"
 #include "rehearsal.h"
 #include "ridge.h"
+#include "scale.h"
 #include "trial.h"
 #include "weighting.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- the mean ------------------------------------------------------------------------------------------ */
@@ -29,40 +32,51 @@ static int make_means(model *m, const bool *changed, error *e)
     return 0;
 }
 
+/* A head that came with biases keeps them: those of its classes, aside from what imprinting makes. */
+static int keep_base_bias(model *m, error *e)
+{
+    tensor *t;
+    const tensor *bias = model_find(m, "head/bias");
+    if (!bias || model_get_text(m, "made/method") || model_find(m, "base/bias"))
+        return 0;
+    if (model_put(m, "base/bias", TYPE_F32, 1, &m->classes.count, &t, e) < 0)
+        return -1;
+    memcpy(model_find(m, "base/bias")->data, model_find(m, "head/bias")->data, m->classes.count * sizeof(float));
+    return 0;
+}
+
+/* head/bias: `bias` for imprinted novel classes beside what the head came with. */
 static int put_bias(model *m, double bias, error *e)
 {
     tensor *t;
+    model_drop(m, "head/bias");
     if (model_note_number(m, "made/bias", bias) < 0)
         return error_set(e, "out of memory");
-    if (bias == 0)
+    if (bias == 0 && !model_find(m, "base/bias"))
         return 0;
     if (model_put(m, "head/bias", TYPE_F32, 1, &m->classes.count, &t, e) < 0)
         return -1;
-    const double *count = model_find(m, "imprint/count")->data;
+    const tensor *own = model_find(m, "base/bias");
+    const tensor *count = model_find(m, "imprint/count");
+    float *to = model_find(m, "head/bias")->data;
     for (size_t c = 0; c < m->classes.count; c++)
-        ((float *)t->data)[c] = m->kinds[c] == CLASS_NOVEL && count[c] > 0 ? (float)bias : 0;
+        to[c] = m->kinds[c] == CLASS_NOVEL && count && ((const double *)count->data)[c] > 0 ? (float)bias : own ? ((const float *)own->data)[c] : 0;
     return 0;
 }
 
 /* ---- which --------------------------------------------------------------------------------------------- */
 
-/* Whether ridge has all that it needs. A class without sums (a novel one that was trained, say) leaves the mean
- * alone. *shots is what the novel classes have on average. */
-static bool ridge_complete(const model *m, double *shots)
+/* Whether ridge has all that it needs: sums of every class (a novel one that was trained has none), and another
+ * class to tell it from. */
+static bool ridge_complete(const model *m)
 {
     const tensor *count = model_find(m, "imprint/count"), *base = model_find(m, "statistics/count");
-    double rows = 0, novel = 0;
-    if (!count || !base || !model_find(m, "imprint/feature-sum"))
+    if (!count || !model_find(m, "imprint/feature-sum") || m->classes.count < 2)
         return false;
-    for (size_t c = 0; c < m->classes.count; c++) {
-        double imprinted = ((const double *)count->data)[c];
-        if (imprinted + ((const double *)base->data)[c] == 0)
+    for (size_t c = 0; c < m->classes.count; c++)
+        if (((const double *)count->data)[c] + (base ? ((const double *)base->data)[c] : 0) == 0)
             return false;
-        rows += m->kinds[c] == CLASS_NOVEL ? imprinted : 0;
-        novel += m->kinds[c] == CLASS_NOVEL;
-    }
-    *shots = novel > 0 ? rows / novel : 0;
-    return novel > 0;
+    return true;
 }
 
 static bool takes_bias(const model *m)
@@ -82,37 +96,46 @@ static int note_method(model *m, const char *name, error *e)
     return model_note_text(m, "made/method", name) < 0 ? error_set(e, "out of memory") : 0;
 }
 
-static int make_by_ridge(backend *b, model *m, double least, const rehearsal *r, error *e)
+static int note_expected(model *m, const outcome *found, error *e)
+{
+    if ((found->base >= 0 && model_note_number(m, "made/base-accuracy", found->base) < 0) ||
+        (found->novel >= 0 && model_note_number(m, "made/novel-accuracy", found->novel) < 0))
+        return error_set(e, "out of memory");
+    return 0;
+}
+
+static int make_by_ridge(backend *b, model *m, const rehearsal *r, error *e)
 {
     double lambda = 0;
     model_get_number(m, "ridge/lambda", &lambda);
-    int status = ridge_make(b, m, lambda, takes_bias(m), least, r, e);
-    return status == 0 ? note_method(m, "ridge", e) : status;
+    outcome found;
+    if (note_method(m, "ridge", e) < 0 || ridge_make(b, m, lambda, takes_bias(m), r, &found, e) < 0)
+        return -1;
+    return note_expected(m, &found, e);
 }
 
-/* By the head's weights, which stand, or proxies. */
+/* By the head's weights, which stand, or proxies. Calibrated, novel classes have a bias, and scores are spread so that
+ * they fit as log-probabilities. */
 static int make_by_head(backend *b, model *m, const char *name, const rehearsal *r, error *e)
 {
-    outcome found = {0};
-    if (takes_bias(m) && trial_judge(b, m, r, &found, e) < 0)
+    outcome found = {.base = -1, .novel = -1};
+    float *scores = NULL;
+    if (takes_bias(m) && trial_judge(b, m, r, &found, &scores, e) < 0)
         return -1;
-    return note_method(m, name, e) < 0 ? -1 : put_bias(m, found.bias, e);
-}
-
-static int make_by_better(backend *b, model *m, const rehearsal *r, error *e)
-{
-    double shots;
-    outcome mean;
-    if (!ridge_complete(m, &shots))
-        return make_by_head(b, m, "mean", r, e);
-    if (trial_judge(b, m, r, &mean, e) < 0)
-        return -1;
-    if (mean.plays >= 0 || shots >= WEIGHTS_RIDGE_SHOTS) {
-        int status = make_by_ridge(b, m, mean.plays - WEIGHTS_MARGIN, r, e);
-        if (status <= 0)
-            return status;
+    int status = note_method(m, name, e) < 0 || note_expected(m, &found, e) < 0 ? -1 : put_bias(m, found.bias, e);
+    if (status == 0 && scores) {
+        for (size_t i = 0; i < r->rows * r->classes; i++)
+            scores[i] += r->is_base[i % r->classes] ? 0 : (float)found.bias;
+        /* Without base rows nothing is known of their probabilities. */
+        bool bare = r->base_rows == 0 && r->base_classes > 0;
+        double scale = bare ? 1 : scale_fit(r, scores, NULL);
+        if (model_note_number(m, "made/scale", scale) < 0 || (bare && model_note_number(m, "made/bare", 1) < 0))
+            status = error_set(e, "out of memory");
+        else
+            status = known_put(m, r, scores, scale, false, e);
     }
-    return note_method(m, "mean", e) < 0 ? -1 : put_bias(m, takes_bias(m) ? mean.bias : 0, e);
+    free(scores);
+    return status;
 }
 
 static int make_from(backend *b, model *m, const rehearsal *r, error *e)
@@ -120,22 +143,25 @@ static int make_from(backend *b, model *m, const rehearsal *r, error *e)
     const char *word = model_get_text(m, "imprint/method");
     if (!word || strcmp(word, "mean") == 0)
         return make_by_head(b, m, "mean", r, e);
+    if (strcmp(word, "ridge") == 0 || (strcmp(word, "auto") == 0 && ridge_complete(m)))
+        return make_by_ridge(b, m, r, e);
     if (strcmp(word, "auto") == 0)
-        return make_by_better(b, m, r, e);
-    if (strcmp(word, "ridge") == 0)
-        return make_by_ridge(b, m, -INFINITY, r, e);
+        return make_by_head(b, m, "mean", r, e);
     return proxies_make(b, m, e) < 0 ? -1 : make_by_head(b, m, "proxies", r, e);
 }
 
 int weights_make(backend *b, model *m, const bool *changed, error *e)
 {
+    static const char *const made[] = {"made/lambda", "made/kind", "made/scale", "made/base-accuracy",
+                                       "made/novel-accuracy", "made/bare"};
     rehearsal r = {0};
-    if (make_means(m, changed, e) < 0)
+    if (keep_base_bias(m, e) < 0 || make_means(m, changed, e) < 0 || put_bias(m, 0, e) < 0)
         return -1;
-    model_drop(m, "head/bias");
     model_drop(m, "ridge/weight");
     model_drop(m, "proxies/weight");
-    model_note_drop(m, "made/lambda");
+    for (size_t i = 0; i < sizeof made / sizeof *made; i++)
+        model_note_drop(m, made[i]);
+    model_drop(m, "made/known-scores");
     if (weights_need_backend(m) && rehearsal_new(m, &r, e) < 0)
         return -1;
     int status = make_from(b, m, &r, e);

@@ -4,26 +4,22 @@
  * this: so the order and the grouping of rows do not matter. The notes say how:
  *
  *   imprint/method     mean, proxies, ridge or auto; mean where there is none
- *   imprint/calibrate  1: novel classes get the bias that serves best (contest.h)
+ *   imprint/calibrate  1: novel classes get the bias that serves best (contest.h), and scores fit as log-probabilities
+ *   imprint/balance    what serves best: harmonic (where there is none), all, base:SHARE
  *   ridge/lambda       of ridge; chosen (ridge.h) where there is none
  *   proxies/count, proxies/seed       of proxies
  *
- * and these are notes of what was made: made/method, made/lambda, made/bias.
+ * and these are notes of what was made: made/method, made/kind, made/lambda, made/scale, made/bias, and the accuracies
+ * expected, made/base-accuracy and made/novel-accuracy.
  *
- * `auto` is ridge where the model has sums of random features of every class and ridge does as well as the mean
- * where base classes play novel ones of as many rows (contest.h), or nearly: plays favour the mean by up to
- * WEIGHTS_MARGIN, since it is the network that was trained on them. Where nothing can be played it is ridge from
- * WEIGHTS_RIDGE_SHOTS rows a novel class on. Else it is the mean: with few rows its errors outweigh what the
- * covariance knows (examples/low-shot has the measurements). */
+ * `auto` is ridge where there are two classes or more and the model has sums of features of every class; else the
+ * mean. */
 #ifndef METHOD_WEIGHTS_H
 #define METHOD_WEIGHTS_H
 
 #include "../../common/error.h"
 #include "../../common/model.h"
 #include "../../kernels/backend.h"
-
-#define WEIGHTS_MARGIN 0.0165
-#define WEIGHTS_RIDGE_SHOTS 4
 
 /* Makes anew what follows from the sums and notes of m, `changed` flagging the classes whose sums have
  * changed (one flag a class; their imprint/count is above 0). The backend may be NULL where

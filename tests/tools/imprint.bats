@@ -251,10 +251,7 @@ all_classes() { classify --quiet --model "$1" test.emb | score --format json | j
     refused 1 --model base.model --method proxies --proxies 4 few.emb
     [[ $output == *"too few for 4 proxies"* ]]
     refused 1 --method ridge one.emb
-    [[ $output == *"more rows than classes"* ]]
-    cat one.emb one.emb one.emb >same.emb
-    refused 1 --method ridge same.emb
-    [[ $output == *"all equal"* ]]
+    [[ $output == *"two classes"* ]]
     refused 1 --model base.model --base few.emb new.emb
     [[ $output == *"base classes"* ]]
     refused 1 --model base.model --base missing new.emb
@@ -364,4 +361,78 @@ assert np.abs(views["imprint/sum"] - plain["imprint/sum"]).max() > 0.01
 PYTHON
     run imprint apart -o none
     [ "$status" -eq 1 ] && [[ $output == *"must stand together"* ]] && [ ! -e none ]
+}
+
+@test "--as base keeps classes from elsewhere apart from novel ones, and merges" {
+    made a,b,c,d 60 12 2 >all
+    class-filter --keep a,b,c all >known
+    class-filter --keep d --per-class 3 all >few
+    imprint --quiet $D --as base known -o base.model
+    imprint $D --model base.model --explain few -o both.model 2>said
+    [ "$(grep -c '^imprint: ' said)" -eq 6 ]
+    grep -q "expected accuracy, rows left out: base 0\.[0-9]*, novel 0\.[0-9]*" said
+    classify --quiet $D --model both.model all | score --format json >json
+    jq -e '.base > 0.7 and .novel > 0.5 and (.harmonic_mean | . > 0.6)' json
+    # Rows of base classes are left out later, and taken as base again.
+    imprint $D --model both.model known -o none 2>said && false
+    grep -q "only rows of base classes" said
+    class-filter --keep a,b known | imprint --quiet $D --as base -o ab.model
+    class-filter --keep c known | imprint --quiet $D --as base --model ab.model -o abc.model
+    cmp <(classify --quiet $D --model abc.model all) <(classify --quiet $D --model base.model all)
+}
+
+@test "--balance: what a bias is to serve" {
+    made a,b,c,d,e,f 200 10 3 1.2 >all
+    class-filter --keep 0-3 --per-class 100 all | imprint --quiet $D --as base -o base.model
+    class-filter --keep 4,5 --per-class 20 all >few
+    figures() { classify --quiet $D --model "$1" all | score --format json; }
+    for how in harmonic all base:0.02 base:0.5; do
+        imprint --quiet $D --model base.model --balance $how few -o m
+        figures m >"json.$how"
+    done
+    imprint --quiet $D --model base.model --no-calibrate few -o m
+    figures m >json.none
+    jq -s -e '.[0].harmonic_mean >= .[1].harmonic_mean - 0.03' json.harmonic json.none
+    jq -s -e '.[0].all >= ([.[1:][].all] | max) - 0.02' json.all json.harmonic json.base:0.5 json.none
+    jq -s -e '.[0].novel > .[1].novel and .[0].base < .[1].base' json.base:0.5 json.base:0.02
+    imprint --quiet $D --model base.model --balance base:0.02 few -o first
+    imprint --quiet $D --model first few -o second # a model stays with its balance
+    "$PYTHON" -c 'import msgpack; print(next(msgpack.Unpacker(open("second", "rb")))["model"]["imprint/balance"])' |
+        grep -qx base:0.02
+    fails 2 "--balance" imprint $D --balance much few -o none
+    fails 2 "--balance" imprint $D --balance base:1.5 few -o none
+}
+
+@test "beside a head of which no row is at hand base classes lose little" {
+    # Forty base classes as a linear classifier of embeddings with a large common part, and two novel ones.
+    "$PYTHON" - <<'PYTHON'
+import msgpack, msgpack_numpy, numpy as np
+r = np.random.default_rng(4)
+names = ["k%d" % i for i in range(40)] + ["new", "newer"]
+centres = np.abs(r.normal(size=(42, 48)))
+x = np.maximum(centres[np.repeat(np.arange(42), 60)] + 0.5 * r.normal(size=(42 * 60, 48)), 0).astype("f4")
+y = np.repeat(np.arange(42), 60).astype("i4")
+within = np.cov((x - np.array([x[y == c].mean(0) for c in range(42)])[y]).T)
+mean = np.array([x[y == c].mean(0) for c in range(40)])
+w = np.linalg.solve(within, (mean - mean.mean(0)).T).T
+bias = -0.5 * ((mean + mean.mean(0)) * w).sum(1)
+def write(path, head, *rest):
+    with open(path, "wb") as f:
+        for m in (head, *rest, {"end": sum(len(v) for r in rest for v in list(r.values())[:1])}):
+            f.write(msgpack.packb(m, default=msgpack_numpy.encode))
+write("head.model", {"tensor-stream": 1, "classes": names[:40], "model": {"version": 1, "network": "", "input": [0, 0, 0],
+      "dimension": 48, "head": "softmax", "kinds": ["base"] * 40, "norm": "l2"}},
+      {"head/weight": w.astype("f4")}, {"head/bias": bias.astype("f4")})
+keep = np.concatenate([np.arange(c * 60, c * 60 + 5) for c in (40, 41)])
+write("few", {"tensor-stream": 1, "classes": names}, {"embedding": x[keep], "label": y[keep]})
+rest = np.setdiff1d(np.arange(len(y)), keep)
+write("test", {"tensor-stream": 1, "classes": names}, {"embedding": x[rest], "label": y[rest]})
+PYTHON
+    classify --quiet $D --model head.model test | score --quiet --format json >before
+    imprint $D --model head.model few -o after.model 2>said
+    grep -q "no rows of base classes" said
+    classify --quiet $D --model after.model test | score --format json >after
+    imprint --quiet $D --model head.model --no-calibrate few -o raw.model
+    classify --quiet $D --model raw.model test | score --format json >raw
+    jq -s -e '.[1].base > 0.9 * .[0].base and .[1].novel > 0.3 and .[2].base < 0.5' before after raw
 }

@@ -21,7 +21,7 @@ with open(sys.argv[1], "wb") as f:
     pack = lambda o: f.write(msgpack.packb(o, default=msgpack_numpy.encode))
     pack({"tensor-stream": 1, "classes": ["cat", "dog", "ship", "a=b"],
           "model": {"version": 1, "network": "", "input": [0, 0, 0], "dimension": 3, "head": "cosine",
-                    "kinds": ["base", "base", "novel", "novel"], "norm": "l2", "seed": 7, "made": "by hand"}})
+                    "kinds": ["base", "base", "novel", "novel"], "norm": "l2", "seed": 7, "ridge/features": 4, "ridge/seed": 1, "made": "by hand"}})
     for name, value in tensors.items():
         pack({name: value})
     pack({"end": sum(len(t) for t in tensors.values())})

@@ -48,7 +48,8 @@ for name in a:
         other = other[order]
     difference = np.abs(a[name].astype("f8") - other).max()
     scale = max(1, np.abs(a[name]).max())
-    assert difference <= 1e-6 * scale, (name, difference)
+    # Scores of rows left out are differences of products in float32.
+    assert difference <= (1e-4 if name == "made/known-scores" else 1e-6) * scale, (name, difference)
 PYTHON
 }
 

@@ -75,7 +75,7 @@ PYTHON
 @test "embeddings from Python are imprinted and classified, and Python reads the model" {
     "$PYTHON" "$ROOT/tests/tools/embeddings.py" cat,dog,ship 60 24 1 >train
     "$PYTHON" "$ROOT/tests/tools/embeddings.py" cat,dog,ship 40 24 2 >test
-    imprint --quiet <train >own.model
+    imprint --quiet --method mean --no-calibrate <train >own.model
     classify --model own.model <test | tee predictions | score --format json >figures
     "$PYTHON" - <<'PYTHON'
 import json, msgpack, msgpack_numpy, numpy as np

@@ -137,8 +137,8 @@ static void test_projection_is_normal(void **state)
     projection a, b;
     error e = {""};
     double sum = 0, square = 0, fourth = 0;
-    assert_int_equal(projection_new(3, 300, 100, &a, &e), 0);
-    assert_int_equal(projection_new(3, 200, 100, &b, &e), 0);
+    assert_int_equal(projection_new(3, 300, 100, false, &a, &e), 0);
+    assert_int_equal(projection_new(3, 200, 100, false, &b, &e), 0);
     assert_memory_equal(a.weight, b.weight, 200 * 100 * sizeof *a.weight);
     for (size_t i = 0; i < 30000; i++) {
         double x = a.weight[i];

@@ -193,6 +193,8 @@ static void test_classes_come_and_go(void **state)
     put(&m, "imprint/feature-sum", TYPE_F64, 2, 3, 3);
     put(&m, "imprint/feature-gram", TYPE_F64, 2, 3,
         3); /* as many features as classes: no class rows */
+    assert_int_equal(model_note_number(&m, "ridge/features", 3), 0);
+    assert_int_equal(model_note_number(&m, "ridge/seed", 1), 0);
     size_t backbone = m.net.parameters[m.net.head_weight].start;
     float before[15], *weight;
     memcpy(before, model_find(&m, "head/weight")->data, sizeof before);
