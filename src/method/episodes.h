@@ -19,7 +19,7 @@ typedef struct {
     contest rows;  /* the episodes' results, as plays of a contest; the caller frees it */
 } episodes_choice;
 
-/* Without episodes the discriminant, with the usual lambda. */
+/* Without episodes the first kind that would be tried, with the usual lambda. */
 int episodes_choose(backend *b, const rehearsal *r, episodes_choice *out, error *e);
 
 #endif

@@ -10,7 +10,8 @@
 #define NOVEL_ROWS 1000  /* and of all novel ones; */
 #define NOVEL_LEAST 300  /* but no fewer than so many where there are */
 #define SCORES 300000    /* so many classes that their scores would pass this */
-#define PLAYS 24   /* at most, in all episodes */
+#define PLAYS 24   /* at most, in all episodes, */
+#define EPISODES 8 /* of which there are no more than this */
 #define DRAWS 3    /* of a class that is played, at most */
 #define TOGETHER REHEARSAL_TOGETHER
 
@@ -142,7 +143,8 @@ static int make_episodes(rehearsal *r, error *e)
     size_t together = novel < r->base_classes / 3 ? novel : r->base_classes / 3;
     together = together < 1 ? 1 : together > TOGETHER ? TOGETHER : together;
     for (size_t draw = 0; novel > 0 && draw < DRAWS; draw++)
-        for (size_t i = 0; i < count && r->play_count + together <= PLAYS; i += together > 2 ? together : 1) {
+        for (size_t i = 0; i < count && r->play_count + together <= PLAYS && r->episode_count < EPISODES;
+             i += together > 2 ? together : 1) {
             r->episodes[r->episode_count] = (episode){r->play_count, 0};
             for (size_t k = 0; k < together; k++)
                 add_play(r, who[(i + k * (1 + draw)) % count], draw);

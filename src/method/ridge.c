@@ -14,7 +14,8 @@
 #define STEPS_UP 2              /* at most so many times above the usual one */
 #define STEPS_DOWN 5            /* and below it */
 #define STEP_LOSS 0.005         /* another is taken for a loss better by this share of it */
-#define ONE_SHOT 0.75           /* see scale_of */
+#define ONE_SHOT 0.75           /* see scale_of_shots, */
+#define USUAL_ROWS 4            /* which weighs as much as so many rows left out */
 #define EXACT_ROWS                                                                                 \
     8 /* base rows are scored without themselves where there are fewer than so many times the      \
          features */
@@ -182,17 +183,33 @@ static void centre(float *numbers, size_t classes, size_t width)
     }
 }
 
-/* That of the rows that were left out. Where there is none, what any class's mean scores above the
- * others by is taken for the logarithm of a few times as many odds as there are classes, which
- * promises too little more often than too much (examples/low-shot). */
-static double scale_of(const fit *f)
+/* Where no row can be left out, what a class's mean scores above the others by is taken for the
+ * logarithm of a few times as many odds as there are classes, which promises too little more often than
+ * too much. */
+static double scale_of_shots(const fit *f)
 {
     double length = 0, classes = (double)f->problem.classes;
-    if (can_choose(f->r))
-        return scale_fit(f->r, f->best.scores, NULL);
     for (size_t c = 0; c < f->problem.classes; c++)
         length += f->best.length[c] / (classes - 1);
     return length > 0 ? ONE_SHOT * (1 + log(classes)) / length : 1;
+}
+
+/* That of the rows that were left out. Beside base classes these are mostly base rows, and many. Else a
+ * row left out is scored by the mean of n - 1 rows where a new one is by that of n, which is surer by about
+ * sqrt(n / (n - 1)); and few rows are outweighed by what is expected of any (examples/low-shot/peers.py
+ * prints the calibration error). */
+static double scale_of(const fit *f)
+{
+    double rows = 0, usual = scale_of_shots(f), n = f->shots > 2 ? f->shots : 2;
+    if (!can_choose(f->r))
+        return usual;
+    double found = scale_fit(f->r, f->best.scores, NULL);
+    if (f->r->base_classes > 0 && f->r->base_classes < f->r->classes)
+        return found;
+    for (size_t i = 0; i < f->r->rows; i++)
+        rows += rehearsal_leaves_out(f->r, i);
+    found = fmax(found * sqrt(n / (n - 1)), usual / 3);
+    return exp((rows * log(found) + USUAL_ROWS * log(usual)) / (rows + USUAL_ROWS));
 }
 
 static int store(const fit *f, double bias, error *e)
@@ -253,7 +270,7 @@ static double accuracy(const rehearsal *r, const float *scores)
 int ridge_make(backend *b, model *m, double lambda, bool calibrate, const rehearsal *r,
                outcome *found, error *e)
 {
-    fit f;
+    fit f = {0};
     if (r->classes < 2)
         return error_set(
             e, "ridge tells classes from each other, and needs two classes; take --method mean");

@@ -381,6 +381,22 @@ PYTHON
     cmp <(classify --quiet $D --model abc.model all) <(classify --quiet $D --model base.model all)
 }
 
+@test "classes of equal rows, and equal classes, are imprinted all the same" {
+    made a,b 1 8 5 >one
+    cat one one one >equal # three equal rows of each class
+    imprint --quiet $D equal -o m
+    classify --quiet $D --model m one | score --format json | jq -e '.all == 1'
+    made a 1 8 5 >a
+    "$PYTHON" -c 'import sys; sys.stdout.buffer.write(open("a", "rb").read().replace(b"\xa1a", b"\xa1b"))' >b
+    for how in novel base; do
+        cat a b a b | imprint --quiet $D --as $how -o same # one and the same row in both
+        classify --quiet $D --model same --format tsv a | awk 'NR == 2 && !($5 > 0.49 && $5 < 0.51) {exit 1}'
+    done
+    imprint --quiet $D --as base equal -o base.model
+    made c,d 2 8 6 | imprint --quiet $D --model base.model --no-calibrate -o all.model
+    classify --quiet $D --model all.model one | score --format json | jq -e '.all == 1'
+}
+
 @test "--balance: what a bias is to serve" {
     made a,b,c,d,e,f 200 10 3 1.2 >all
     class-filter --keep 0-3 --per-class 100 all | imprint --quiet $D --as base -o base.model
