@@ -41,7 +41,7 @@ static const tool_description about = {
         "  --augment LIST     any of flip,shift:PIXELS,cutout:PIXELS\n"
         "  --balance          every class comes equally often in an epoch\n"
         "  --statistics       keep what imprint --method ridge needs (32 MB)\n"
-        "  --features M       the same, of M random features (2000): M * M * 8 bytes\n"
+        "  --features M       the same, of M random features (16 a number, at most 2000)\n"
         "  --log FILE         one JSON line an epoch\n"
         "  --checkpoint FILE  the state after every epoch\n"
         "  --resume FILE      go on from there\n" DEVICE_HELP,
