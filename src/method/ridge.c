@@ -247,24 +247,29 @@ static int store(const fit *f, double bias, error *e)
     return 0;
 }
 
-/* The share of rows left out that their own class scores highest, every class as often. */
-static double accuracy(const rehearsal *r, const float *scores)
+/* The share of rows left out that their own class scores highest, every class as often; -1 for none. */
+static int find_accuracy(const rehearsal *r, const float *scores, double *out, error *e)
 {
-    double *right = calloc(2 * r->classes, sizeof *right), *rows = right + r->classes, sum = 0,
-           classes = 0;
-    for (size_t i = 0; right && i < r->rows; i++) {
+    double *right = calloc(r->classes, sizeof *right), *rows = calloc(r->classes, sizeof *rows);
+    double sum = 0, classes = 0;
+    int status = right && rows ? 0 : error_set(e, "out of memory");
+    for (size_t i = 0; status == 0 && i < r->rows; i++) {
         size_t own = r->class_of[i], best = 0;
+        if (!rehearsal_leaves_out(r, i))
+            continue;
         for (size_t c = 1; c < r->classes; c++)
             best = scores[i * r->classes + c] > scores[i * r->classes + best] ? c : best;
-        right[own] += rehearsal_leaves_out(r, i) && best == own;
-        rows[own] += rehearsal_leaves_out(r, i);
+        right[own] += best == own;
+        rows[own] += 1;
     }
-    for (size_t c = 0; right && c < r->classes; c++) {
+    for (size_t c = 0; status == 0 && c < r->classes; c++) {
         sum += rows[c] > 0 ? right[c] / rows[c] : 0;
         classes += rows[c] > 0;
     }
+    *out = classes > 0 ? sum / classes : -1;
     free(right);
-    return classes > 0 ? sum / classes : -1;
+    free(rows);
+    return status;
 }
 
 int ridge_make(backend *b, model *m, double lambda, bool calibrate, const rehearsal *r,
@@ -284,7 +289,7 @@ int ridge_make(backend *b, model *m, double lambda, bool calibrate, const rehear
     if (status == 0)
         status = store(&f, calibrate ? f.found.bias : 0, e);
     if (status == 0 && f.found.base < 0)
-        f.found.novel = accuracy(r, f.best.scores);
+        status = find_accuracy(r, f.best.scores, &f.found.novel, e);
     *found = f.found;
     fit_free(&f);
     return status;
