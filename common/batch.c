@@ -84,7 +84,7 @@ void batch_keep(batch *b, const bool *keep)
     b->rows = kept;
 }
 
-/* ---- checks ------------------------------------------------------------------------------------- */
+/* ---- checks ---- */
 
 /* The first element that is infinite or not a number, or SIZE_MAX. */
 static size_t find_not_finite(const tensor *t)
@@ -119,8 +119,10 @@ static size_t find_not_finite(const tensor *t)
 static int missing_field(const batch *b, const char *name, error *e)
 {
     static const char *const made[][2] = {
-        {"image", "cifar-read or idx-read"}, {"label", "cifar-read or idx-read"},
-        {"embedding", "embed"},              {"prediction", "classify"},
+        {"image", "cifar-read or idx-read"},
+        {"label", "cifar-read or idx-read"},
+        {"embedding", "embed"},
+        {"prediction", "classify"},
         {"score", "classify"},
     };
     if (b->field_count == 1 && strchr(b->fields[0].name, '/'))
@@ -153,9 +155,11 @@ int batch_require(batch *b, const char *name, tensor_type type, size_t rank, ten
     if (t->type != type || (rank != 0 && t->rank != rank)) {
         char dimensions[40] = "";
         if (rank)
-            snprintf(dimensions, sizeof dimensions, " with %zu dimension%s", rank, rank > 1 ? "s" : "");
-        return error_set(e, "field '%s' is %s; %s%s is needed%s", name, tensor_describe(t, is, sizeof is),
-                         type_name(type), dimensions, cure(t, type, rank));
+            snprintf(dimensions, sizeof dimensions, " with %zu dimension%s", rank,
+                     rank > 1 ? "s" : "");
+        return error_set(e, "field '%s' is %s; %s%s is needed%s", name,
+                         tensor_describe(t, is, sizeof is), type_name(type), dimensions,
+                         cure(t, type, rank));
     }
     size_t bad = find_not_finite(t);
     if (bad != SIZE_MAX)
@@ -165,7 +169,7 @@ int batch_require(batch *b, const char *name, tensor_type type, size_t rank, ten
     return 0;
 }
 
-/* ---- labels ------------------------------------------------------------------------------------- */
+/* ---- labels ---- */
 
 /* The int32 tensor that `label` is made into, in the batch's own memory. */
 static int own_labels(batch *b, tensor *label, error *e)
@@ -195,8 +199,9 @@ static int check_labels(const batch *b, const tensor *label, const class_list *c
     for (size_t i = 0; i < b->rows; i++) {
         int64_t value = tensor_integer(label, i);
         if (value < 0 || (uint64_t)value >= classes->count)
-            return error_set(e, "row %" PRIu64 ": label %" PRId64 " is none of the header's %zu classes",
-                             b->first_row + i, value, classes->count);
+            return error_set(
+                e, "row %" PRIu64 ": label %" PRId64 " is none of the header's %zu classes",
+                b->first_row + i, value, classes->count);
     }
     return 0;
 }

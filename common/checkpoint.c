@@ -52,7 +52,8 @@ static int put_state(model *m, const training_state *s, error *e)
         return -1;
     ((double *)t->data)[0] = (double)s->epoch;
     ((double *)t->data)[1] = (double)s->step;
-    return put_floats(m, first_name, s->first, e) < 0 || put_floats(m, second_name, s->second, e) < 0
+    return put_floats(m, first_name, s->first, e) < 0 ||
+                   put_floats(m, second_name, s->second, e) < 0
                ? -1
                : 0;
 }
@@ -81,8 +82,9 @@ static int take_floats(const model *m, const char *name, float *values, error *e
 {
     const tensor *t = model_find(m, name);
     if (!t || t->type != TYPE_F32 || t->rank != 1 || t->shape[0] != m->net.total)
-        return error_set(e, "not a checkpoint: no float32 %s [%zu]; it is what cnn-train --checkpoint writes",
-                         name, m->net.total);
+        return error_set(
+            e, "not a checkpoint: no float32 %s [%zu]; it is what cnn-train --checkpoint writes",
+            name, m->net.total);
     memcpy(values, t->data, tensor_bytes(t));
     return 0;
 }
@@ -103,7 +105,8 @@ static int take_state(const model *m, training_state *s, error *e)
     s->epoch = (size_t)progress[0];
     s->step = (uint64_t)progress[1];
     model_pack(m, s->parameters);
-    return take_floats(m, first_name, s->first, e) < 0 || take_floats(m, second_name, s->second, e) < 0
+    return take_floats(m, first_name, s->first, e) < 0 ||
+                   take_floats(m, second_name, s->second, e) < 0
                ? -1
                : 0;
 }
@@ -146,9 +149,14 @@ int checkpoint_compare(const char *had, const char *have, error *e)
         size_t name = strcspn(at, "=") + 1;
         const char *was = name <= word ? find_setting(had, at, name, &old) : NULL;
         if (!was || old != word || memcmp(was, at, word) != 0)
-            return error_set(e, "the run so far had %.*s, this one has %.*s; resume with the same options "
-                             "and data", was ? (int)old : 4, was ? was : "none", (int)word, at);
+            return error_set(
+                e,
+                "the run so far had %.*s, this one has %.*s; resume with the same options "
+                "and data",
+                was ? (int)old : 4, was ? was : "none", (int)word, at);
     }
-    return error_set(e, "the run so far had settings that this one lacks (%s); resume with the same "
-                     "options and data", had);
+    return error_set(e,
+                     "the run so far had settings that this one lacks (%s); resume with the same "
+                     "options and data",
+                     had);
 }

@@ -19,8 +19,8 @@
 #define CHECKPOINT_SETTINGS "training"
 
 typedef struct {
-    size_t epoch;  /* epochs done */
-    uint64_t step; /* optimizer steps done */
+    size_t epoch;                       /* epochs done */
+    uint64_t step;                      /* optimizer steps done */
     float *parameters, *first, *second; /* net.total floats each; owned */
 } training_state;
 
@@ -28,16 +28,16 @@ typedef struct {
 int training_state_new(size_t total, training_state *s, error *e);
 void training_state_free(training_state *s);
 
-/* Writes m with s (whose parameters become m's) to the file, which appears whole or not at all. Leaves
- * in m nothing but the parameters. */
+/* Writes m with s (whose parameters become m's) to the file, which appears whole or not at all.
+ * Leaves in m nothing but the parameters. */
 int checkpoint_save(const char *path, model *m, const training_state *s, error *e);
 
-/* Loads both; m is then without the checkpoint's tensors. A model that is no checkpoint is an error.
- * On success the caller frees both. */
+/* Loads both; m is then without the checkpoint's tensors. A model that is no checkpoint is an
+ * error. On success the caller frees both. */
 int checkpoint_load(const char *path, model *m, training_state *s, error *e);
 
-/* Whether two texts of settings are the same; else the error names the first that differs and both its
- * values. */
+/* Whether two texts of settings are the same; else the error names the first that differs and both
+ * its values. */
 int checkpoint_compare(const char *had, const char *have, error *e);
 
 #endif

@@ -19,29 +19,49 @@
 static const char *const names_10[] = {"airplane", "automobile", "bird",  "cat",  "deer",
                                        "dog",      "frog",       "horse", "ship", "truck"};
 
-static const char *const names_100_coarse[] = {
-    "aquatic_mammals", "fish", "flowers", "food_containers", "fruit_and_vegetables",
-    "household_electrical_devices", "household_furniture", "insects", "large_carnivores",
-    "large_man-made_outdoor_things", "large_natural_outdoor_scenes", "large_omnivores_and_herbivores",
-    "medium_mammals", "non-insect_invertebrates", "people", "reptiles", "small_mammals", "trees",
-    "vehicles_1", "vehicles_2"};
+static const char *const names_100_coarse[] = {"aquatic_mammals",
+                                               "fish",
+                                               "flowers",
+                                               "food_containers",
+                                               "fruit_and_vegetables",
+                                               "household_electrical_devices",
+                                               "household_furniture",
+                                               "insects",
+                                               "large_carnivores",
+                                               "large_man-made_outdoor_things",
+                                               "large_natural_outdoor_scenes",
+                                               "large_omnivores_and_herbivores",
+                                               "medium_mammals",
+                                               "non-insect_invertebrates",
+                                               "people",
+                                               "reptiles",
+                                               "small_mammals",
+                                               "trees",
+                                               "vehicles_1",
+                                               "vehicles_2"};
 
 static const char *const names_100_fine[] = {
-    "apple", "aquarium_fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle", "bottle",
-    "bowl", "boy", "bridge", "bus", "butterfly", "camel", "can", "castle", "caterpillar", "cattle",
-    "chair", "chimpanzee", "clock", "cloud", "cockroach", "couch", "crab", "crocodile", "cup",
-    "dinosaur", "dolphin", "elephant", "flatfish", "forest", "fox", "girl", "hamster", "house",
-    "kangaroo", "keyboard", "lamp", "lawn_mower", "leopard", "lion", "lizard", "lobster", "man",
-    "maple_tree", "motorcycle", "mountain", "mouse", "mushroom", "oak_tree", "orange", "orchid",
-    "otter", "palm_tree", "pear", "pickup_truck", "pine_tree", "plain", "plate", "poppy", "porcupine",
-    "possum", "rabbit", "raccoon", "ray", "road", "rocket", "rose", "sea", "seal", "shark", "shrew",
-    "skunk", "skyscraper", "snail", "snake", "spider", "squirrel", "streetcar", "sunflower",
-    "sweet_pepper", "table", "tank", "telephone", "television", "tiger", "tractor", "train", "trout",
-    "tulip", "turtle", "wardrobe", "whale", "willow_tree", "wolf", "woman", "worm"};
+    "apple",       "aquarium_fish", "baby",      "bear",       "beaver",       "bed",
+    "bee",         "beetle",        "bicycle",   "bottle",     "bowl",         "boy",
+    "bridge",      "bus",           "butterfly", "camel",      "can",          "castle",
+    "caterpillar", "cattle",        "chair",     "chimpanzee", "clock",        "cloud",
+    "cockroach",   "couch",         "crab",      "crocodile",  "cup",          "dinosaur",
+    "dolphin",     "elephant",      "flatfish",  "forest",     "fox",          "girl",
+    "hamster",     "house",         "kangaroo",  "keyboard",   "lamp",         "lawn_mower",
+    "leopard",     "lion",          "lizard",    "lobster",    "man",          "maple_tree",
+    "motorcycle",  "mountain",      "mouse",     "mushroom",   "oak_tree",     "orange",
+    "orchid",      "otter",         "palm_tree", "pear",       "pickup_truck", "pine_tree",
+    "plain",       "plate",         "poppy",     "porcupine",  "possum",       "rabbit",
+    "raccoon",     "ray",           "road",      "rocket",     "rose",         "sea",
+    "seal",        "shark",         "shrew",     "skunk",      "skyscraper",   "snail",
+    "snake",       "spider",        "squirrel",  "streetcar",  "sunflower",    "sweet_pepper",
+    "table",       "tank",          "telephone", "television", "tiger",        "tractor",
+    "train",       "trout",         "tulip",     "turtle",     "wardrobe",     "whale",
+    "willow_tree", "wolf",          "woman",     "worm"};
 
 const cifar_kind cifar_10 = {"CIFAR-10", 1, 0, 10, "batches.meta.txt", names_10};
 const cifar_kind cifar_100_fine = {"CIFAR-100", 2, 1, 100, "fine_label_names.txt", names_100_fine};
-const cifar_kind cifar_100_coarse = {"CIFAR-100", 2, 0, 20, "coarse_label_names.txt",
+const cifar_kind cifar_100_coarse = {"CIFAR-100",     2, 0, 20, "coarse_label_names.txt",
                                      names_100_coarse};
 
 size_t cifar_record(const cifar_kind *kind)
@@ -49,7 +69,7 @@ size_t cifar_record(const cifar_kind *kind)
     return kind->label_bytes + CIFAR_IMAGE;
 }
 
-/* ---- pictures ------------------------------------------------------------------------------------ */
+/* ---- pictures ---- */
 
 static void interleave_plain(const uint8_t *planes, size_t count, size_t from, uint8_t *pixels)
 {
@@ -59,10 +79,10 @@ static void interleave_plain(const uint8_t *planes, size_t count, size_t from, u
 }
 
 #ifdef HAVE_SHUFFLE
-/* 16 pixels at a time: each 16 bytes of the result take 5 or 6 from each plane, and one shuffle a plane
- * puts these where they belong and zeros elsewhere. */
-__attribute__((target("ssse3"))) static size_t interleave_shuffle(const uint8_t *planes, size_t count,
-                                                                  uint8_t *pixels)
+/* 16 pixels at a time: each 16 bytes of the result take 5 or 6 from each plane, and one shuffle a
+ * plane puts these where they belong and zeros elsewhere. */
+__attribute__((target("ssse3"))) static size_t interleave_shuffle(const uint8_t *planes,
+                                                                  size_t count, uint8_t *pixels)
 {
     __m128i order[3][3];
     for (int part = 0; part < 3; part++) {
@@ -114,7 +134,7 @@ size_t cifar_unpack(const cifar_kind *kind, const uint8_t *records, size_t rows,
     return rows;
 }
 
-/* ---- names --------------------------------------------------------------------------------------- */
+/* ---- names ---- */
 
 static int built_in_names(const cifar_kind *kind, class_list *names, error *e)
 {
@@ -130,8 +150,8 @@ int cifar_names(const cifar_kind *kind, const char *path, class_list *names, err
     const char *slash = strrchr(path, '/');
     int folder = slash ? (int)(slash - path) + 1 : 0;
     *names = (class_list){0};
-    if (strcmp(path, "-") == 0 ||
-        snprintf(beside, sizeof beside, "%.*s%s", folder, path, kind->names_file) >= (int)sizeof beside)
+    if (strcmp(path, "-") == 0 || snprintf(beside, sizeof beside, "%.*s%s", folder, path,
+                                           kind->names_file) >= (int)sizeof beside)
         return built_in_names(kind, names, e);
     if (names_load(beside, names, e) != 0)
         return errno == ENOENT ? built_in_names(kind, names, e) : error_prefix(e, "%s", beside);
@@ -143,15 +163,15 @@ int cifar_names(const cifar_kind *kind, const char *path, class_list *names, err
     return -1;
 }
 
-/* ---- files --------------------------------------------------------------------------------------- */
+/* ---- files ---- */
 
 struct cifar_file {
     const cifar_kind *kind;
     int fd;
     char *name;
-    uint64_t row, rows;  /* the next one; of a regular file */
-    uint8_t *records;    /* as they stand in the file */
-    size_t record_room;  /* how many fit */
+    uint64_t row, rows; /* the next one; of a regular file */
+    uint8_t *records;   /* as they stand in the file */
+    size_t record_room; /* how many fit */
 };
 
 static int check_size(const cifar_file *f, uint64_t bytes, error *e)
@@ -161,9 +181,11 @@ static int check_size(const cifar_file *f, uint64_t bytes, error *e)
         return error_set(e, "%s: empty; a %s batch has records of %" PRIu64 " bytes", f->name,
                          f->kind->title, record);
     if (bytes % record != 0)
-        return error_set(e, "%s: row %" PRIu64 ", byte %" PRIu64 ": the record is cut short, or this is no "
-                            "%s batch: %" PRIu64 " bytes are no multiple of %" PRIu64, f->name, rows,
-                         rows * record, f->kind->title, bytes, record);
+        return error_set(e,
+                         "%s: row %" PRIu64 ", byte %" PRIu64
+                         ": the record is cut short, or this is no "
+                         "%s batch: %" PRIu64 " bytes are no multiple of %" PRIu64,
+                         f->name, rows, rows * record, f->kind->title, bytes, record);
     return 0;
 }
 
@@ -267,10 +289,10 @@ int cifar_read(cifar_file *f, size_t most, uint8_t *images, int32_t *labels, err
     size_t rows = (size_t)got / record;
     size_t good = cifar_unpack(f->kind, f->records, rows, images, labels);
     if (good < rows)
-        return error_set(e, "%s: row %" PRIu64 ", byte %" PRIu64 ": label %d is none of %s's %zu classes",
-                         f->name, f->row + good, (f->row + good) * record,
-                         f->records[good * record + f->kind->label_place], f->kind->title,
-                         f->kind->class_count);
+        return error_set(
+            e, "%s: row %" PRIu64 ", byte %" PRIu64 ": label %d is none of %s's %zu classes",
+            f->name, f->row + good, (f->row + good) * record,
+            f->records[good * record + f->kind->label_place], f->kind->title, f->kind->class_count);
     f->row += rows;
     return (int)rows;
 }

@@ -98,7 +98,7 @@ void class_list_free(class_list *list)
     *list = (class_list){0};
 }
 
-/* ---- choices: "ship,8,0-7" ----------------------------------------------------------------------- */
+/* ---- choices: "ship,8,0-7" ---- */
 
 /* The error for a word that means no class; names the first few that there are. */
 static int unknown_class(const class_list *list, const char *word, error *e)

@@ -26,7 +26,8 @@ int class_map_extend(class_list *to, const class_list *from, const int32_t *labe
         return -1;
     int status = 0;
     for (size_t i = 0; i < from->count && status == 0; i++)
-        if (occurs[i] && class_list_find(to, from->names[i]) < 0 && class_list_add(to, from->names[i]) < 0)
+        if (occurs[i] && class_list_find(to, from->names[i]) < 0 &&
+            class_list_add(to, from->names[i]) < 0)
             status = error_set(e, "out of memory for %zu classes", from->count);
     free(occurs);
     return status;
@@ -44,7 +45,8 @@ char *class_map_names(const class_list *list, const bool *chosen, char *text, si
             snprintf(text + used, size - used, "%s...", used ? ", " : "");
             break;
         }
-        used += (size_t)snprintf(text + used, size - used, "%s%s", used ? ", " : "", list->names[i]);
+        used +=
+            (size_t)snprintf(text + used, size - used, "%s%s", used ? ", " : "", list->names[i]);
     }
     return text;
 }
@@ -71,8 +73,9 @@ int class_map_apply(const class_list *to, const class_list *from, int32_t *label
     if (!occurs || !map)
         status = error_set(e, "out of memory for %zu classes", from->count);
     else if (build_map(to, from, occurs, map) > 0)
-        status = error_set(e, "classes that are not trained: %s; leave them out (class-filter --drop)",
-                           class_map_names(from, occurs, names, sizeof names));
+        status =
+            error_set(e, "classes that are not trained: %s; leave them out (class-filter --drop)",
+                      class_map_names(from, occurs, names, sizeof names));
     for (size_t i = 0; status == 0 && i < rows; i++)
         labels[i] = map[labels[i]];
     free(map);

@@ -8,8 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Adds to `to` those names of `from` that occur among labels[order[0 .. rows)] and that it lacks, in
- * from's order. */
+/* Adds to `to` those names of `from` that occur among labels[order[0 .. rows)] and that it lacks,
+ * in from's order. */
 int class_map_extend(class_list *to, const class_list *from, const int32_t *labels,
                      const uint32_t *order, size_t rows, error *e);
 

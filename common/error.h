@@ -1,8 +1,8 @@
 /* error.h: how a failure travels up to the tool, which prints it once and exits.
  *
  * Every function that can fail takes an `error *` last and returns 0 (or a count) on success and -1
- * on failure, having filled the error. A text is one line: what went wrong, where (file, row, byte),
- * and, after a semicolon, what to do about it. No full stop, no newline, no tool name. */
+ * on failure, having filled the error. A text is one line: what went wrong, where (file, row,
+ * byte), and, after a semicolon, what to do about it. No full stop, no newline, no tool name. */
 #ifndef COMMON_ERROR_H
 #define COMMON_ERROR_H
 

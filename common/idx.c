@@ -22,7 +22,7 @@ struct idx_file {
     uint64_t row; /* the next one */
 };
 
-/* ---- bytes ---------------------------------------------------------------------------------------- */
+/* ---- bytes ---- */
 
 /* 1 if all bytes came, 0 if the file ended before, -1. */
 static int read_bytes(idx_file *f, void *to, size_t bytes, error *e)
@@ -46,23 +46,26 @@ static int read_bytes(idx_file *f, void *to, size_t bytes, error *e)
 
 static int cut_short(const idx_file *f, error *e)
 {
-    return error_set(e, "%s: row %" PRIu64 ", byte %" PRIu64 " (uncompressed): cut short; its head says "
-                        "%zu rows of %zu bytes", f->name, f->row,
-                     4 + 4 * f->rank + f->row * f->row_bytes, f->shape[0], f->row_bytes);
+    return error_set(
+        e,
+        "%s: row %" PRIu64 ", byte %" PRIu64 " (uncompressed): cut short; its head says "
+        "%zu rows of %zu bytes",
+        f->name, f->row, 4 + 4 * f->rank + f->row * f->row_bytes, f->shape[0], f->row_bytes);
 }
 
-/* ---- head ----------------------------------------------------------------------------------------- */
+/* ---- head ---- */
 
 static int check_type(const idx_file *f, const uint8_t *magic, error *e)
 {
     if (magic[0] != 0 || magic[1] != 0 || magic[2] < 8 || magic[2] > 14 || magic[2] == 10)
         return error_set(e, "%s: not an IDX file", f->name);
     if (magic[2] != TYPE_BYTE)
-        return error_set(e, "%s: an IDX file of type 0x%02x; only unsigned bytes (0x08) can be read",
+        return error_set(e,
+                         "%s: an IDX file of type 0x%02x; only unsigned bytes (0x08) can be read",
                          f->name, magic[2]);
     if (magic[3] < 1 || magic[3] > IDX_RANK_MAX)
-        return error_set(e, "%s: an IDX file with %u dimensions; 1 to %d can be read", f->name, magic[3],
-                         IDX_RANK_MAX);
+        return error_set(e, "%s: an IDX file with %u dimensions; 1 to %d can be read", f->name,
+                         magic[3], IDX_RANK_MAX);
     return 0;
 }
 
@@ -86,8 +89,8 @@ static int read_head(idx_file *f, error *e)
             return error_set(e, i ? "%s: its dimension %zu is 0" : "%s: no rows in it", f->name, i);
         if (i > 0 && (__builtin_mul_overflow(f->row_bytes, f->shape[i], &f->row_bytes) ||
                       f->row_bytes > STREAM_BATCH_BYTES_MAX))
-            return error_set(e, "%s: rows of more than %zu bytes, the most a batch may have", f->name,
-                             STREAM_BATCH_BYTES_MAX);
+            return error_set(e, "%s: rows of more than %zu bytes, the most a batch may have",
+                             f->name, STREAM_BATCH_BYTES_MAX);
     }
     return 0;
 }
@@ -99,14 +102,16 @@ static int check_size(const idx_file *f, const struct stat *status, error *e)
         return 0;
     uint64_t wanted = 4 + 4 * f->rank + (uint64_t)f->shape[0] * f->row_bytes;
     if ((uint64_t)status->st_size != wanted)
-        return error_set(e, "%s: %s: its head says %zu rows of %zu bytes, %" PRIu64 " bytes in all, and "
-                            "it has %" PRIu64, f->name,
-                         (uint64_t)status->st_size < wanted ? "cut short" : "too long", f->shape[0],
-                         f->row_bytes, wanted, (uint64_t)status->st_size);
+        return error_set(e,
+                         "%s: %s: its head says %zu rows of %zu bytes, %" PRIu64
+                         " bytes in all, and "
+                         "it has %" PRIu64,
+                         f->name, (uint64_t)status->st_size < wanted ? "cut short" : "too long",
+                         f->shape[0], f->row_bytes, wanted, (uint64_t)status->st_size);
     return 0;
 }
 
-/* ---- files ---------------------------------------------------------------------------------------- */
+/* ---- files ---- */
 
 void idx_close(idx_file *f)
 {

@@ -1,6 +1,7 @@
 /* idx.h: IDX files, plain or compressed by gzip, as MNIST and its family come in: a head (two zero
- * bytes, the numbers' type, the number of dimensions, each dimension as big-endian uint32), then the
- * numbers, row-major. Source: "THE MNIST DATABASE of handwritten digits" (LeCun, Cortes, Burges). */
+ * bytes, the numbers' type, the number of dimensions, each dimension as big-endian uint32), then
+ * the numbers, row-major. Source: "THE MNIST DATABASE of handwritten digits" (LeCun, Cortes,
+ * Burges). */
 #ifndef COMMON_IDX_H
 #define COMMON_IDX_H
 
@@ -13,8 +14,8 @@ enum { IDX_RANK_MAX = 4 };
 
 typedef struct idx_file idx_file;
 
-/* Opens and reads the head; "-" is standard input. Only unsigned bytes (type 8) are read. A plain file's
- * size is checked against the head. Errors name the file. */
+/* Opens and reads the head; "-" is standard input. Only unsigned bytes (type 8) are read. A plain
+ * file's size is checked against the head. Errors name the file. */
 int idx_open(const char *path, idx_file **out, error *e);
 int idx_open_fd(int fd, const char *name, idx_file **out, error *e); /* closes fd in any case */
 void idx_close(idx_file *f);

@@ -5,8 +5,8 @@
 #include <stddef.h>
 
 /* The mean of `count` independent values and half the width of its 95 % confidence interval,
- * t s / sqrt(count), with s the sample's standard deviation and t Student's 97.5 % point for count - 1
- * degrees of freedom. half is NaN for fewer than two values, mean for none. */
+ * t s / sqrt(count), with s the sample's standard deviation and t Student's 97.5 % point for count
+ * - 1 degrees of freedom. half is NaN for fewer than two values, mean for none. */
 typedef struct {
     size_t count;
     double mean, half;

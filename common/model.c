@@ -30,7 +30,7 @@ const char *norm_name(norm_kind norm)
     return norm == NORM_L2 ? "l2" : "none";
 }
 
-/* ---- a head without a network ---------------------------------------------------------------- */
+/* ---- a head without a network ---- */
 
 static void set_parameter(parameter *p, const char *name, size_t rank, size_t rows, size_t columns)
 {
@@ -84,7 +84,7 @@ int model_network(const char *text, extent input, size_t dimension, head_kind he
     return network_parse(text, input, head, classes, out, e);
 }
 
-/* ---- tensors --------------------------------------------------------------------------------- */
+/* ---- tensors ---- */
 
 static bool ends_in(const char *name, const char *word)
 {
@@ -191,7 +191,7 @@ void model_drop(model *m, const char *name)
     m->tensor_count--;
 }
 
-/* ---- a whole model --------------------------------------------------------------------------- */
+/* ---- a whole model ---- */
 
 static int put_parameters(model *m, error *e)
 {
@@ -277,7 +277,7 @@ void model_free(model *m)
     *m = (model){0};
 }
 
-/* ---- classes --------------------------------------------------------------------------------- */
+/* ---- classes ---- */
 
 /* A copy of t with other rows: `rows` of them, the ones before `skip` in place, those after it one
  * place earlier, new ones zero. skip SIZE_MAX leaves none out. */
@@ -339,8 +339,8 @@ static bool is_class_name(const char *name)
 }
 
 /* Those that are wanted and not there yet, into a list of their own; kinds gets theirs. */
-static int choose_new(const model *m, const class_list *from, const bool *wanted, const class_kind *given,
-                      class_list *fresh, class_kind *kinds, error *e)
+static int choose_new(const model *m, const class_list *from, const bool *wanted,
+                      const class_kind *given, class_list *fresh, class_kind *kinds, error *e)
 {
     for (size_t i = 0; i < from->count; i++) {
         const char *name = from->names[i];
@@ -378,7 +378,8 @@ static int append_classes(model *m, const class_list *fresh, const class_kind *k
     return 0;
 }
 
-int model_add_classes(model *m, const class_list *from, const bool *wanted, const class_kind *kinds, error *e)
+int model_add_classes(model *m, const class_list *from, const bool *wanted, const class_kind *kinds,
+                      error *e)
 {
     class_list fresh = {0};
     class_kind *own = malloc((from->count + 1) * sizeof *own);
@@ -396,8 +397,9 @@ int model_remove_class(model *m, size_t index, error *e)
     if (index >= count)
         return error_set(e, "the model has %zu classes, none of number %zu", count, index);
     if (count == 1)
-        return error_set(e, "no class would be left, '%s' the last of them; a model needs one at least",
-                         m->classes.names[0]);
+        return error_set(
+            e, "no class would be left, '%s' the last of them; a model needs one at least",
+            m->classes.names[0]);
     class_list left = {0};
     for (size_t i = 0; i < count; i++)
         if (i != index && class_list_add(&left, m->classes.names[i]) < 0) {
@@ -435,7 +437,7 @@ int model_rename_class(model *m, size_t index, const char *name, error *e)
     return 0;
 }
 
-/* ---- notes ----------------------------------------------------------------------------------- */
+/* ---- notes ---- */
 
 static model_note *find_note(const model *m, const char *key)
 {
@@ -511,7 +513,7 @@ const char *model_get_text(const model *m, const char *key)
     return note && !note->is_number ? note->text : NULL;
 }
 
-/* ---- parameters ------------------------------------------------------------------------------ */
+/* ---- parameters ---- */
 
 void model_pack(const model *m, float *parameters)
 {

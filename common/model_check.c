@@ -133,7 +133,8 @@ static int check_shape(const model *m, const char *name, const tensor *t, size_t
         return 0;
     }
     tensor_role role = model_role(name);
-    if ((role == ROLE_CLASS || role == ROLE_CLASS_SUM || role == ROLE_CLASS_SAMPLE) && t->shape[0] != m->classes.count) {
+    if ((role == ROLE_CLASS || role == ROLE_CLASS_SUM || role == ROLE_CLASS_SAMPLE) &&
+        t->shape[0] != m->classes.count) {
         shape[0] = m->classes.count;
         return refuse_shape(name, t, t->type, t->rank, shape, e);
     }
@@ -205,13 +206,17 @@ static int check_pairs(const model *m, error *e)
 static int check_features(const model *m, size_t features, error *e)
 {
     double count, seed, plain = 0;
-    bool counted = model_get_number(m, "ridge/features", &count), seeded = model_get_number(m, "ridge/seed", &seed);
+    bool counted = model_get_number(m, "ridge/features", &count),
+         seeded = model_get_number(m, "ridge/seed", &seed);
     model_get_number(m, "ridge/plain", &plain);
     if (features > 0 && (!counted || !seeded))
-        return error_set(e, "the notes ridge/features and ridge/seed are missing, which tensors of features need");
+        return error_set(
+            e,
+            "the notes ridge/features and ridge/seed are missing, which tensors of features need");
     if (features > 0 && count + (plain != 0 ? (double)m->net.dimension : 0) != (double)features)
-        return error_set(e, "the note ridge/features is %g, where the model has sums or weights of %zu", count,
-                         features);
+        return error_set(
+            e, "the note ridge/features is %g, where the model has sums or weights of %zu", count,
+            features);
     if (seeded && !(seed >= 0 && seed <= 0x1p53 && seed == floor(seed)))
         return error_set(e, "the note ridge/seed is %g, and not a whole number up to 2^53", seed);
     return 0;

@@ -12,7 +12,7 @@
 #define MODEL_TENSORS_MAX 8192
 #define MODEL_NOTES_MAX 1024
 
-/* ---- the `model` map, read ------------------------------------------------------------------- */
+/* ---- the `model` map, read ---- */
 
 /* The map's own keys as they are read; the notes go straight into the model. */
 typedef struct {
@@ -232,7 +232,7 @@ static int read_header(const stream_header *h, model *m, error *e)
     return status;
 }
 
-/* ---- tensors, read --------------------------------------------------------------------------- */
+/* ---- tensors, read ---- */
 
 static int read_tensor(const batch *b, model *m, error *e)
 {
@@ -319,7 +319,7 @@ int model_load_memory(const void *data, size_t bytes, model *m, error *e)
     return load_reader(r, m, e);
 }
 
-/* ---- written --------------------------------------------------------------------------------- */
+/* ---- written ---- */
 
 static void pack_text(msgpack_packer *p, const char *text)
 {

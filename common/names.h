@@ -1,4 +1,5 @@
-/* names.h: class names from a text: one a line; blanks at a line's end and empty lines do not count. */
+/* names.h: class names from a text: one a line; blanks at a line's end and empty lines do not
+ * count. */
 #ifndef COMMON_NAMES_H
 #define COMMON_NAMES_H
 

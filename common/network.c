@@ -46,7 +46,7 @@ const char *head_name(head_kind head)
     return head == HEAD_COSINE ? "cosine" : "softmax";
 }
 
-/* ---- the parser ------------------------------------------------------------------------------ */
+/* ---- the parser ---- */
 
 /* What the words are read into; save_depth and saves are the brackets that are open. */
 typedef struct {
@@ -448,7 +448,7 @@ void network_free(network *n)
     *n = (network){0};
 }
 
-/* ---- first values ---------------------------------------------------------------------------- */
+/* ---- first values ---- */
 
 /* Uniform in +-sqrt(6 / (fan_in + fan_out)): Glorot, Bengio: "Understanding the difficulty of
  * training deep feedforward neural networks", AISTATS 2010. */

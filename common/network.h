@@ -11,12 +11,12 @@
  *   avgpool                     the mean over height x width (gives 1 x 1 x channels)
  *   dropout:P                   in training, each element is 0 with probability P, else x / (1 - P)
  *   batchnorm[:G]               batch normalisation over rows, height and width; with G, "ghost"
- *                               statistics over groups of G rows in a row (the last group takes what
- *                               is left); epsilon 1e-5. A training step normalises by the group's
- *                               mean and biased variance and then, per channel,
+ *                               statistics over groups of G rows in a row (the last group takes
+ *                               what is left); epsilon 1e-5. A training step normalises by the
+ *                               group's mean and biased variance and then, per channel,
  *                                   running = 0.9 running + 0.1 (mean over the groups of statistic)
- *                               where the variance's statistic is unbiased, as PyTorch's (n / (n - 1);
- *                               biased where a group has one element)
+ *                               where the variance's statistic is unbiased, as PyTorch's (n / (n -
+ *                               1); biased where a group has one element)
  *   scale:F                     x * F
  *   save  add                   a residual: `save` remembers the activation, `add` adds it to the
  *                               present one, of the same shape (they nest as brackets do)
@@ -25,9 +25,9 @@
  * empty: then the embedding is the input itself.
  *
  * The head stands apart: `cosine` has logits s * (w_c/|w_c|) . (f/|f|) with a learned scale s, and
- * `softmax` has logits w_c . f; neither has a bias. A vector shorter than 1e-12 has no direction: in
- * the cosine head it counts as zeros and gets no gradient. f, the activation after the last word,
- * flattened in (height, width, channel) order, is the embedding, of `dimension` numbers.
+ * `softmax` has logits w_c . f; neither has a bias. A vector shorter than 1e-12 has no direction:
+ * in the cosine head it counts as zeros and gets no gradient. f, the activation after the last
+ * word, flattened in (height, width, channel) order, is the embedding, of `dimension` numbers.
  *
  * This file knows shapes and names, not arithmetic: kernels/ does that. */
 #ifndef COMMON_NETWORK_H
@@ -69,14 +69,15 @@ typedef struct {
     size_t partner;                     /* save, add: the index of the other one */
     extent in, out;
     /* Indices into network.parameters, SIZE_MAX where there is none. */
-    size_t weight, offset;    /* conv, dense: weight, bias; batchnorm: gamma, beta */
-    size_t mean, variance;    /* batchnorm: running statistics */
+    size_t weight, offset; /* conv, dense: weight, bias; batchnorm: gamma, beta */
+    size_t mean, variance; /* batchnorm: running statistics */
 } layer;
 
 typedef enum { INITIAL_GLOROT, INITIAL_ZERO, INITIAL_ONE, INITIAL_SCALE } initial_kind;
 
 /* One named array of float32 within the flat array that holds all of a network's parameters.
- * conv weights are [out][height][width][in], dense weights [out][in], head/weight [class][dimension]. */
+ * conv weights are [out][height][width][in], dense weights [out][in], head/weight
+ * [class][dimension]. */
 typedef struct {
     char name[64]; /* "0.conv/weight": the layer's place in the text, its kind, what it is */
     size_t rank, shape[4];
@@ -95,18 +96,20 @@ typedef struct {
     head_kind head;
     size_t class_count;
     size_t parameter_count;
-    parameter *parameters;   /* layer by layer, then head/scale (cosine only), then head/weight */
-    size_t head_scale;       /* index in parameters, SIZE_MAX for softmax */
-    size_t head_weight;      /* index in parameters */
-    size_t total;            /* floats in the flat array */
+    parameter *parameters; /* layer by layer, then head/scale (cosine only), then head/weight */
+    size_t head_scale;     /* index in parameters, SIZE_MAX for softmax */
+    size_t head_weight;    /* index in parameters */
+    size_t total;          /* floats in the flat array */
 } network;
 
-/* The text of a built-in network ("keras-cnn", "resnet9"), or NULL if there is none of that name. */
+/* The text of a built-in network ("keras-cnn", "resnet9"), or NULL if there is none of that name.
+ * */
 const char *network_builtin(const char *name);
 
-/* Reads `text` for pictures of that extent, class_count >= 1. Fails on an unknown word, a shape that
- * does not fit, more than 1,000 layers, or more than 2^31 parameters or elements in an activation; the
- * error names the word and its place. *out is set on success only. The caller frees it with network_free (also harmless on a zeroed one). */
+/* Reads `text` for pictures of that extent, class_count >= 1. Fails on an unknown word, a shape
+ * that does not fit, more than 1,000 layers, or more than 2^31 parameters or elements in an
+ * activation; the error names the word and its place. *out is set on success only. The caller frees
+ * it with network_free (also harmless on a zeroed one). */
 int network_parse(const char *text, extent input, head_kind head, size_t class_count, network *out,
                   error *e);
 void network_free(network *n);

@@ -25,8 +25,8 @@ static uint32_t generator_word(generator *g)
     return g->block.v[g->next++ % 4];
 }
 
-/* Uniform in [0, bound), bound >= 1, by multiplication and rejection of the uneven rest (Lemire: Fast
- * random integer generation in an interval, 2019). */
+/* Uniform in [0, bound), bound >= 1, by multiplication and rejection of the uneven rest (Lemire:
+ * Fast random integer generation in an interval, 2019). */
 static uint32_t generator_below(generator *g, uint32_t bound)
 {
     uint64_t product = (uint64_t)generator_word(g) * bound;

@@ -61,7 +61,8 @@ static mode_t final_mode(const char *path)
     return 0666 & ~mask;
 }
 
-/* Through links, the file they name is the one to write, whether it is there yet or not. NULL without memory. */
+/* Through links, the file they name is the one to write, whether it is there yet or not. NULL
+ * without memory. */
 static char *final_path(const char *path)
 {
     char target[PATH_MAX];
@@ -145,8 +146,10 @@ int output_open(const char *path, bool records, output **out, error *e)
     }
     o->immediate = isatty(o->fd);
     if (records && o->immediate) {
-        error_set(e, "%s is a terminal and records are not for reading; send them to another tool "
-                     "with |, or to a file with -o FILE", o->shown);
+        error_set(e,
+                  "%s is a terminal and records are not for reading; send them to another tool "
+                  "with |, or to a file with -o FILE",
+                  o->shown);
         output_abandon(o);
         return -1;
     }

@@ -1,7 +1,7 @@
 /* output.h: a tool's output, standard output or a file that appears whole or not at all.
  *
- * A file is written under a temporary name beside it, synced and renamed at the end; if the tool fails
- * or dies, what was there before stays untouched. */
+ * A file is written under a temporary name beside it, synced and renamed at the end; if the tool
+ * fails or dies, what was there before stays untouched. */
 #ifndef COMMON_OUTPUT_H
 #define COMMON_OUTPUT_H
 
@@ -21,13 +21,14 @@ int output_open(const char *path, bool records, output **out, error *e);
  * removing temporary files: nobody wants the rest. */
 int output_write(output *o, const void *data, size_t bytes, error *e);
 int output_writev(output *o, struct iovec *parts, int count, error *e); /* parts are used up */
-int output_printf(output *o, error *e, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int output_printf(output *o, error *e, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* Flushes, syncs, renames. Frees o whether it succeeds or not. */
 int output_commit(output *o, error *e);
 /* Removes the temporary file. Frees o. NULL is harmless. */
 void output_abandon(output *o);
-/* Removes every temporary file there is. Runs at exit by itself; tool_begin calls it on SIGINT, SIGTERM
- * and SIGHUP (it is safe in a signal handler). */
+/* Removes every temporary file there is. Runs at exit by itself; tool_begin calls it on SIGINT,
+ * SIGTERM and SIGHUP (it is safe in a signal handler). */
 void output_clean(void);
 
 #endif

@@ -13,11 +13,14 @@ static int reserve(void **memory, size_t *room, size_t bytes, error *e)
         return 0;
     size_t extra = *room / 4 > GROWTH_MIN ? *room / 4 : GROWTH_MIN;
     size_t want = (bytes + extra) / 4096 * 4096;
-    void *moved = *memory ? mremap(*memory, *room, want, MREMAP_MAYMOVE)
-                          : mmap(NULL, want, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *moved =
+        *memory ? mremap(*memory, *room, want, MREMAP_MAYMOVE)
+                : mmap(NULL, want, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (moved == MAP_FAILED)
-        return error_system(e, "no memory for %zu MB of training pictures; train on fewer rows "
-                            "(class-filter --per-class)", bytes >> 20);
+        return error_system(e,
+                            "no memory for %zu MB of training pictures; train on fewer rows "
+                            "(class-filter --per-class)",
+                            bytes >> 20);
     *memory = moved;
     *room = want;
     return 0;
@@ -32,8 +35,10 @@ static int check_extent(picture_set *set, const tensor *image, error *e)
     if (set->rows == 0)
         set->picture = came;
     else if (came.height != had.height || came.width != had.width || came.channels != had.channels)
-        return error_set(e, "pictures of %zu x %zu x %zu after ones of %zu x %zu x %zu; all must have "
-                         "one size", came.height, came.width, came.channels, had.height, had.width,
+        return error_set(e,
+                         "pictures of %zu x %zu x %zu after ones of %zu x %zu x %zu; all must have "
+                         "one size",
+                         came.height, came.width, came.channels, had.height, had.width,
                          had.channels);
     return 0;
 }
@@ -42,8 +47,8 @@ int picture_set_add(picture_set *set, batch *b, const class_list *classes, error
 {
     tensor *image;
     int32_t *labels;
-    if (batch_require(b, "image", TYPE_U8, 4, &image, e) < 0 || batch_labels(b, classes, &labels, e) < 0 ||
-        check_extent(set, image, e) < 0)
+    if (batch_require(b, "image", TYPE_U8, 4, &image, e) < 0 ||
+        batch_labels(b, classes, &labels, e) < 0 || check_extent(set, image, e) < 0)
         return -1;
     if (b->rows > UINT32_MAX - set->rows)
         return error_set(e, "more than %u rows of training pictures", UINT32_MAX);
@@ -66,7 +71,8 @@ void picture_set_free(picture_set *set)
     *set = (picture_set){0};
 }
 
-/* FNV-1a over words of eight bytes, then over the bytes left: quick, and enough to tell sets apart. */
+/* FNV-1a over words of eight bytes, then over the bytes left: quick, and enough to tell sets apart.
+ * */
 static uint64_t digest(uint64_t hash, const void *data, size_t bytes)
 {
     const uint8_t *at = data;

@@ -1,7 +1,7 @@
 /* random.h: random numbers that are the same on every machine and every backend.
  *
- * Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011)
- * is a function of a key and a counter: any thread computes any number without state.
+ * Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC
+ * 2011) is a function of a key and a counter: any thread computes any number without state.
  *
  * Compiles as C and as CUDA. */
 #ifndef COMMON_RANDOM_H
@@ -38,8 +38,15 @@ RANDOM_FUNCTION random_block random_philox(uint64_t key, uint64_t low, uint64_t 
 }
 
 /* What a number is for; the upper part of the counter, so that uses never share numbers. */
-enum { RANDOM_DROPOUT = 1, RANDOM_AUGMENT = 2, RANDOM_INITIAL = 3, RANDOM_SHUFFLE = 4, RANDOM_KMEANS = 5,
-       RANDOM_PROJECTION = 6, RANDOM_SAMPLE = 7 };
+enum {
+    RANDOM_DROPOUT = 1,
+    RANDOM_AUGMENT = 2,
+    RANDOM_INITIAL = 3,
+    RANDOM_SHUFFLE = 4,
+    RANDOM_KMEANS = 5,
+    RANDOM_PROJECTION = 6,
+    RANDOM_SAMPLE = 7
+};
 
 RANDOM_FUNCTION uint64_t random_stream(uint32_t use, uint32_t what, uint64_t step)
 {

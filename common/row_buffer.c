@@ -7,7 +7,8 @@ static bool same_row(const field *a, const field *b)
 {
     return strcmp(a->name, b->name) == 0 && a->value.type == b->value.type &&
            a->value.rank == b->value.rank &&
-           memcmp(a->value.shape + 1, b->value.shape + 1, (a->value.rank - 1) * sizeof(size_t)) == 0;
+           memcmp(a->value.shape + 1, b->value.shape + 1, (a->value.rank - 1) * sizeof(size_t)) ==
+               0;
 }
 
 bool row_buffer_fits(const row_buffer *to, const batch *from)

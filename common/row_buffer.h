@@ -1,5 +1,5 @@
-/* row_buffer.h: rows of a stream kept past the next read: gathered from small batches or cut from big
- * ones, so that work goes in pieces of the size that suits it. */
+/* row_buffer.h: rows of a stream kept past the next read: gathered from small batches or cut from
+ * big ones, so that work goes in pieces of the size that suits it. */
 #ifndef COMMON_ROW_BUFFER_H
 #define COMMON_ROW_BUFFER_H
 
@@ -10,12 +10,12 @@
 #include <stddef.h>
 
 typedef struct {
-    batch held; /* the rows; their memory is the buffer's */
+    batch held;                      /* the rows; their memory is the buffer's */
     size_t bytes[STREAM_FIELDS_MAX]; /* allocated for each field */
-} row_buffer; /* all zero: an empty one */
+} row_buffer;                        /* all zero: an empty one */
 
-/* Whether rows of that batch have the same fields (names, order, types, shapes) as those held, or none
- * are held. */
+/* Whether rows of that batch have the same fields (names, order, types, shapes) as those held, or
+ * none are held. */
 bool row_buffer_fits(const row_buffer *to, const batch *from);
 
 /* Appends `count` rows of a batch that fits, from row `first` on, in every field. */

@@ -61,7 +61,8 @@ static bool same_rows(const field *a, const field *b)
 {
     return strcmp(a->name, b->name) == 0 && a->value.type == b->value.type &&
            a->value.rank == b->value.rank &&
-           memcmp(a->value.shape + 1, b->value.shape + 1, (a->value.rank - 1) * sizeof(size_t)) == 0;
+           memcmp(a->value.shape + 1, b->value.shape + 1, (a->value.rank - 1) * sizeof(size_t)) ==
+               0;
 }
 
 /* The first batch says what a row is; the others must agree. */
@@ -79,8 +80,11 @@ static int check_layout(sample *s, const batch *b, error *e)
     bool same = l->field_count == b->field_count;
     for (size_t i = 0; same && i < b->field_count; i++)
         same = same_rows(&l->fields[i], &b->fields[i]);
-    return same ? 0 : error_set(e, "row %llu: its batch has other fields than those before; a sample "
-                                   "needs rows that are all alike", (unsigned long long)b->first_row);
+    return same ? 0
+                : error_set(e,
+                            "row %llu: its batch has other fields than those before; a sample "
+                            "needs rows that are all alike",
+                            (unsigned long long)b->first_row);
 }
 
 static int make_class(sample *s, size_t class, error *e)
@@ -102,7 +106,8 @@ static size_t draw_place(const sample *s, size_t class, const reservoir *r)
 {
     if (r->count < s->per_class)
         return r->count;
-    random_block b = random_philox(s->seed, r->seen, random_stream(RANDOM_SAMPLE, (uint32_t)class, 0));
+    random_block b =
+        random_philox(s->seed, r->seen, random_stream(RANDOM_SAMPLE, (uint32_t) class, 0));
     uint64_t bits = (uint64_t)b.v[0] << 32 | b.v[1];
     uint64_t place = bits % (r->seen + 1); /* of 64 bits: the bias is nothing beside chance */
     return place < s->per_class ? (size_t)place : s->per_class;
@@ -156,7 +161,7 @@ int sample_offer(sample *s, const batch *b, const int32_t *labels, const bool *w
     return 0;
 }
 
-/* ---- writing --------------------------------------------------------------------------------------- */
+/* ---- writing ---- */
 
 static int by_number(const void *a, const void *b)
 {

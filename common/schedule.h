@@ -15,9 +15,9 @@ typedef struct {
     uint64_t steps; /* one-cycle: all steps of the run */
 } schedule;
 
-/* The rate of step 0, 1, ... One-cycle rises in a straight line to the peak at the end of the warm-up
- * and falls in one to 0 just past the last step (after Smith and Topin: Super-Convergence, 2018,
- * without the tail). */
+/* The rate of step 0, 1, ... One-cycle rises in a straight line to the peak at the end of the
+ * warm-up and falls in one to 0 just past the last step (after Smith and Topin: Super-Convergence,
+ * 2018, without the tail). */
 double schedule_rate(const schedule *s, uint64_t step);
 void schedule_rates(const schedule *s, uint64_t first_step, size_t count, float *rates);
 

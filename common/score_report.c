@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- choosing figures ------------------------------------------------------------------------ */
+/* ---- choosing figures ---- */
 
 static int figure_named(const char *word, size_t length)
 {
@@ -56,7 +56,7 @@ int figure_choice_parse(const char *words, figure_choice *out, error *e)
     return 0;
 }
 
-/* ---- one run --------------------------------------------------------------------------------- */
+/* ---- one run ---- */
 
 /* A figure as people and scripts read it; "-" for none. */
 static const char *figure_text(double value, bool is_count, char *text, size_t size)
@@ -159,7 +159,7 @@ int report_table(output *out, const tally *t, const class_kind *kinds, char *con
     return confusion ? table_confusion(out, t, e) : 0;
 }
 
-/* ---- one run as JSON ------------------------------------------------------------------------- */
+/* ---- one run as JSON ---- */
 
 static int print_quoted(output *out, const char *before, const char *text, const char *after,
                         error *e)
@@ -234,7 +234,7 @@ int report_json(output *out, const tally *t, const class_kind *kinds, char *cons
     return json_confusion(out, t, e);
 }
 
-/* ---- several runs ---------------------------------------------------------------------------- */
+/* ---- several runs ---- */
 
 /* The figures of one file; NaN where it has null or nothing. */
 static int read_run(const char *path, double *values, error *e)

@@ -22,10 +22,12 @@ size_t sheet_width(const sheet *s)
     return span(s->columns, s->picture.width, s->zoom, s->gap);
 }
 
-int sheet_new(size_t rows, size_t columns, size_t zoom, size_t gap, extent picture, sheet *s, error *e)
+int sheet_new(size_t rows, size_t columns, size_t zoom, size_t gap, extent picture, sheet *s,
+              error *e)
 {
     if (picture.channels != 1 && picture.channels != 3)
-        return error_set(e, "pictures of %zu channels; a sheet takes 1 (grey) or 3 (red, green, blue)",
+        return error_set(e,
+                         "pictures of %zu channels; a sheet takes 1 (grey) or 3 (red, green, blue)",
                          picture.channels);
     sheet made = {rows, columns, zoom, gap, picture, 0, NULL};
     /* In floating point first: the product may not fit a size_t. */
@@ -35,8 +37,9 @@ int sheet_new(size_t rows, size_t columns, size_t zoom, size_t gap, extent pictu
                       ? sheet_height(&made) * sheet_width(&made) * picture.channels
                       : SIZE_MAX;
     if (size > SHEET_BYTES_MAX)
-        return error_set(e, "a sheet of %zu x %zu pictures is over 1 GiB; take fewer, or a smaller --zoom",
-                         rows, columns);
+        return error_set(
+            e, "a sheet of %zu x %zu pictures is over 1 GiB; take fewer, or a smaller --zoom", rows,
+            columns);
     made.pixels = malloc(size);
     if (!made.pixels)
         return error_set(e, "out of memory for a sheet of %zu bytes", size);
@@ -71,7 +74,8 @@ bool sheet_place(sheet *s, const uint8_t *picture)
 int sheet_write(const sheet *s, struct output *out, error *e)
 {
     size_t height = sheet_height(s), width = sheet_width(s);
-    if (output_printf(out, e, "P%d\n%zu %zu\n255\n", s->picture.channels == 1 ? 5 : 6, width, height) < 0)
+    if (output_printf(out, e, "P%d\n%zu %zu\n255\n", s->picture.channels == 1 ? 5 : 6, width,
+                      height) < 0)
         return -1;
     return output_write(out, s->pixels, height * width * s->picture.channels, e);
 }

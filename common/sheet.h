@@ -21,7 +21,8 @@ typedef struct {
 } sheet;
 
 /* White paper for those pictures; fails for other channels than 1 or 3, or more than 1 GiB. */
-int sheet_new(size_t rows, size_t columns, size_t zoom, size_t gap, extent picture, sheet *s, error *e);
+int sheet_new(size_t rows, size_t columns, size_t zoom, size_t gap, extent picture, sheet *s,
+              error *e);
 void sheet_free(sheet *s);
 
 size_t sheet_height(const sheet *s); /* pixels */

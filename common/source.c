@@ -28,7 +28,7 @@ int bytes_append(byte_array *to, const void *data, size_t bytes)
     return 0;
 }
 
-/* ---- opening ----------------------------------------------------------------------------------- */
+/* ---- opening ---- */
 
 void source_memory(source *s, const void *data, size_t bytes, const char *name)
 {
@@ -60,7 +60,8 @@ int source_open(source *s, const char *path, error *e)
         s->size = (uint64_t)(status.st_size > at ? status.st_size - at : 0);
         posix_fadvise(s->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     } else {
-        fcntl(s->fd, F_SETPIPE_SZ, SOURCE_PIPE_BYTES); /* fewer switches; as it was where not allowed */
+        fcntl(s->fd, F_SETPIPE_SZ,
+              SOURCE_PIPE_BYTES); /* fewer switches; as it was where not allowed */
     }
     return 0;
 }
@@ -80,7 +81,7 @@ uint64_t source_left(const source *s)
     return s->size > s->offset ? s->size - s->offset : 0;
 }
 
-/* ---- bytes ------------------------------------------------------------------------------------- */
+/* ---- bytes ---- */
 
 static int cut_short(const source *s, error *e)
 {
@@ -148,7 +149,7 @@ int source_take(source *s, void *to, size_t bytes, error *e)
     return 0;
 }
 
-/* ---- msgpack ----------------------------------------------------------------------------------- */
+/* ---- msgpack ---- */
 
 static uint64_t big_endian(const uint8_t *at, size_t bytes)
 {

@@ -1,7 +1,7 @@
 /* stream_header.c: a stream's header: its classes, and other keys as they came; see stream.h. */
+#include "stream_header.h"
 #include "source.h"
 #include "stream.h"
-#include "stream_header.h"
 
 #include <msgpack.h>
 #include <stdio.h>
@@ -33,7 +33,7 @@ int stream_header_copy(stream_header *to, const stream_header *from)
     return 0;
 }
 
-/* ---- other keys ---------------------------------------------------------------------------------- */
+/* ---- other keys ---- */
 
 /* Where a pair stands within h->extra. */
 typedef struct {
@@ -147,7 +147,7 @@ int stream_header_set_text(stream_header *h, const char *key, const char *text)
     return status == 0 ? 0 : -1;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------- */
+/* ---- reading ---- */
 
 static int read_class(source *s, class_list *classes, error *e)
 {
@@ -159,7 +159,8 @@ static int read_class(source *s, class_list *classes, error *e)
     if (status < 0)
         return -1;
     if (status > 0 || name[0] == '\0')
-        return error_set(e, "class %zu in the header is no name of 1 to 1023 bytes", classes->count);
+        return error_set(e, "class %zu in the header is no name of 1 to 1023 bytes",
+                         classes->count);
     for (const char *c = name; *c; c++)
         if ((unsigned char)*c < ' ' || *c == 127)
             return error_set(e, "the name of class %zu in the header has a control character",
@@ -198,8 +199,8 @@ static int read_version(source *s, error *e)
 }
 
 /* One pair from the header's bytes; `all` is where they begin. */
-static int read_pair(source *s, const uint8_t *all, stream_header *h, bool *version, byte_array *extra,
-                     error *e)
+static int read_pair(source *s, const uint8_t *all, stream_header *h, bool *version,
+                     byte_array *extra, error *e)
 {
     char name[KEY_ROOM] = "";
     value_head head;

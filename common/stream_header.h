@@ -5,8 +5,8 @@
 #include "source.h"
 #include "stream.h"
 
-/* 1 and *h, to be freed with stream_header_free; 0 where the source is at its end; -1. At most 64 MiB,
- * with values at most 32 deep. */
+/* 1 and *h, to be freed with stream_header_free; 0 where the source is at its end; -1. At most 64
+ * MiB, with values at most 32 deep. */
 int stream_header_read(source *from, stream_header *h, error *e);
 
 #endif

@@ -1,7 +1,7 @@
 /* stream_read.c: reading tensor streams; see stream.h.
  *
- * The heads of maps, arrays and texts are pulled one by one; a tensor's data goes from the file straight
- * into the buffer of its field, once its claimed length was found to be possible. */
+ * The heads of maps, arrays and texts are pulled one by one; a tensor's data goes from the file
+ * straight into the buffer of its field, once its claimed length was found to be possible. */
 #include "source.h"
 #include "stream_header.h"
 
@@ -27,9 +27,9 @@ struct stream_reader {
 
     bool in_stream, have_first, failed;
     stream_header first, later; /* later: the one that holds now, if it is not the first */
-    class_list classes; /* of all headers so far */
-    size_t own_count;   /* classes in the header that holds now */
-    int32_t *renumber;  /* from its numbers to those of `classes`; NULL where they are the same */
+    class_list classes;         /* of all headers so far */
+    size_t own_count;           /* classes in the header that holds now */
+    int32_t *renumber; /* from its numbers to those of `classes`; NULL where they are the same */
     uint64_t rows, stream_rows;
     size_t streams; /* headers read */
 
@@ -37,7 +37,7 @@ struct stream_reader {
     field_buffer buffers[STREAM_FIELDS_MAX];
 };
 
-/* ---- opening and closing ------------------------------------------------------------------------- */
+/* ---- opening and closing ---- */
 
 static stream_reader *reader_new(error *e)
 {
@@ -91,7 +91,8 @@ int stream_open(char *const *paths, size_t count, stream_reader **out, error *e)
     return 0;
 }
 
-int stream_open_memory(const void *data, size_t bytes, const char *name, stream_reader **out, error *e)
+int stream_open_memory(const void *data, size_t bytes, const char *name, stream_reader **out,
+                       error *e)
 {
     stream_reader *r = reader_new(e);
     if (!r)
@@ -155,7 +156,7 @@ const char *stream_name(const stream_reader *r)
     return r->src.name ? r->src.name : "no file yet";
 }
 
-/* ---- headers -------------------------------------------------------------------------------------- */
+/* ---- headers ---- */
 
 /* Both headers' encoded values of a key are the same, or both lack it. */
 static bool same_value(const stream_header *a, const stream_header *b, const char *key)
@@ -275,7 +276,7 @@ int stream_header_first(stream_reader *r, const stream_header **out, error *e)
     return 0;
 }
 
-/* ---- tensors -------------------------------------------------------------------------------------- */
+/* ---- tensors ---- */
 
 /* What is known of a tensor while its map is read. */
 typedef struct {
@@ -383,7 +384,8 @@ static int buffer_grow(field_buffer *b, size_t capacity, size_t keep, error *e)
     return 0;
 }
 
-/* A pipe's claim cannot be checked against what is left of it, so memory grows with what really came. */
+/* A pipe's claim cannot be checked against what is left of it, so memory grows with what really
+ * came. */
 static int fill_buffer(source *s, field_buffer *b, size_t bytes, error *e)
 {
     bool known = source_left(s) != UINT64_MAX;
@@ -414,15 +416,17 @@ static int read_data(source *s, tensor_parts *p, field_buffer *b, size_t used, e
         if (expected_bytes(&p->value, &expected, e) != 0)
             return -1;
         if (expected != h.value)
-            return error_set(e, "claims %" PRIu64 " bytes where its type and shape make %zu", h.value,
-                             expected);
+            return error_set(e, "claims %" PRIu64 " bytes where its type and shape make %zu",
+                             h.value, expected);
     }
     if (h.value > STREAM_BATCH_BYTES_MAX - used)
         return error_set(e, "claims %" PRIu64 " bytes; a batch has at most %zu", h.value,
                          STREAM_BATCH_BYTES_MAX);
     if (h.value > source_left(s))
-        return error_set(e, "claims %" PRIu64 " bytes where %" PRIu64 " are left of the file; it is "
-                            "cut short", h.value, source_left(s));
+        return error_set(e,
+                         "claims %" PRIu64 " bytes where %" PRIu64 " are left of the file; it is "
+                         "cut short",
+                         h.value, source_left(s));
     p->bytes = (size_t)h.value;
     p->have_data = true;
     return fill_buffer(s, b, p->bytes, e);
@@ -437,7 +441,8 @@ static int read_part(source *s, tensor_parts *p, field_buffer *b, size_t used, e
         return -1;
     int status = source_text(s, &h, key, sizeof key, e);
     if (status != 0)
-        return status < 0 ? -1 : error_set(e, "is no tensor: a key that msgpack-numpy does not write");
+        return status < 0 ? -1
+                          : error_set(e, "is no tensor: a key that msgpack-numpy does not write");
     if (strcmp(key, "nd") == 0)
         return read_nd(s, p, e);
     if (strcmp(key, "type") == 0)
@@ -476,7 +481,7 @@ static int read_tensor(source *s, tensor *out, field_buffer *b, size_t used, err
     return 0;
 }
 
-/* ---- batches -------------------------------------------------------------------------------------- */
+/* ---- batches ---- */
 
 /* A field's name, its key within the batch's map. */
 static int read_name(source *s, const batch *b, char *name, error *e)
@@ -521,8 +526,8 @@ static int read_end(stream_reader *r, uint64_t pairs, error *e)
     if (h.type != HEAD_UINT)
         return error_set(e, "an end record without a number of rows");
     if (h.value != r->stream_rows)
-        return error_set(e, "the end record counts %" PRIu64 " rows where %" PRIu64 " came", h.value,
-                         r->stream_rows);
+        return error_set(e, "the end record counts %" PRIu64 " rows where %" PRIu64 " came",
+                         h.value, r->stream_rows);
     for (uint64_t i = 1; i < pairs; i++)
         for (int part = 0; part < 2; part++)
             if (source_value(&r->src, &h, e) != 0 ||
@@ -534,8 +539,10 @@ static int read_end(stream_reader *r, uint64_t pairs, error *e)
 
 static int no_end(const stream_reader *r, error *e)
 {
-    return error_set(e, "ends after %" PRIu64 " rows without an end record; the program that wrote it "
-                        "failed or was stopped", r->stream_rows);
+    return error_set(e,
+                     "ends after %" PRIu64 " rows without an end record; the program that wrote it "
+                     "failed or was stopped",
+                     r->stream_rows);
 }
 
 /* 1 with a batch (perhaps of no rows), 0 after an end record, -1. */
@@ -568,7 +575,7 @@ static int read_record(stream_reader *r, error *e)
     return 1;
 }
 
-/* ---- renumbering ---------------------------------------------------------------------------------- */
+/* ---- renumbering ---- */
 
 static int64_t type_most(tensor_type type)
 {
@@ -582,14 +589,23 @@ static int64_t type_most(tensor_type type)
 static void put_integer(tensor *t, size_t i, int32_t value)
 {
     switch (type_size(t->type)) {
-    case 1: ((uint8_t *)t->data)[i] = (uint8_t)value; break;
-    case 2: ((uint16_t *)t->data)[i] = (uint16_t)value; break;
-    case 4: ((uint32_t *)t->data)[i] = (uint32_t)value; break;
-    default: ((int64_t *)t->data)[i] = value; break;
+    case 1:
+        ((uint8_t *)t->data)[i] = (uint8_t)value;
+        break;
+    case 2:
+        ((uint16_t *)t->data)[i] = (uint16_t)value;
+        break;
+    case 4:
+        ((uint32_t *)t->data)[i] = (uint32_t)value;
+        break;
+    default:
+        ((int64_t *)t->data)[i] = value;
+        break;
     }
 }
 
-/* Makes room for larger numbers where a narrow type has none: in place, from the last to the first. */
+/* Makes room for larger numbers where a narrow type has none: in place, from the last to the first.
+ * */
 static int widen(tensor *t, field_buffer *b, error *e)
 {
     size_t count = tensor_rows(t) * tensor_row_size(t), bytes = tensor_bytes(t);
@@ -624,7 +640,8 @@ static int renumber_field(stream_reader *r, field *f, field_buffer *b, error *e)
     return 0;
 }
 
-/* The columns of `score` are the first classes of its header: they must be the first ones here too. */
+/* The columns of `score` are the first classes of its header: they must be the first ones here too.
+ * */
 static bool columns_moved(const stream_reader *r, const tensor *score)
 {
     size_t columns = tensor_row_size(score);
@@ -649,7 +666,7 @@ static int renumber_batch(stream_reader *r, error *e)
     return 0;
 }
 
-/* ---- reading on ----------------------------------------------------------------------------------- */
+/* ---- reading on ---- */
 
 /* As stream_read, without the place in the error. `*placed` is set if it has one. */
 static int read_next(stream_reader *r, bool *placed, error *e)
@@ -686,6 +703,7 @@ int stream_read(stream_reader *r, batch **out, error *e)
         return status;
     r->failed = true;
     if (!placed)
-        error_prefix(e, "%s: row %" PRIu64 ", byte %" PRIu64, stream_name(r), r->rows, r->src.offset);
+        error_prefix(e, "%s: row %" PRIu64 ", byte %" PRIu64, stream_name(r), r->rows,
+                     r->src.offset);
     return -1;
 }

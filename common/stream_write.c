@@ -47,7 +47,7 @@ static int pack_bin(msgpack_packer *p, const char *text)
     return msgpack_pack_bin(p, bytes) || msgpack_pack_bin_body(p, text, bytes);
 }
 
-/* ---- header and end ------------------------------------------------------------------------------- */
+/* ---- header and end ---- */
 
 int stream_write_end(stream_writer *w, error *e)
 {
@@ -82,7 +82,7 @@ int stream_write_header(stream_writer *w, const stream_header *h, error *e)
     return output_write(w->out, w->heads.data, w->heads.size, e);
 }
 
-/* ---- batches -------------------------------------------------------------------------------------- */
+/* ---- batches ---- */
 
 static int check_batch(const batch *b, error *e)
 {
@@ -90,8 +90,8 @@ static int check_batch(const batch *b, error *e)
     for (size_t i = 0; i < b->field_count; i++) {
         const tensor *t = &b->fields[i].value;
         if (t->rank == 0 || tensor_rows(t) != b->rows)
-            return error_set(e, "field '%s' has %zu rows where the batch has %zu", b->fields[i].name,
-                             tensor_rows(t), b->rows);
+            return error_set(e, "field '%s' has %zu rows where the batch has %zu",
+                             b->fields[i].name, tensor_rows(t), b->rows);
         bytes += tensor_bytes(t);
     }
     if (bytes > STREAM_BATCH_BYTES_MAX)

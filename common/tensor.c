@@ -38,8 +38,7 @@ int type_parse(const char *code, size_t length, tensor_type *out)
     if (length != 3 || (code[0] != '<' && code[0] != '|'))
         return -1;
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
-        if (memcmp(types[i].code + 1, code + 1, 2) == 0 &&
-            (types[i].size == 1 || code[0] == '<')) {
+        if (memcmp(types[i].code + 1, code + 1, 2) == 0 && (types[i].size == 1 || code[0] == '<')) {
             *out = (tensor_type)i;
             return 0;
         }
@@ -56,18 +55,26 @@ bool type_is_integer(tensor_type type)
 int64_t tensor_integer(const tensor *t, size_t i)
 {
     switch (t->type) {
-    case TYPE_U8: return ((const uint8_t *)t->data)[i];
-    case TYPE_I8: return ((const int8_t *)t->data)[i];
-    case TYPE_U16: return ((const uint16_t *)t->data)[i];
-    case TYPE_I16: return ((const int16_t *)t->data)[i];
-    case TYPE_U32: return ((const uint32_t *)t->data)[i];
-    case TYPE_I32: return ((const int32_t *)t->data)[i];
-    case TYPE_I64: return ((const int64_t *)t->data)[i];
+    case TYPE_U8:
+        return ((const uint8_t *)t->data)[i];
+    case TYPE_I8:
+        return ((const int8_t *)t->data)[i];
+    case TYPE_U16:
+        return ((const uint16_t *)t->data)[i];
+    case TYPE_I16:
+        return ((const int16_t *)t->data)[i];
+    case TYPE_U32:
+        return ((const uint32_t *)t->data)[i];
+    case TYPE_I32:
+        return ((const int32_t *)t->data)[i];
+    case TYPE_I64:
+        return ((const int64_t *)t->data)[i];
     case TYPE_U64: {
         uint64_t value = ((const uint64_t *)t->data)[i];
         return value > INT64_MAX ? INT64_MAX : (int64_t)value;
     }
-    default: return -1;
+    default:
+        return -1;
     }
 }
 

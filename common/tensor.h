@@ -9,8 +9,18 @@
 #define TENSOR_RANK_MAX 8
 
 typedef enum {
-    TYPE_BOOL, TYPE_U8, TYPE_I8, TYPE_U16, TYPE_I16, TYPE_U32, TYPE_I32, TYPE_U64, TYPE_I64,
-    TYPE_F16, TYPE_F32, TYPE_F64
+    TYPE_BOOL,
+    TYPE_U8,
+    TYPE_I8,
+    TYPE_U16,
+    TYPE_I16,
+    TYPE_U32,
+    TYPE_I32,
+    TYPE_U64,
+    TYPE_I64,
+    TYPE_F16,
+    TYPE_F32,
+    TYPE_F64
 } tensor_type;
 
 typedef struct {
@@ -20,16 +30,16 @@ typedef struct {
     void *data; /* row-major, little-endian, aligned to 64 bytes; owned as the holder says */
 } tensor;
 
-size_t type_size(tensor_type type);          /* bytes */
-const char *type_name(tensor_type type);     /* "uint8", "float32", as numpy's */
-const char *type_code(tensor_type type);     /* "|u1", "<f4", as numpy's dtype.str */
+size_t type_size(tensor_type type);      /* bytes */
+const char *type_name(tensor_type type); /* "uint8", "float32", as numpy's */
+const char *type_code(tensor_type type); /* "|u1", "<f4", as numpy's dtype.str */
 int type_parse(const char *code, size_t length, tensor_type *out); /* -1 for another code */
 
 bool type_is_integer(tensor_type type); /* whole numbers; not bool */
 
 size_t tensor_rows(const tensor *t);
-size_t tensor_row_size(const tensor *t);     /* elements in one row */
-size_t tensor_bytes(const tensor *t);        /* of all rows */
+size_t tensor_row_size(const tensor *t); /* elements in one row */
+size_t tensor_bytes(const tensor *t);    /* of all rows */
 
 /* Element i of a tensor of whole numbers, for labels; INT64_MAX for what int64 cannot hold. */
 int64_t tensor_integer(const tensor *t, size_t i);

@@ -19,7 +19,7 @@
 static const tool_description *description;
 static bool line_shown; /* a progress line stands on the terminal, without its newline */
 
-/* ---- beginning and end ------------------------------------------------------------------------- */
+/* ---- beginning and end ---- */
 
 static void die_clean(int number)
 {
@@ -90,7 +90,7 @@ void tool_say(const tool_options *options, const char *format, ...)
     va_end(arguments);
 }
 
-/* ---- options ----------------------------------------------------------------------------------- */
+/* ---- options ---- */
 
 _Noreturn static void print_and_exit(void)
 {
@@ -164,7 +164,7 @@ double tool_number(const char *option, const char *word, double least, double mo
     return value;
 }
 
-/* ---- progress ---------------------------------------------------------------------------------- */
+/* ---- progress ---- */
 
 double tool_seconds(void)
 {
@@ -177,7 +177,8 @@ void progress_begin(progress *p, const tool_options *options, const char *what, 
 {
     *p = (progress){.options = options, .what = what, .begun = tool_seconds(), .total = total};
     p->shown = p->begun;
-    /* In a pipeline several tools would overwrite each other's line: the last one speaks for all. */
+    /* In a pipeline several tools would overwrite each other's line: the last one speaks for all.
+     * */
     struct stat out;
     bool in_pipe = !options->output && fstat(STDOUT_FILENO, &out) == 0 && S_ISFIFO(out.st_mode);
     p->visible = !options->quiet && (options->progress || (isatty(STDERR_FILENO) && !in_pipe));

@@ -44,8 +44,11 @@ int training_network(const char *name, char **text, error *e)
         return read_text(name + 1, text, e);
     const char *known = network_builtin(name);
     if (!known)
-        return error_set(e, "no built-in network '%s'; take keras-cnn, resnet9 or @FILE with a text of "
-                         "your own", name);
+        return error_set(
+            e,
+            "no built-in network '%s'; take keras-cnn, resnet9 or @FILE with a text of "
+            "your own",
+            name);
     *text = strdup(known);
     return *text ? 0 : error_set(e, "out of memory");
 }
@@ -87,10 +90,12 @@ static int check_input(const model *m, extent input, error *e)
 {
     extent own = m->net.input;
     if (m->net.layer_count == 0)
-        return error_set(e, "the model has no network to train, only a head for embeddings made elsewhere");
+        return error_set(
+            e, "the model has no network to train, only a head for embeddings made elsewhere");
     if (own.height != input.height || own.width != input.width || own.channels != input.channels)
-        return error_set(e, "the model takes pictures of %zu x %zu x %zu, these are of %zu x %zu x %zu",
-                         own.height, own.width, own.channels, input.height, input.width, input.channels);
+        return error_set(
+            e, "the model takes pictures of %zu x %zu x %zu, these are of %zu x %zu x %zu",
+            own.height, own.width, own.channels, input.height, input.width, input.channels);
     return 0;
 }
 

@@ -15,7 +15,8 @@ static int read_stream(stream_reader *reader, picture_set *pictures, class_list 
     while ((more = stream_read(reader, &b, e)) > 0) {
         uint64_t last = stream_rows(reader), first = last - b->rows + 1;
         if (picture_set_add(pictures, b, stream_classes(reader), e) < 0)
-            return error_prefix(e, "%s: rows %" PRIu64 " to %" PRIu64, stream_name(reader), first, last);
+            return error_prefix(e, "%s: rows %" PRIu64 " to %" PRIu64, stream_name(reader), first,
+                                last);
         if (watch)
             watch(context, reader);
     }
@@ -50,7 +51,8 @@ static int order_rows(training_set *set, const training_split *split, error *e)
     } else {
         set->held = split->held;
         if (set->held >= rows)
-            return error_set(e, "%zu rows to validate on leave none of %zu to train on", set->held, rows);
+            return error_set(e, "%zu rows to validate on leave none of %zu to train on", set->held,
+                             rows);
     }
     set->train = rows - set->held;
     if (!split->validation && split->random)
@@ -84,7 +86,8 @@ int training_set_read(char *const *paths, size_t count, const training_split *sp
 
 int training_set_classes(const training_set *set, class_list *classes, error *e)
 {
-    return class_map_extend(classes, &set->classes, set->pictures.labels, set->order, set->train, e);
+    return class_map_extend(classes, &set->classes, set->pictures.labels, set->order, set->train,
+                            e);
 }
 
 int training_set_number(training_set *set, const class_list *classes, error *e)

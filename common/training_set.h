@@ -18,10 +18,10 @@ typedef struct {
 } training_split;
 
 typedef struct {
-    picture_set pictures;   /* training and validation together */
-    uint32_t *order;        /* rows of `pictures`: the training ones, then the validation ones */
-    size_t train, held;     /* how many of each */
-    class_list classes;     /* what labels mean, until training_set_number */
+    picture_set pictures;    /* training and validation together */
+    uint32_t *order;         /* rows of `pictures`: the training ones, then the validation ones */
+    size_t train, held;      /* how many of each */
+    class_list classes;      /* what labels mean, until training_set_number */
     class_list held_classes; /* the same for rows from `split` on, of a validation file */
     size_t split;
 } training_set;
@@ -29,13 +29,14 @@ typedef struct {
 /* Called after every batch that was read. */
 typedef void training_watch(void *context, const stream_reader *reader);
 
-/* Reads the files named (count 0: standard input) and the validation file. Fails on anything that is
- * not labelled pictures of one size, and where no row is left to train on. The errors name stream and
- * rows. The caller frees the set. */
+/* Reads the files named (count 0: standard input) and the validation file. Fails on anything that
+ * is not labelled pictures of one size, and where no row is left to train on. The errors name
+ * stream and rows. The caller frees the set. */
 int training_set_read(char *const *paths, size_t count, const training_split *split,
                       training_watch *watch, void *context, training_set *out, error *e);
 
-/* Adds to `classes` those that occur in the training rows and that it lacks, in the stream's order. */
+/* Adds to `classes` those that occur in the training rows and that it lacks, in the stream's order.
+ * */
 int training_set_classes(const training_set *set, class_list *classes, error *e);
 
 /* Makes every label an index into `classes`. A row of another class is an error that names it. */

@@ -29,8 +29,10 @@ int augmentation_parse(const char *words, augmentation *out, error *e)
         else if ((known = parse_pixels(at, length, "shift", &made.shift)) == 0)
             known = parse_pixels(at, length, "cutout", &made.cutout);
         if (known != 1)
-            return error_set(e, "augmentation '%.*s' is none of flip, shift:PIXELS, cutout:PIXELS "
-                             "(1 to 9999)", (int)length, at);
+            return error_set(e,
+                             "augmentation '%.*s' is none of flip, shift:PIXELS, cutout:PIXELS "
+                             "(1 to 9999)",
+                             (int)length, at);
         if (!at[length])
             break;
     }
@@ -45,7 +47,8 @@ int augmentation_check(const augmentation *augment, extent picture, error *e)
         return 0;
     return error_set(e, "augmentation %s:%d leaves nothing of pictures of %zu x %zu",
                      (size_t)augment->shift < least ? "cutout" : "shift",
-                     (size_t)augment->shift < least ? augment->cutout : augment->shift, picture.height, picture.width);
+                     (size_t)augment->shift < least ? augment->cutout : augment->shift,
+                     picture.height, picture.width);
 }
 
 char *augmentation_text(const augmentation *augment, char *text, size_t size)

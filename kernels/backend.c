@@ -51,7 +51,7 @@ int backend_embed(backend *b, program *p, const uint8_t *images, size_t rows, fl
     return b->embed_wait(b, p, e);
 }
 
-/* ---- the plug-in ----------------------------------------------------------------------------- */
+/* ---- the plug-in ---- */
 
 /* Where the plug-in should be: $LOWSHOT_PLUGIN (for tests), else beside the program that runs. */
 static int plugin_path(char path[PATH_MAX], error *e)
@@ -72,8 +72,8 @@ static int plugin_path(char path[PATH_MAX], error *e)
     return 0;
 }
 
-/* CUDA's libraries take a tenth of a second to load, and without a driver for nothing. A plug-in for tests has
- * a driver of its own. */
+/* CUDA's libraries take a tenth of a second to load, and without a driver for nothing. A plug-in
+ * for tests has a driver of its own. */
 static bool driver_is_missing(void)
 {
     const char *given = getenv("LOWSHOT_PLUGIN");
@@ -123,7 +123,7 @@ static int open_cuda(const backend_options *options, int device, backend **out, 
     return driver->open(options, device, out, e);
 }
 
-/* ---- the choice ------------------------------------------------------------------------------ */
+/* ---- the choice ---- */
 
 static int open_auto(const backend_options *options, backend **out, const char **notice, error *e)
 {

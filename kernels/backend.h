@@ -1,16 +1,17 @@
 /* backend.h: the only door to the arithmetic.
  *
  * A backend is one struct of functions. Three keep this contract: reference (plain C loops, double
- * sums), cpu (oneDNN, OpenBLAS) and cuda (cuDNN, cuBLAS, own kernels; a plug-in loaded at run time).
- * A backend compiles a network for a batch size and a precision into a program, and then runs training
- * steps or inference on it; what it needs stays on its side between calls.
+ * sums), cpu (oneDNN, OpenBLAS) and cuda (cuDNN, cuBLAS, own kernels; a plug-in loaded at run
+ * time). A backend compiles a network for a batch size and a precision into a program, and then
+ * runs training steps or inference on it; what it needs stays on its side between calls.
  *
- * All arrays that cross this door are in host memory, dense and row-major: images uint8 [row][height]
- * [width][channel], embeddings float [row][dimension], weights float [class][dimension], parameters
- * one flat float array as network.h lays it out. The network's input is pixel / 255.
+ * All arrays that cross this door are in host memory, dense and row-major: images uint8
+ * [row][height] [width][channel], embeddings float [row][dimension], weights float
+ * [class][dimension], parameters one flat float array as network.h lays it out. The network's input
+ * is pixel / 255.
  *
- * Functions return 0, or -1 with *e filled. Nothing here prints or exits. A backend is used from one
- * thread at a time. */
+ * Functions return 0, or -1 with *e filled. Nothing here prints or exits. A backend is used from
+ * one thread at a time. */
 #ifndef KERNELS_BACKEND_H
 #define KERNELS_BACKEND_H
 
@@ -21,7 +22,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BACKEND_ABI 2 /* raised whenever this file changes; a plug-in of another number is refused */
+#define BACKEND_ABI                                                                                \
+    2 /* raised whenever this file changes; a plug-in of another number is refused */
 
 typedef enum { PRECISION_AUTO, PRECISION_FP32, PRECISION_TF32, PRECISION_BF16 } precision_kind;
 
@@ -29,7 +31,7 @@ typedef struct {
     const char *device;       /* "auto", "cpu", "cuda", "cuda:N", "reference" */
     precision_kind precision; /* auto: bf16 where the device computes it natively, else fp32 */
     int threads;              /* CPU threads; 0 for all that the process may run on */
-    bool deterministic;       /* only algorithms that give the same bytes each time (always so on CPUs) */
+    bool deterministic; /* only algorithms that give the same bytes each time (always so on CPUs) */
 } backend_options;
 
 typedef enum { OPTIMIZER_ADAM, OPTIMIZER_ADAMW, OPTIMIZER_SGD } optimizer_kind;
@@ -39,8 +41,8 @@ typedef enum { OPTIMIZER_ADAM, OPTIMIZER_ADAMW, OPTIMIZER_SGD } optimizer_kind;
  *          w -= r sqrt(1-b2^t)/(1-b1^t) m / (sqrt(v) + epsilon)              (as Keras computes it)
  *   adamw  first w -= r weight_decay w, then adam
  *   sgd    g += weight_decay w;  m = momentum m + g;  w -= r (g + momentum m)           (Nesterov)
- * Weight decay is for parameters of INITIAL_GLOROT: it leaves biases, batchnorm's gamma and beta, and
- * head/scale alone. */
+ * Weight decay is for parameters of INITIAL_GLOROT: it leaves biases, batchnorm's gamma and beta,
+ * and head/scale alone. */
 typedef struct {
     optimizer_kind kind;
     float beta1, beta2, epsilon; /* adam, adamw */
@@ -67,8 +69,8 @@ typedef struct {
 } program_spec;
 
 /* Sums over the rows seen. loss is the softmax cross-entropy in nats (with label smoothing in
- * training, without in evaluation); hits counts rows whose largest logit is the label's (the first of
- * equals). */
+ * training, without in evaluation); hits counts rows whose largest logit is the label's (the first
+ * of equals). */
 typedef struct {
     double loss;
     uint64_t hits, rows;
@@ -79,13 +81,13 @@ typedef struct moments moments; /* a backend's own */
 
 typedef struct backend backend;
 struct backend {
-    const char *name;     /* "reference", "cpu", "cuda" */
-    char device[128];     /* for people: "2 threads, AVX512-BF16", "cuda:0, NVIDIA H200" */
+    const char *name;         /* "reference", "cpu", "cuda" */
+    char device[128];         /* for people: "2 threads, AVX512-BF16", "cuda:0, NVIDIA H200" */
     precision_kind precision; /* what the options came to; never auto */
 
     void (*close)(backend *b);
 
-    /* ---- networks ---------------------------------------------------------------------------- */
+    /* ---- networks ---- */
 
     int (*program_new)(backend *b, const program_spec *spec, program **out, error *e);
     void (*program_free)(backend *b, program *p);
@@ -95,7 +97,8 @@ struct backend {
     int (*parameters_get)(backend *b, program *p, float *parameters, error *e);
 
     /* The optimizer's state: steps done, and first and second moments, net->total floats each (zero
-     * where a parameter has none; sgd keeps its momentum in `first`). A new program starts at zeros. */
+     * where a parameter has none; sgd keeps its momentum in `first`). A new program starts at
+     * zeros. */
     int (*optimizer_set)(backend *b, program *p, uint64_t step, const float *first,
                          const float *second, error *e);
     int (*optimizer_get)(backend *b, program *p, uint64_t *step, float *first, float *second,
@@ -104,19 +107,19 @@ struct backend {
     /* Training pictures and labels (0 <= label < classes; the caller has checked). Both arrays are
      * borrowed until the next call or program_free: the CPU reads them in place, a GPU copies them
      * once. */
-    int (*data_set)(backend *b, program *p, const uint8_t *images, const int32_t *labels, size_t rows,
-                    error *e);
+    int (*data_set)(backend *b, program *p, const uint8_t *images, const int32_t *labels,
+                    size_t rows, error *e);
 
-    /* Trains on data rows order[0 .. rows), `batch` of them a step, the last step with what is left;
-     * rate[s] is the learning rate of the s-th step of this call, ceil(rows / batch) of them. Adds to
-     * *total. A caller that wants to stop early or show progress passes an epoch in pieces (multiples
-     * of the batch); the result does not depend on the pieces. */
+    /* Trains on data rows order[0 .. rows), `batch` of them a step, the last step with what is
+     * left; rate[s] is the learning rate of the s-th step of this call, ceil(rows / batch) of them.
+     * Adds to *total. A caller that wants to stop early or show progress passes an epoch in pieces
+     * (multiples of the batch); the result does not depend on the pieces. */
     int (*train)(backend *b, program *p, const uint32_t *order, size_t rows, const float *rate,
                  metrics *total, error *e);
 
-    /* As one step of train, rows <= batch, but leaves the parameters (running statistics too) and the
-     * step alone and gives the gradient, net->total floats (zero where not trainable or frozen). For
-     * tests. */
+    /* As one step of train, rows <= batch, but leaves the parameters (running statistics too) and
+     * the step alone and gives the gradient, net->total floats (zero where not trainable or
+     * frozen). For tests. */
     int (*gradients)(backend *b, program *p, const uint32_t *order, size_t rows, float *gradient,
                      metrics *total, error *e);
 
@@ -125,13 +128,14 @@ struct backend {
     int (*evaluate)(backend *b, program *p, const uint32_t *order, size_t rows, metrics *total,
                     error *e);
 
-    /* The embeddings of `rows` pictures (any number), not normalised; dropout off, running statistics.
-     * View 0 is plain; view v > 0 is augmented by random_augment(seed, v, first_row + row, ...).
-     * submit may return before the work is done: images and embeddings stay in use until wait returns
-     * (it ends everything submitted). Two submissions may be under way; a third waits for the first:
-     * when it returns, the first one's embeddings are in place and its arrays free again. */
-    int (*embed_submit)(backend *b, program *p, const uint8_t *images, size_t rows, uint64_t first_row,
-                        uint32_t view, float *embeddings, error *e);
+    /* The embeddings of `rows` pictures (any number), not normalised; dropout off, running
+     * statistics. View 0 is plain; view v > 0 is augmented by random_augment(seed, v, first_row +
+     * row, ...). submit may return before the work is done: images and embeddings stay in use until
+     * wait returns (it ends everything submitted). Two submissions may be under way; a third waits
+     * for the first: when it returns, the first one's embeddings are in place and its arrays free
+     * again. */
+    int (*embed_submit)(backend *b, program *p, const uint8_t *images, size_t rows,
+                        uint64_t first_row, uint32_t view, float *embeddings, error *e);
     int (*embed_wait)(backend *b, program *p, error *e);
 
     /* Host memory that the device copies from quickly (page-locked with CUDA, ordinary else), for
@@ -139,13 +143,14 @@ struct backend {
     void *(*host_alloc)(backend *b, size_t bytes);
     void (*host_free)(backend *b, void *memory);
 
-    /* ---- embeddings: fp32 at least, whatever the precision of programs ------------------------- */
+    /* ---- embeddings: fp32 at least, whatever the precision of programs ---- */
 
     /* scores[row][class] = sum over d of embeddings[row][d] * weights[class][d]. */
     int (*scores)(backend *b, const float *embeddings, size_t rows, size_t dimension,
                   const float *weights, size_t classes, float *scores, error *e);
 
-    /* Each row's k largest scores, largest first, the lower index first among equals; k <= classes. */
+    /* Each row's k largest scores, largest first, the lower index first among equals; k <= classes.
+     * */
     int (*top_k)(backend *b, const float *scores, size_t rows, size_t classes, size_t k,
                  uint32_t *index, float *value, error *e);
 
@@ -158,18 +163,20 @@ struct backend {
 
     /* For each row the centre of largest inner product (the first of equals) and that product. */
     int (*assign)(backend *b, const float *embeddings, size_t rows, size_t dimension,
-                  const float *centres, size_t count, uint32_t *nearest, float *similarity, error *e);
+                  const float *centres, size_t count, uint32_t *nearest, float *similarity,
+                  error *e);
 
     /* Sums that grow on the device: per class the rows' sum and count, and, if `gram`, the matrix
      * sum over rows of x x^T. With projection != NULL (count x dimension, copied) x is the row's
-     * `features`, of `count` numbers; otherwise x is the embedding itself. Sums are kept in double, so
-     * that they add up across machines; rows of label < 0 go into the Gram matrix only. */
+     * `features`, of `count` numbers; otherwise x is the embedding itself. Sums are kept in double,
+     * so that they add up across machines; rows of label < 0 go into the Gram matrix only. */
     int (*moments_new)(backend *b, size_t dimension, const float *projection, size_t count,
                        size_t classes, bool gram, moments **out, error *e);
     int (*moments_add)(backend *b, moments *m, const float *embeddings, const int32_t *labels,
                        size_t rows, error *e);
     /* sums [classes][x], counts [classes], gram [x][x] (both halves; NULL to leave it). */
-    int (*moments_get)(backend *b, moments *m, double *sums, double *counts, double *gram, error *e);
+    int (*moments_get)(backend *b, moments *m, double *sums, double *counts, double *gram,
+                       error *e);
     void (*moments_free)(backend *b, moments *m);
 
     /* Solves (matrix + ridge I) X = right by Cholesky; matrix n x n symmetric (the lower half is
@@ -186,10 +193,10 @@ struct backend {
 };
 
 /* Opens what options->device names. "auto" takes CUDA if the plug-in loads and a device works, else
- * the CPU; then *notice (if not NULL), a static or owned text, says in one line why there is no GPU,
- * and is NULL where the GPU was taken. "cuda" without one fails and says what is missing: the plug-in,
- * CUDA's libraries, the driver, or a device. The plug-in is looked for beside the program, or where
- * $LOWSHOT_PLUGIN says. options->device NULL is "auto". */
+ * the CPU; then *notice (if not NULL), a static or owned text, says in one line why there is no
+ * GPU, and is NULL where the GPU was taken. "cuda" without one fails and says what is missing: the
+ * plug-in, CUDA's libraries, the driver, or a device. The plug-in is looked for beside the program,
+ * or where $LOWSHOT_PLUGIN says. options->device NULL is "auto". */
 int backend_open(const backend_options *options, backend **out, const char **notice, error *e);
 
 /* CPU threads that options->threads comes to. */
@@ -217,7 +224,7 @@ typedef struct {
 } backend_driver;
 
 extern const backend_driver backend_reference, backend_cpu;
-#define BACKEND_PLUGIN_FILE "backend-cuda.so"    /* beside the tools */
-#define BACKEND_PLUGIN_SYMBOL "backend_plugin"   /* a const backend_driver */
+#define BACKEND_PLUGIN_FILE "backend-cuda.so"  /* beside the tools */
+#define BACKEND_PLUGIN_SYMBOL "backend_plugin" /* a const backend_driver */
 
 #endif

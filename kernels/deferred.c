@@ -24,9 +24,14 @@ struct moments {
 
 deferred_costs deferred_costs_of(int threads)
 {
-    /* Half a second for driver, context and libraries; between a core with vectors of 256 bits and one of 512 (1e11
-     * by tests/gpu/driver); the figures of a Tesla T4, and of copies from memory that is not page-locked. */
-    return (deferred_costs){.start = 0.5, .cpu = 6e10 * backend_threads(threads), .device = 8e12, .device_double = 2.5e11, .link = 6e9};
+    /* Half a second for driver, context and libraries; between a core with vectors of 256 bits and
+     * one of 512 (1e11 by tests/gpu/driver); the figures of a Tesla T4, and of copies from memory
+     * that is not page-locked. */
+    return (deferred_costs){.start = 0.5,
+                            .cpu = 6e10 * backend_threads(threads),
+                            .device = 8e12,
+                            .device_double = 2.5e11,
+                            .link = 6e9};
 }
 
 static deferred *of(backend *b)
@@ -34,7 +39,7 @@ static deferred *of(backend *b)
     return b->own;
 }
 
-/* ---- the choice ---------------------------------------------------------------------------------------- */
+/* ---- the choice ---- */
 
 static void tell(deferred *d, const char *why)
 {
@@ -57,7 +62,8 @@ static void wake(deferred *d)
 static backend *choose(deferred *d, double singles, double doubles, double bytes)
 {
     const deferred_costs *c = &d->costs;
-    double gain = (singles + 2 * doubles) / c->cpu - singles / c->device - doubles / c->device_double - bytes / c->link;
+    double gain = (singles + 2 * doubles) / c->cpu - singles / c->device -
+                  doubles / c->device_double - bytes / c->link;
     if (gain <= 0)
         return d->cpu;
     d->gained += gain;
@@ -67,13 +73,14 @@ static backend *choose(deferred *d, double singles, double doubles, double bytes
 }
 
 /* The same of [rows][dimension] by [count][dimension], in float. */
-static backend *choose_product(deferred *d, size_t rows, size_t dimension, size_t count, double results)
+static backend *choose_product(deferred *d, size_t rows, size_t dimension, size_t count,
+                               double results)
 {
     double r = (double)rows, n = (double)dimension, k = (double)count;
     return choose(d, 2 * r * n * k, 0, 4 * (r * n + n * k + results));
 }
 
-/* ---- functions on embeddings ----------------------------------------------------------------------------- */
+/* ---- functions on embeddings ---- */
 
 static int deferred_scores(backend *b, const float *embeddings, size_t rows, size_t dimension,
                            const float *weights, size_t classes, float *scores, error *e)
@@ -90,7 +97,8 @@ static int deferred_features(backend *b, const float *embeddings, size_t rows, s
 }
 
 static int deferred_assign(backend *b, const float *embeddings, size_t rows, size_t dimension,
-                           const float *centres, size_t count, uint32_t *nearest, float *similarity, error *e)
+                           const float *centres, size_t count, uint32_t *nearest, float *similarity,
+                           error *e)
 {
     backend *on = choose_product(of(b), rows, dimension, count, 2 * (double)rows);
     return on->assign(on, embeddings, rows, dimension, centres, count, nearest, similarity, e);
@@ -103,14 +111,15 @@ static int deferred_top_k(backend *b, const float *scores, size_t rows, size_t c
     backend *on = of(b)->cpu;
     return on->top_k(on, scores, rows, classes, k, index, value, e);
 }
-static int deferred_normalise(backend *b, float *embeddings, size_t rows, size_t dimension, error *e)
+static int deferred_normalise(backend *b, float *embeddings, size_t rows, size_t dimension,
+                              error *e)
 {
     backend *on = of(b)->cpu;
     return on->normalise(on, embeddings, rows, dimension, e);
 }
 
-static int deferred_solve(backend *b, double *matrix, size_t n, double ridge, double *right, size_t columns,
-                          error *e)
+static int deferred_solve(backend *b, double *matrix, size_t n, double ridge, double *right,
+                          size_t columns, error *e)
 {
     double side = (double)n, wide = (double)columns;
     backend *on = choose(of(b), 0, side * side * side / 3 + 2 * side * side * wide,
@@ -125,7 +134,7 @@ static int deferred_eigen(backend *b, double *matrix, size_t n, double *values, 
     return on->eigen(on, matrix, n, values, e);
 }
 
-/* ---- sums ------------------------------------------------------------------------------------------------ */
+/* ---- sums ---- */
 
 static void deferred_moments_free(backend *b, moments *m)
 {
@@ -172,7 +181,8 @@ static bool moved(deferred *d, moments *m)
     backend *on = d->device;
     if (m->moved || m->refused)
         return m->moved != NULL;
-    if (on->moments_new(on, m->dimension, m->projection, m->count, m->classes, m->gram, &m->moved, &e) == 0)
+    if (on->moments_new(on, m->dimension, m->projection, m->count, m->classes, m->gram, &m->moved,
+                        &e) == 0)
         return true;
     m->moved = NULL;
     m->refused = true;
@@ -180,12 +190,13 @@ static bool moved(deferred *d, moments *m)
     return false;
 }
 
-static int deferred_moments_add(backend *b, moments *m, const float *embeddings, const int32_t *labels,
-                                size_t rows, error *e)
+static int deferred_moments_add(backend *b, moments *m, const float *embeddings,
+                                const int32_t *labels, size_t rows, error *e)
 {
     deferred *d = of(b);
     double r = (double)rows, n = (double)m->dimension, k = (double)m->count;
-    backend *on = choose(d, m->projection ? 2 * r * n * k : 0, r * k + (m->gram ? r * k * k : 0), 4 * r * n);
+    backend *on =
+        choose(d, m->projection ? 2 * r * n * k : 0, r * k + (m->gram ? r * k * k : 0), 4 * r * n);
     if (on == d->cpu || !moved(d, m))
         return d->cpu->moments_add(d->cpu, m->own, embeddings, labels, rows, e);
     return on->moments_add(on, m->moved, embeddings, labels, rows, e);
@@ -197,7 +208,8 @@ static void add_to(double *sums, const double *more, size_t count)
         sums[i] += more[i];
 }
 
-static int deferred_moments_get(backend *b, moments *m, double *sums, double *counts, double *gram, error *e)
+static int deferred_moments_get(backend *b, moments *m, double *sums, double *counts, double *gram,
+                                error *e)
 {
     deferred *d = of(b);
     size_t k = m->count, all = m->classes * k, square = gram && m->gram ? k * k : 0;
@@ -209,7 +221,8 @@ static int deferred_moments_get(backend *b, moments *m, double *sums, double *co
     if (!more)
         return error_set(e, "out of memory for sums of embeddings");
     double *more_counts = more + all, *more_gram = more_counts + m->classes;
-    int status = d->device->moments_get(d->device, m->moved, more, more_counts, square ? more_gram : NULL, e);
+    int status = d->device->moments_get(d->device, m->moved, more, more_counts,
+                                        square ? more_gram : NULL, e);
     if (status == 0) {
         add_to(sums, more, all);
         add_to(counts, more_counts, m->classes);
@@ -219,7 +232,7 @@ static int deferred_moments_get(backend *b, moments *m, double *sums, double *co
     return status;
 }
 
-/* ---- opening --------------------------------------------------------------------------------------------- */
+/* ---- opening ---- */
 
 static void deferred_close(backend *b)
 {

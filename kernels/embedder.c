@@ -17,7 +17,7 @@ struct embedder {
     slot slots[EMBEDDER_SLOTS];
     uint64_t submitted, collected; /* slots */
     uint64_t pictures;             /* in them */
-    float *result;                 /* of the slot collected last; NULL where its own order will do */
+    float *result; /* of the slot collected last; NULL where its own order will do */
 };
 
 static size_t passes(const embedder *m)
@@ -48,22 +48,26 @@ static int take_memory(embedder *m, error *e)
         m->result = malloc(row * result_views(m));
         complete = complete && m->result;
     }
-    return complete ? 0
-                    : error_set(e, "out of memory for %zu pictures and their embeddings at once; use a "
-                                "smaller --batch", m->options.batch);
+    return complete
+               ? 0
+               : error_set(e,
+                           "out of memory for %zu pictures and their embeddings at once; use a "
+                           "smaller --batch",
+                           m->options.batch);
 }
 
-int embedder_new(backend *b, const network *net, const float *parameters, const embedder_options *options,
-                 embedder **out, error *e)
+int embedder_new(backend *b, const network *net, const float *parameters,
+                 const embedder_options *options, embedder **out, error *e)
 {
     embedder *m = calloc(1, sizeof *m);
     if (!m)
         return error_set(e, "out of memory");
     *m = (embedder){.device = b, .net = net, .options = *options};
-    program_spec spec = {.net = net, .batch = options->batch, .seed = options->seed,
-                         .augment = options->augment};
-    if (augmentation_check(&options->augment, net->input, e) < 0 || b->program_new(b, &spec, &m->run, e) < 0 || b->parameters_set(b, m->run, parameters, e) < 0 ||
-        take_memory(m, e) < 0) {
+    program_spec spec = {
+        .net = net, .batch = options->batch, .seed = options->seed, .augment = options->augment};
+    if (augmentation_check(&options->augment, net->input, e) < 0 ||
+        b->program_new(b, &spec, &m->run, e) < 0 ||
+        b->parameters_set(b, m->run, parameters, e) < 0 || take_memory(m, e) < 0) {
         embedder_free(m);
         return -1;
     }
@@ -143,14 +147,16 @@ static void arrange(embedder *m, const slot *s)
     for (size_t row = 0; row < s->rows; row++)
         for (size_t view = 0; view < views; view++)
             for (size_t pass = 0; pass < folds; pass++) {
-                const float *from = s->embeddings + ((view * folds + pass) * s->rows + row) * dimension;
+                const float *from =
+                    s->embeddings + ((view * folds + pass) * s->rows + row) * dimension;
                 float *to = m->result + (row * kept + (m->options.average ? 0 : view)) * dimension;
                 bool first = pass == 0 && (view == 0 || !m->options.average);
                 add_scaled(to, from, dimension, factor, first);
             }
 }
 
-/* The plain views, which come first, with their mirror images taken in: in place of the first of them. */
+/* The plain views, which come first, with their mirror images taken in: in place of the first of
+ * them. */
 static const float *plain_views(const embedder *m, const slot *s)
 {
     size_t size = s->rows * m->net->dimension;

@@ -1,7 +1,7 @@
 /* random.h: the random numbers of training: dropout and augmentation, the same on every backend.
  *
- * They are functions of a seed and a place (common/random.h), so that the reference, the CPU and the
- * GPU drop the same activations and move the same pictures.
+ * They are functions of a seed and a place (common/random.h), so that the reference, the CPU and
+ * the GPU drop the same activations and move the same pictures.
  *
  * Compiles as C and as CUDA. */
 #ifndef KERNELS_RANDOM_H
@@ -28,8 +28,8 @@ RANDOM_FUNCTION int random_dropout_keeps(uint64_t seed, uint32_t layer, uint64_t
 }
 
 /* Augmentation of one picture, in this order: mirrored left to right; moved, out[y][x] = in[y - dy]
- * [x - dx] with dy, dx in [-shift, shift] and zeros from outside; rows cy - cutout / 2 + [0, cutout) and
- * columns cx - cutout / 2 + [0, cutout) set to zero (whole division). */
+ * [x - dx] with dy, dx in [-shift, shift] and zeros from outside; rows cy - cutout / 2 + [0,
+ * cutout) and columns cx - cutout / 2 + [0, cutout) set to zero (whole division). */
 typedef struct {
     int flip, dy, dx, cy, cx;
 } random_view;
@@ -45,7 +45,8 @@ RANDOM_FUNCTION random_view random_augment(uint64_t seed, uint64_t step, uint64_
         view.flip = (int)(b.v[0] & 1u);
     if (shift) {
         view.dy = (int)(((uint64_t)b.v[1] * (uint64_t)(2 * shift + 1)) >> 32) - shift;
-        view.dx = (int)(((uint64_t)(b.v[0] & 0xFFFFFFFEu) * (uint64_t)(2 * shift + 1)) >> 32) - shift;
+        view.dx =
+            (int)(((uint64_t)(b.v[0] & 0xFFFFFFFEu) * (uint64_t)(2 * shift + 1)) >> 32) - shift;
     }
     if (cutout) {
         view.cy = (int)(((uint64_t)b.v[2] * (uint64_t)height) >> 32);

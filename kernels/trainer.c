@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* A piece takes about this long: short beside a person's patience, long beside the cost of a call. */
+/* A piece takes about this long: short beside a person's patience, long beside the cost of a call.
+ * */
 #define PIECE_SECONDS_MIN 0.05
 #define PIECE_SECONDS_MAX 0.25
 

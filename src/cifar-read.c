@@ -51,7 +51,8 @@ static void parse_options(int argc, char **argv)
         kind = coarse ? &cifar_100_coarse : &cifar_100_fine;
 }
 
-/* Opens every file once, so that what can be known to be wrong is said before anything is written. */
+/* Opens every file once, so that what can be known to be wrong is said before anything is written.
+ * */
 static int check_files(job *j, char *const *paths, size_t count, error *e)
 {
     bool known = true;
@@ -69,8 +70,8 @@ static int check_files(job *j, char *const *paths, size_t count, error *e)
         class_list_free(&j->names);
         j->names = own;
         if (!same)
-            return error_set(e, "%s: the %s beside it names other classes than that of %s", paths[i],
-                             kind->names_file, paths[0]);
+            return error_set(e, "%s: the %s beside it names other classes than that of %s",
+                             paths[i], kind->names_file, paths[0]);
     }
     if (!known)
         j->total = 0;

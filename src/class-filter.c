@@ -10,11 +10,13 @@ static const tool_description about = {
     .summary = "Writes the records' rows of the classes chosen. The classes keep their numbers.\n"
                "LIST has names and numbers, as in ship,8,0-7.",
     .usage = "--keep LIST | --drop LIST [OPTION]... [FILE]...",
-    .options = "      --keep LIST       the rows of these classes\n"
-               "      --drop LIST       the rows of all other classes\n"
-               "      --per-class N     at most N rows of each class: the first ones\n"
-               "      --seed S          with --per-class: N at random, the same for the same seed\n",
-    .example = "cifar-read data_batch_*.bin | class-filter --keep ship --per-class 5 --seed 1 > five.records",
+    .options =
+        "      --keep LIST       the rows of these classes\n"
+        "      --drop LIST       the rows of all other classes\n"
+        "      --per-class N     at most N rows of each class: the first ones\n"
+        "      --seed S          with --per-class: N at random, the same for the same seed\n",
+    .example =
+        "cifar-read data_batch_*.bin | class-filter --keep ship --per-class 5 --seed 1 > five.records",
 };
 
 static tool_options options;
@@ -60,7 +62,8 @@ static void parse_options(int argc, char **argv)
         }
     }
     if (keep_words ? drop_words != NULL : !drop_words && !per_class)
-        tool_usage("give one of --keep LIST and --drop LIST, or --per-class N alone for all classes");
+        tool_usage(
+            "give one of --keep LIST and --drop LIST, or --per-class N alone for all classes");
     if (have_seed && !per_class)
         tool_usage("--seed needs --per-class N");
 }
@@ -95,7 +98,8 @@ static bool same_header(const stream_header *a, const stream_header *b)
            (a->extra_bytes == 0 || memcmp(a->extra, b->extra, a->extra_bytes) == 0);
 }
 
-/* A stream of the input begins: its header goes on to the output, with the classes of all so far. */
+/* A stream of the input begins: its header goes on to the output, with the classes of all so far.
+ * */
 static int begin_stream(job *j, error *e)
 {
     const class_list *list = stream_classes(j->reader);

@@ -3,10 +3,10 @@
 #include "../common/model.h"
 #include "../common/tool.h"
 #include "../kernels/backend.h"
+#include "device.h"
 #include "method/class_sample.h"
 #include "method/classifier.h"
 #include "method/threshold.h"
-#include "device.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -28,8 +28,7 @@ static const tool_description about = {
         "  -f, --format NAME  records (default), tsv or jsonl\n"
         "  --unknown T        rows whose best score is under T are unknown (prediction -1);\n"
         "                     auto:RATE takes the score that RATE of known rows stay under\n"
-        "  --keep-embedding   records keep their embeddings\n"
-        DEVICE_HELP,
+        "  --keep-embedding   records keep their embeddings\n" DEVICE_HELP,
     .example = "embed --model nine.model test.records | classify --model nine.model | score",
 };
 
@@ -66,10 +65,10 @@ typedef struct {
     model m;
     backend *device;
     classifier *scorer;
-    class_list classes;     /* of the output: the model's, then the input's others */
-    size_t classes_read;    /* of the input's, how many `place` covers */
-    uint64_t fingerprint;   /* of the model */
-    int32_t *place;         /* input class -> output class */
+    class_list classes;   /* of the output: the model's, then the input's others */
+    size_t classes_read;  /* of the input's, how many `place` covers */
+    uint64_t fingerprint; /* of the model */
+    int32_t *place;       /* input class -> output class */
     uint64_t row, zeros;
     float *score, *top_score; /* [ROWS_AT_ONCE][classes], [ROWS_AT_ONCE][top] */
     uint32_t *top;
@@ -88,8 +87,12 @@ static void set_option(int letter)
 {
     static const char *formats[] = {"records", "tsv", "jsonl"};
     switch (letter) {
-    case 'm': options.model = optarg; break;
-    case 'k': options.top = tool_integer("--top", optarg, 1, STREAM_CLASSES_MAX); break;
+    case 'm':
+        options.model = optarg;
+        break;
+    case 'k':
+        options.top = tool_integer("--top", optarg, 1, STREAM_CLASSES_MAX);
+        break;
     case 'f':
         for (int f = 0; f < 3; f++)
             if (strcmp(optarg, formats[f]) == 0) {
@@ -97,8 +100,12 @@ static void set_option(int letter)
                 return;
             }
         tool_usage("--format is records, tsv or jsonl, not %s", optarg);
-    case UNKNOWN: set_unknown(optarg); break;
-    case KEEP_EMBEDDING: options.keep_embedding = true; break;
+    case UNKNOWN:
+        set_unknown(optarg);
+        break;
+    case KEEP_EMBEDDING:
+        options.keep_embedding = true;
+        break;
     }
 }
 
@@ -157,7 +164,8 @@ static void begin(work *w)
     size_t classes = w->m.classes.count;
     if (options.top > classes)
         tool_usage("--top %zu, but the model has %zu classes", options.top, classes);
-    if (class_list_copy(&w->classes, &w->m.classes) < 0 || stream_header_copy(&w->header, header) < 0)
+    if (class_list_copy(&w->classes, &w->m.classes) < 0 ||
+        stream_header_copy(&w->header, header) < 0)
         out_of_memory();
     if (model_kinds_write(&w->header, &w->m) < 0)
         out_of_memory();
@@ -200,7 +208,8 @@ static void write_records(work *w, batch *part)
         tool_fail(&e);
     if (options.top > 1 &&
         (batch_put(part, "top", make_tensor(TYPE_U32, rows, options.top, w->top), &e) < 0 ||
-         batch_put(part, "top-score", make_tensor(TYPE_F32, rows, options.top, w->top_score), &e) < 0))
+         batch_put(part, "top-score", make_tensor(TYPE_F32, rows, options.top, w->top_score), &e) <
+             0))
         tool_fail(&e);
     if (!options.keep_embedding)
         batch_drop(part, "embedding");
@@ -270,8 +279,9 @@ static void print_row(work *w, size_t r, const int32_t *label)
             print(w, "unknown");
         else
             print_name(w, w->classes.names[top[k]]);
-        if (output_printf(w->out, &e, json ? ",\"score\":%.6g,\"probability\":%.6g}" : "\t%.6g\t%.6g",
-                          score[k], probability(scores, classes, score[0], score[k])) < 0)
+        if (output_printf(w->out, &e,
+                          json ? ",\"score\":%.6g,\"probability\":%.6g}" : "\t%.6g\t%.6g", score[k],
+                          probability(scores, classes, score[0], score[k])) < 0)
             tool_fail(&e);
     }
     print(w, json ? "]}\n" : "\n");
@@ -284,7 +294,8 @@ static void print_heading(work *w)
         char text[96], number[24] = "";
         if (k > 1)
             snprintf(number, sizeof number, "%zu", k);
-        snprintf(text, sizeof text, "\tprediction%s\tscore%s\tprobability%s", number, number, number);
+        snprintf(text, sizeof text, "\tprediction%s\tscore%s\tprobability%s", number, number,
+                 number);
         print(w, text);
     }
     print(w, "\n");
@@ -297,13 +308,14 @@ static void classify_part(work *w, batch *part, bool labelled)
     const int32_t *label = labelled ? batch_find(part, "label")->data : NULL;
     size_t classes = w->m.classes.count;
     if (classifier_scores(w->scorer, embedding, part->rows, w->score, &e) < 0 ||
-        w->device->top_k(w->device, w->score, part->rows, classes, options.top, w->top, w->top_score,
-                         &e) < 0)
+        w->device->top_k(w->device, w->score, part->rows, classes, options.top, w->top,
+                         w->top_score, &e) < 0)
         tool_fail(&e);
     for (size_t r = 0; r < part->rows; r++)
         w->zeros += row_is_zero(embedding + r * w->m.net.dimension, w->m.net.dimension);
     for (size_t r = 0; r < part->rows; r++)
-        w->prediction[r] = is_unknown(w->top_score[r * options.top]) ? -1 : (int32_t)w->top[r * options.top];
+        w->prediction[r] =
+            is_unknown(w->top_score[r * options.top]) ? -1 : (int32_t)w->top[r * options.top];
     if (options.format == FORMAT_RECORDS)
         write_records(w, part);
     for (size_t r = 0; options.format != FORMAT_RECORDS && r < part->rows; r++)
@@ -324,14 +336,18 @@ static void classify_batch(work *w, batch *b)
     if (status == 0 && labelled)
         status = batch_labels(b, stream_classes(w->in), &labels, &e);
     if (status == 0 && embedding->shape[1] != w->m.net.dimension)
-        status = error_set(&e, "the embeddings have %zu numbers, the model's have %zu; embed the pictures with "
-                               "the same model", embedding->shape[1], w->m.net.dimension);
+        status = error_set(
+            &e,
+            "the embeddings have %zu numbers, the model's have %zu; embed the pictures with "
+            "the same model",
+            embedding->shape[1], w->m.net.dimension);
     if (status < 0)
         tool_fail_at(stream_name(w->in), &e);
     for (size_t r = 0; labelled && r < b->rows; r++)
         labels[r] = w->place[labels[r]];
     for (size_t first = 0; first < b->rows; first += ROWS_AT_ONCE) {
-        batch part = slice(b, first, b->rows - first < ROWS_AT_ONCE ? b->rows - first : ROWS_AT_ONCE);
+        batch part =
+            slice(b, first, b->rows - first < ROWS_AT_ONCE ? b->rows - first : ROWS_AT_ONCE);
         classify_part(w, &part, labelled);
     }
 }
@@ -383,7 +399,9 @@ int main(int argc, char **argv)
         tool_fail(&e);
     progress_end(&shown);
     if (w.zeros > 0)
-        tool_say(&options.tool, "%" PRIu64 " %s zeros, which have no direction: what is said of them means nothing",
+        tool_say(&options.tool,
+                 "%" PRIu64
+                 " %s zeros, which have no direction: what is said of them means nothing",
                  w.zeros, w.zeros == 1 ? "embedding is" : "embeddings are");
     end(&w);
     stream_close(w.in);

@@ -6,9 +6,9 @@
 #include "../common/training_model.h"
 #include "../common/training_set.h"
 #include "../kernels/trainer.h"
+#include "device.h"
 #include "method/projection.h"
 #include "method/statistics.h"
-#include "device.h"
 
 #include <math.h>
 #include <signal.h>
@@ -71,12 +71,37 @@ static struct {
     .seed = 1,
 };
 
-/* ---- options ------------------------------------------------------------------------------------------- */
+/* ---- options ---- */
 
 enum {
-    VAL = TOOL_OWN, VAL_ROWS, ARCH, HEAD, SCALE, INIT, FREEZE, EPOCHS, BATCH, SEED, OPTIMIZER, RATE, DECAY,
-    SCHEDULE, WARM_UP, BETA1, BETA2, EPSILON, MOMENTUM, WEIGHT_DECAY, LABEL_SMOOTHING, AUGMENT, BALANCE,
-    STATISTICS, FEATURES, LOG, CHECKPOINT, RESUME
+    VAL = TOOL_OWN,
+    VAL_ROWS,
+    ARCH,
+    HEAD,
+    SCALE,
+    INIT,
+    FREEZE,
+    EPOCHS,
+    BATCH,
+    SEED,
+    OPTIMIZER,
+    RATE,
+    DECAY,
+    SCHEDULE,
+    WARM_UP,
+    BETA1,
+    BETA2,
+    EPSILON,
+    MOMENTUM,
+    WEIGHT_DECAY,
+    LABEL_SMOOTHING,
+    AUGMENT,
+    BALANCE,
+    STATISTICS,
+    FEATURES,
+    LOG,
+    CHECKPOINT,
+    RESUME
 };
 
 static const struct option options[] = {
@@ -121,8 +146,8 @@ static int choose(const char *option, const char *word, const char *first, const
     for (int i = 0; i < 3; i++)
         if (words[i] && strcmp(word, words[i]) == 0)
             return i;
-    tool_usage("%s %s: takes %s%s%s%s%s", option, word, first, second ? ", " : "", second ? second : "",
-               third ? ", " : "", third ? third : "");
+    tool_usage("%s %s: takes %s%s%s%s%s", option, word, first, second ? ", " : "",
+               second ? second : "", third ? ", " : "", third ? third : "");
 }
 
 static void set_val_rows(const char *word)
@@ -135,26 +160,49 @@ static void set_val_rows(const char *word)
 static bool data_option(int letter)
 {
     switch (letter) {
-    case VAL: own.split.validation = optarg; break;
-    case VAL_ROWS: set_val_rows(optarg); break;
-    case ARCH: own.arch = optarg; break;
+    case VAL:
+        own.split.validation = optarg;
+        break;
+    case VAL_ROWS:
+        set_val_rows(optarg);
+        break;
+    case ARCH:
+        own.arch = optarg;
+        break;
     case HEAD:
         own.head = choose("--head", optarg, "cosine", "softmax", NULL) ? HEAD_SOFTMAX : HEAD_COSINE;
         own.head_given = true;
         break;
-    case SCALE: own.scale = tool_number("--scale", optarg, 1e-3, 1e3); break;
-    case INIT: own.init = optarg; break;
-    case FREEZE: own.freeze = choose("--freeze", optarg, "backbone", NULL, NULL) == 0; break;
-    case BALANCE: own.balance = true; break;
-    case STATISTICS: own.statistics = true; break;
+    case SCALE:
+        own.scale = tool_number("--scale", optarg, 1e-3, 1e3);
+        break;
+    case INIT:
+        own.init = optarg;
+        break;
+    case FREEZE:
+        own.freeze = choose("--freeze", optarg, "backbone", NULL, NULL) == 0;
+        break;
+    case BALANCE:
+        own.balance = true;
+        break;
+    case STATISTICS:
+        own.statistics = true;
+        break;
     case FEATURES:
         own.features = tool_integer("--features", optarg, 1, PROJECTION_FEATURES_MOST);
         own.statistics = true;
         break;
-    case LOG: own.log = optarg; break;
-    case CHECKPOINT: own.checkpoint = optarg; break;
-    case RESUME: own.resume = optarg; break;
-    default: return false;
+    case LOG:
+        own.log = optarg;
+        break;
+    case CHECKPOINT:
+        own.checkpoint = optarg;
+        break;
+    case RESUME:
+        own.resume = optarg;
+        break;
+    default:
+        return false;
     }
     return true;
 }
@@ -164,33 +212,57 @@ static bool training_option(int letter)
 {
     error e = {""};
     switch (letter) {
-    case EPOCHS: own.epochs = tool_integer("--epochs", optarg, 1, 1000000); break;
-    case BATCH: own.batch = tool_integer("--batch", optarg, 1, 65536); break;
-    case SEED: own.seed = tool_integer("--seed", optarg, 0, UINT64_MAX); break;
-    case OPTIMIZER:
-        own.optimizer.kind = (optimizer_kind[]){OPTIMIZER_ADAM, OPTIMIZER_ADAMW, OPTIMIZER_SGD}[choose(
-            "--optimizer", optarg, "adam", "adamw", "sgd")];
+    case EPOCHS:
+        own.epochs = tool_integer("--epochs", optarg, 1, 1000000);
         break;
-    case RATE: own.rates.rate = tool_number("--rate", optarg, 0, 1e3); break;
-    case DECAY: own.rates.decay = tool_number("--decay", optarg, 0, 1e3); break;
+    case BATCH:
+        own.batch = tool_integer("--batch", optarg, 1, 65536);
+        break;
+    case SEED:
+        own.seed = tool_integer("--seed", optarg, 0, UINT64_MAX);
+        break;
+    case OPTIMIZER:
+        own.optimizer.kind = (optimizer_kind[]){
+            OPTIMIZER_ADAM, OPTIMIZER_ADAMW,
+            OPTIMIZER_SGD}[choose("--optimizer", optarg, "adam", "adamw", "sgd")];
+        break;
+    case RATE:
+        own.rates.rate = tool_number("--rate", optarg, 0, 1e3);
+        break;
+    case DECAY:
+        own.rates.decay = tool_number("--decay", optarg, 0, 1e3);
+        break;
     case SCHEDULE:
         if (schedule_parse(optarg, &own.rates.kind) < 0)
             tool_usage("--schedule %s: takes constant or one-cycle", optarg);
         break;
-    case WARM_UP: own.rates.warm_up = tool_number("--warm-up", optarg, 0, 1); break;
-    case BETA1: own.optimizer.beta1 = (float)tool_number("--beta1", optarg, 0, 0.999999); break;
-    case BETA2: own.optimizer.beta2 = (float)tool_number("--beta2", optarg, 0, 0.999999); break;
-    case EPSILON: own.optimizer.epsilon = (float)tool_number("--epsilon", optarg, 1e-30, 1); break;
-    case MOMENTUM: own.optimizer.momentum = (float)tool_number("--momentum", optarg, 0, 0.999999); break;
+    case WARM_UP:
+        own.rates.warm_up = tool_number("--warm-up", optarg, 0, 1);
+        break;
+    case BETA1:
+        own.optimizer.beta1 = (float)tool_number("--beta1", optarg, 0, 0.999999);
+        break;
+    case BETA2:
+        own.optimizer.beta2 = (float)tool_number("--beta2", optarg, 0, 0.999999);
+        break;
+    case EPSILON:
+        own.optimizer.epsilon = (float)tool_number("--epsilon", optarg, 1e-30, 1);
+        break;
+    case MOMENTUM:
+        own.optimizer.momentum = (float)tool_number("--momentum", optarg, 0, 0.999999);
+        break;
     case WEIGHT_DECAY:
         own.optimizer.weight_decay = (float)tool_number("--weight-decay", optarg, 0, 10);
         break;
-    case LABEL_SMOOTHING: own.label_smoothing = tool_number("--label-smoothing", optarg, 0, 0.999); break;
+    case LABEL_SMOOTHING:
+        own.label_smoothing = tool_number("--label-smoothing", optarg, 0, 0.999);
+        break;
     case AUGMENT:
         if (augmentation_parse(optarg, &own.augment, &e) < 0)
             tool_usage("--augment: %s", e.text);
         break;
-    default: return false;
+    default:
+        return false;
     }
     return true;
 }
@@ -207,13 +279,14 @@ static void read_options(int argc, char **argv)
     if (own.init && (own.arch || own.head_given))
         tool_usage("--init: the model has its own --arch and --head");
     if (own.freeze && !own.init)
-        tool_usage("--freeze backbone: needs --init MODEL, or nothing useful stands below the head");
+        tool_usage(
+            "--freeze backbone: needs --init MODEL, or nothing useful stands below the head");
     if (own.optimizer.weight_decay > 0 && own.optimizer.kind == OPTIMIZER_ADAM)
         tool_usage("--weight-decay: is for --optimizer adamw or sgd");
     own.split.seed = own.seed;
 }
 
-/* ---- the run ------------------------------------------------------------------------------------------- */
+/* ---- the run ---- */
 
 typedef struct {
     training_set set;
@@ -253,8 +326,8 @@ static int begin_new(training *t, const class_list *classes, error *e)
     const char *arch = own.arch ? own.arch : "keras-cnn";
     if (training_network(arch, &text, e) < 0)
         return -1;
-    int status = training_model_new(text, t->set.pictures.picture, own.head, own.scale, classes, own.seed,
-                                    &t->made, e);
+    int status = training_model_new(text, t->set.pictures.picture, own.head, own.scale, classes,
+                                    own.seed, &t->made, e);
     free(text);
     return status < 0 ? error_prefix(e, "%s", arch) : 0;
 }
@@ -263,10 +336,13 @@ static int begin_further(training *t, const class_list *classes, error *e)
 {
     if (model_load(own.init, &t->made, e) < 0)
         return -1;
-    if (training_model_extend(&t->made, t->set.pictures.picture, own.scale, classes, own.seed, e) < 0)
+    if (training_model_extend(&t->made, t->set.pictures.picture, own.scale, classes, own.seed, e) <
+        0)
         return error_prefix(e, "%s", own.init);
     statistics_options ignored;
-    return own.freeze && own.statistics ? statistics_choose(&t->made, own.features, PROJECTION_SEED, &ignored, e) : 0;
+    return own.freeze && own.statistics
+               ? statistics_choose(&t->made, own.features, PROJECTION_SEED, &ignored, e)
+               : 0;
 }
 
 /* The settings that shape the result, for a checkpoint to be compared with. */
@@ -277,16 +353,19 @@ static int note_settings(training *t, error *e)
         snprintf(epochs, sizeof epochs, ":%zu:%.9g", own.epochs, own.rates.warm_up);
     const optimizer *o = &own.optimizer;
     const char *optimizers[] = {"adam", "adamw", "sgd"};
-    snprintf(text, sizeof text,
-             "rows=%zu data=%016llx batch=%zu seed=%llu schedule=%s%s rate=%.9g decay=%.9g optimizer=%s "
-             "beta1=%.9g beta2=%.9g epsilon=%.9g momentum=%.9g weight-decay=%.9g label-smoothing=%.9g "
-             "augment=%s balance=%d freeze=%d",
-             t->set.train, (unsigned long long)picture_set_digest(&t->set.pictures, 0, t->set.pictures.rows),
-             own.batch, (unsigned long long)own.seed, schedule_name(own.rates.kind), epochs, own.rates.rate,
-             own.rates.decay, optimizers[o->kind], o->beta1, o->beta2, o->epsilon, o->momentum,
-             o->weight_decay, own.label_smoothing, augmentation_text(&own.augment, augment, sizeof augment),
-             own.balance, own.freeze);
-    return model_note_text(&t->made, CHECKPOINT_SETTINGS, text) < 0 ? error_set(e, "out of memory") : 0;
+    snprintf(
+        text, sizeof text,
+        "rows=%zu data=%016llx batch=%zu seed=%llu schedule=%s%s rate=%.9g decay=%.9g optimizer=%s "
+        "beta1=%.9g beta2=%.9g epsilon=%.9g momentum=%.9g weight-decay=%.9g label-smoothing=%.9g "
+        "augment=%s balance=%d freeze=%d",
+        t->set.train,
+        (unsigned long long)picture_set_digest(&t->set.pictures, 0, t->set.pictures.rows),
+        own.batch, (unsigned long long)own.seed, schedule_name(own.rates.kind), epochs,
+        own.rates.rate, own.rates.decay, optimizers[o->kind], o->beta1, o->beta2, o->epsilon,
+        o->momentum, o->weight_decay, own.label_smoothing,
+        augmentation_text(&own.augment, augment, sizeof augment), own.balance, own.freeze);
+    return model_note_text(&t->made, CHECKPOINT_SETTINGS, text) < 0 ? error_set(e, "out of memory")
+                                                                    : 0;
 }
 
 /* Puts a checkpoint's state in place of the fresh one. */
@@ -300,10 +379,12 @@ static int resume(training *t, error *e)
     int status = 0;
     if (strcmp(saved.net.text, t->made.net.text) != 0 || saved.net.head != t->made.net.head ||
         !class_list_equal(&saved.classes, &t->made.classes))
-        status = error_set(e, "the run so far had another network, head or classes; resume with the same "
-                           "options and data");
+        status = error_set(
+            e, "the run so far had another network, head or classes; resume with the same "
+               "options and data");
     else
-        status = checkpoint_compare(had ? had : "", model_get_text(&t->made, CHECKPOINT_SETTINGS), e);
+        status =
+            checkpoint_compare(had ? had : "", model_get_text(&t->made, CHECKPOINT_SETTINGS), e);
     model_free(&saved);
     if (status < 0) {
         training_state_free(&state);
@@ -333,15 +414,22 @@ static void begin_run(training *t)
 {
     error e = {""};
     t->device = device_open(&own.device, &own.tool);
-    program_spec spec = {.net = &t->made.net, .batch = own.batch, .training = true, .seed = own.seed,
-                         .augment = own.augment, .optimizer = own.optimizer,
-                         .label_smoothing = (float)own.label_smoothing, .freeze_backbone = own.freeze};
+    program_spec spec = {.net = &t->made.net,
+                         .batch = own.batch,
+                         .training = true,
+                         .seed = own.seed,
+                         .augment = own.augment,
+                         .optimizer = own.optimizer,
+                         .label_smoothing = (float)own.label_smoothing,
+                         .freeze_backbone = own.freeze};
     const picture_set *pictures = &t->set.pictures;
     if (augmentation_check(&own.augment, t->made.net.input, &e) < 0 ||
         t->device->program_new(t->device, &spec, &t->run, &e) < 0 ||
         t->device->parameters_set(t->device, t->run, t->state.parameters, &e) < 0 ||
-        t->device->optimizer_set(t->device, t->run, t->state.step, t->state.first, t->state.second, &e) < 0 ||
-        t->device->data_set(t->device, t->run, pictures->images, pictures->labels, pictures->rows, &e) < 0)
+        t->device->optimizer_set(t->device, t->run, t->state.step, t->state.first, t->state.second,
+                                 &e) < 0 ||
+        t->device->data_set(t->device, t->run, pictures->images, pictures->labels, pictures->rows,
+                            &e) < 0)
         tool_fail(&e);
     own.rates.steps = (uint64_t)own.epochs * ((t->set.train + own.batch - 1) / own.batch);
 }
@@ -371,13 +459,15 @@ static void fetch_state(training *t)
 {
     error e = {""};
     if (t->device->parameters_get(t->device, t->run, t->state.parameters, &e) < 0 ||
-        t->device->optimizer_get(t->device, t->run, &t->state.step, t->state.first, t->state.second, &e) < 0)
+        t->device->optimizer_get(t->device, t->run, &t->state.step, t->state.first, t->state.second,
+                                 &e) < 0)
         tool_fail(&e);
 }
 
 static bool proceed(void *context, const metrics *so_far)
 {
-    progress_update(context, so_far->rows, "loss %.4f, accuracy %.4f", so_far->loss / (double)so_far->rows,
+    progress_update(context, so_far->rows, "loss %.4f, accuracy %.4f",
+                    so_far->loss / (double)so_far->rows,
                     (double)so_far->hits / (double)so_far->rows);
     return !stopped;
 }
@@ -388,8 +478,8 @@ static void end_if_stopped(size_t epoch)
         return;
     error e = {""};
     if (own.checkpoint && epoch > 0)
-        error_set(&e, "stopped in epoch %zu, no model written; --resume %s goes on after epoch %zu", epoch + 1,
-                  own.checkpoint, epoch);
+        error_set(&e, "stopped in epoch %zu, no model written; --resume %s goes on after epoch %zu",
+                  epoch + 1, own.checkpoint, epoch);
     else
         error_set(&e, "stopped in epoch %zu, no model written", epoch + 1);
     tool_fail(&e);
@@ -406,8 +496,8 @@ static void train_epoch(training *t, trainer *runner, uint32_t *order, epoch_rep
     memcpy(order, rows, t->set.train * sizeof *order);
     if (!own.balance)
         order_shuffle(order, t->set.train, own.seed, t->state.epoch);
-    else if (order_balanced(rows, t->set.train, t->set.pictures.labels, t->made.classes.count, own.seed,
-                            t->state.epoch, order, &e) < 0)
+    else if (order_balanced(rows, t->set.train, t->set.pictures.labels, t->made.classes.count,
+                            own.seed, t->state.epoch, order, &e) < 0)
         tool_fail(&e);
     progress_begin(&shown, &own.tool, "pictures", t->set.train);
     runner->context = &shown;
@@ -417,7 +507,8 @@ static void train_epoch(training *t, trainer *runner, uint32_t *order, epoch_rep
         tool_fail(&e);
     end_if_stopped(t->state.epoch);
     double trained = tool_seconds();
-    if (t->set.held && t->device->evaluate(t->device, t->run, rows + t->set.train, t->set.held, &held, &e) < 0)
+    if (t->set.held &&
+        t->device->evaluate(t->device, t->run, rows + t->set.train, t->set.held, &held, &e) < 0)
         tool_fail(&e);
     *report = (epoch_report){
         .epoch = ++t->state.epoch,
@@ -439,8 +530,12 @@ static void train(training *t)
         error_set(&e, "out of memory for the order of %zu rows", t->set.train);
         tool_fail(&e);
     }
-    trainer runner = {.device = t->device, .run = t->run, .rates = &own.rates, .batch = own.batch,
-                      .step = t->state.step, .proceed = proceed};
+    trainer runner = {.device = t->device,
+                      .run = t->run,
+                      .rates = &own.rates,
+                      .batch = own.batch,
+                      .step = t->state.step,
+                      .proceed = proceed};
     while (t->state.epoch < own.epochs) {
         epoch_report report;
         train_epoch(t, &runner, order, &report);
@@ -453,12 +548,12 @@ static void train(training *t)
     free(order);
 }
 
-/* ---- what imprinting will need of these rows ---------------------------------------------------------- */
+/* ---- what imprinting will need of these rows ---- */
 
 #define STATISTICS_ROWS 256 /* embedded at once */
 
-/* The rows that are embedded again: all training rows for --statistics, else a few of each class at random,
- * the same for the same seed. Returns how many. */
+/* The rows that are embedded again: all training rows for --statistics, else a few of each class at
+ * random, the same for the same seed. Returns how many. */
 static size_t choose_statistics(const training *t, uint32_t *rows)
 {
     size_t classes = t->made.classes.count, room = statistics_sample_room(classes), kept = 0;
@@ -476,8 +571,8 @@ static size_t choose_statistics(const training *t, uint32_t *rows)
     return kept;
 }
 
-static void add_statistics(training *t, program *run, statistics *work, const uint32_t *rows, size_t count,
-                           uint8_t *images, float *embeddings, int32_t *labels)
+static void add_statistics(training *t, program *run, statistics *work, const uint32_t *rows,
+                           size_t count, uint8_t *images, float *embeddings, int32_t *labels)
 {
     error e = {""};
     progress shown;
@@ -505,8 +600,9 @@ static bool has_base(const training *t, const uint32_t *rows, size_t count)
     return false;
 }
 
-/* Embeds base classes' training rows with the finished network and keeps what imprint needs of them. Below a
- * frozen backbone embeddings are what they were: what the model knows of more rows than these stays. */
+/* Embeds base classes' training rows with the finished network and keeps what imprint needs of
+ * them. Below a frozen backbone embeddings are what they were: what the model knows of more rows
+ * than these stays. */
 static void keep_statistics(training *t)
 {
     if (own.freeze && !own.statistics && model_find(&t->made, "statistics/sample"))
@@ -570,7 +666,8 @@ int main(int argc, char **argv)
     training_model_finish(&t.made, own.freeze);
     t.device->program_free(t.device, t.run);
     keep_statistics(&t);
-    if (model_save(&t.made, out, &e) < 0 || output_commit(out, &e) < 0 || (t.log && fclose(t.log) != 0))
+    if (model_save(&t.made, out, &e) < 0 || output_commit(out, &e) < 0 ||
+        (t.log && fclose(t.log) != 0))
         tool_fail(&e);
     t.device->close(t.device);
     training_state_free(&t.state);

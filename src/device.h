@@ -10,19 +10,24 @@
 #include <unistd.h>
 
 enum { DEVICE_NAME = TOOL_HELP + 50, DEVICE_PRECISION, DEVICE_THREADS, DEVICE_DETERMINISTIC };
-#define DEVICE_OPTIONS                                                                                \
-    {"device", required_argument, NULL, DEVICE_NAME},                                                 \
-        {"precision", required_argument, NULL, DEVICE_PRECISION},                                     \
-        {"threads", required_argument, NULL, DEVICE_THREADS},                                         \
-        {"deterministic", no_argument, NULL, DEVICE_DETERMINISTIC}
-#define DEVICE_HELP                                                                                   \
-    "  --device WHAT      auto (default), cpu, cuda, cuda:N or reference\n"                           \
-    "  --precision WHAT   auto (default), fp32, bf16 or, on a GPU, tf32\n"                            \
-    "  --threads N        CPU threads (default: all that the process may use)\n"                      \
+#define DEVICE_OPTIONS                                                                             \
+    {"device", required_argument, NULL, DEVICE_NAME},                                              \
+        {"precision", required_argument, NULL, DEVICE_PRECISION},                                  \
+        {"threads", required_argument, NULL, DEVICE_THREADS},                                      \
+    {                                                                                              \
+        "deterministic", no_argument, NULL, DEVICE_DETERMINISTIC                                   \
+    }
+#define DEVICE_HELP                                                                                \
+    "  --device WHAT      auto (default), cpu, cuda, cuda:N or reference\n"                        \
+    "  --precision WHAT   auto (default), fp32, bf16 or, on a GPU, tf32\n"                         \
+    "  --threads N        CPU threads (default: all that the process may use)\n"                   \
     "  --deterministic    the same bytes each time on a GPU too\n"
 
 /* What options hold before any was read. */
-#define DEVICE_DEFAULTS {.device = "auto"}
+#define DEVICE_DEFAULTS                                                                            \
+    {                                                                                              \
+        .device = "auto"                                                                           \
+    }
 
 /* True if what getopt_long returned was one of these; a bad value exits 2. */
 static inline bool device_option(int letter, backend_options *options)
@@ -62,7 +67,8 @@ static inline void device_tell(const tool_options *tool, const backend *device, 
     if (notice && device_speaks(tool))
         tool_say(tool, "no GPU: %s", notice);
     if (device && device_speaks(tool))
-        tool_say(tool, "computes on %s (%s, %s)", device->name, device->device, precision_name(device->precision));
+        tool_say(tool, "computes on %s (%s, %s)", device->name, device->device,
+                 precision_name(device->precision));
 }
 
 /* Opens it or exits 1; says on a terminal what it came to. */
@@ -82,8 +88,8 @@ static inline void device_taken(void *tool, const backend *taken, const char *wh
     device_tell(tool, taken, why);
 }
 
-/* The same for tools that only work on embeddings: auto begins on the CPU, and wakes a GPU when there is work
- * enough for one (deferred.h). */
+/* The same for tools that only work on embeddings: auto begins on the CPU, and wakes a GPU when
+ * there is work enough for one (deferred.h). */
 static inline backend *device_open_by_size(const backend_options *options, const tool_options *tool)
 {
     backend *device;

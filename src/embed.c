@@ -19,7 +19,9 @@ static const tool_description about = {
                "  --average          one row a picture after all, the mean over its views\n"
                "  --seed N           of the augmentation (1)\n"
                "  --batch N          pictures computed at once (256, on a GPU 1024)\n" DEVICE_HELP,
-    .example = "cifar-read test_batch.bin | embed --model base.model | classify --model base.model | score",
+    .example =
+        "cifar-read test_batch.bin | embed --model base.model | classify --model base.model | "
+        "score",
 };
 
 static struct {
@@ -49,17 +51,29 @@ static void own_option(int letter)
 {
     error e = {""};
     switch (letter) {
-    case 'm': own.model = optarg; break;
-    case FLIP: own.work.mirror = true; break;
-    case VIEWS: own.work.views = (uint32_t)tool_integer("--views", optarg, 1, 1000); break;
+    case 'm':
+        own.model = optarg;
+        break;
+    case FLIP:
+        own.work.mirror = true;
+        break;
+    case VIEWS:
+        own.work.views = (uint32_t)tool_integer("--views", optarg, 1, 1000);
+        break;
     case AUGMENT:
         if (augmentation_parse(optarg, &own.work.augment, &e) < 0)
             tool_usage("--augment: %s", e.text);
         own.augmented = true;
         break;
-    case AVERAGE: own.work.average = true; break;
-    case SEED: own.work.seed = tool_integer("--seed", optarg, 0, UINT64_MAX); break;
-    case BATCH: own.work.batch = tool_integer("--batch", optarg, 1, 65536); break;
+    case AVERAGE:
+        own.work.average = true;
+        break;
+    case SEED:
+        own.work.seed = tool_integer("--seed", optarg, 0, UINT64_MAX);
+        break;
+    case BATCH:
+        own.work.batch = tool_integer("--batch", optarg, 1, 65536);
+        break;
     }
 }
 
@@ -75,7 +89,7 @@ static void read_options(int argc, char **argv)
         tool_usage("--views N and --augment LIST belong together");
 }
 
-/* ---- the stream ---------------------------------------------------------------------------------------- */
+/* ---- the stream ---- */
 
 typedef struct {
     model of;
@@ -94,7 +108,8 @@ static void must(int status, const error *e)
         tool_fail(e);
 }
 
-/* The reader's header, with its classes as they are by now, and which network made the embeddings. */
+/* The reader's header, with its classes as they are by now, and which network made the embeddings.
+ * */
 static void write_header(embedding *w)
 {
     error e = {""};
@@ -135,11 +150,16 @@ static void write_result(embedding *w, const embedder_result *done)
     }
     batch b = rows->held;
     b.rows = done->rows;
-    must(batch_put(&b, "embedding", (tensor){TYPE_F32, 2, {done->rows, w->of.net.dimension},
-                                             (void *)done->embeddings}, &e), &e);
+    must(batch_put(
+             &b, "embedding",
+             (tensor){TYPE_F32, 2, {done->rows, w->of.net.dimension}, (void *)done->embeddings},
+             &e),
+         &e);
     if (done->plain)
-        must(batch_put(&b, "plain", (tensor){TYPE_F32, 2, {done->rows, w->of.net.dimension}, (void *)done->plain},
-                       &e), &e);
+        must(batch_put(
+                 &b, "plain",
+                 (tensor){TYPE_F32, 2, {done->rows, w->of.net.dimension}, (void *)done->plain}, &e),
+             &e);
     if (views)
         must(batch_put(&b, "view", (tensor){TYPE_U16, 1, {done->rows}, views}, &e), &e);
     must(stream_write(w->writer, &b, &e), &e);
@@ -178,7 +198,8 @@ static void take_batch(embedding *w, batch *b, const tensor *image)
             submit(w);
             continue;
         }
-        size_t left = b->rows - done, room = own.work.batch - w->filled, count = left < room ? left : room;
+        size_t left = b->rows - done, room = own.work.batch - w->filled,
+               count = left < room ? left : room;
         must(row_buffer_append(rows, b, done, count, &e), &e);
         memcpy(embedder_images(w->work) + w->filled * size, (uint8_t *)image->data + done * size,
                count * size);
@@ -198,9 +219,9 @@ static int take_pictures(embedding *w, batch *b, tensor *image, error *e)
     *image = *found;
     if (image->shape[1] != own_size.height || image->shape[2] != own_size.width ||
         image->shape[3] != own_size.channels)
-        return error_set(e, "pictures of %zu x %zu x %zu; the model takes %zu x %zu x %zu", image->shape[1],
-                         image->shape[2], image->shape[3], own_size.height, own_size.width,
-                         own_size.channels);
+        return error_set(e, "pictures of %zu x %zu x %zu; the model takes %zu x %zu x %zu",
+                         image->shape[1], image->shape[2], image->shape[3], own_size.height,
+                         own_size.width, own_size.channels);
     batch_drop(b, "image");
     return 0;
 }
@@ -216,7 +237,8 @@ static void embed_stream(embedding *w)
     while ((more = stream_read(w->reader, &b, &e)) > 0) {
         uint64_t last = stream_rows(w->reader), first = last - b->rows + 1;
         if (take_pictures(w, b, &image, &e) < 0) {
-            error_prefix(&e, "%s: rows %" PRIu64 " to %" PRIu64, stream_name(w->reader), first, last);
+            error_prefix(&e, "%s: rows %" PRIu64 " to %" PRIu64, stream_name(w->reader), first,
+                         last);
             tool_fail(&e);
         }
         if (stream_classes(w->reader)->count > w->classes) {
@@ -242,7 +264,8 @@ int main(int argc, char **argv)
     must(output_open(own.tool.output, true, &w.out, &e), &e);
     must(model_load(own.model, &w.of, &e), &e);
     if (w.of.net.layer_count == 0) {
-        error_set(&e, "%s: the model has no network, only a head for embeddings made elsewhere", own.model);
+        error_set(&e, "%s: the model has no network, only a head for embeddings made elsewhere",
+                  own.model);
         tool_fail(&e);
     }
     must(stream_open(argv + optind, (size_t)(argc - optind), &w.reader, &e), &e);
@@ -250,7 +273,8 @@ int main(int argc, char **argv)
     write_header(&w);
     backend *device = device_open(&own.device, &own.tool);
     if (own.work.batch == 0)
-        own.work.batch = ((strcmp(device->name, "cuda") == 0 ? 1024 : 256) - 1) / own.work.views + 1;
+        own.work.batch =
+            ((strcmp(device->name, "cuda") == 0 ? 1024 : 256) - 1) / own.work.views + 1;
     float *parameters = malloc(w.of.net.total * sizeof *parameters);
     if (!parameters)
         tool_fail(&(error){"out of memory for the model's parameters"});

@@ -10,16 +10,19 @@ enum { BATCH_BYTES = 1 << 20 };
 
 static const tool_description about = {
     .name = "idx-read",
-    .summary = "Reads pictures and labels from IDX files, plain or gzip, and writes records with the\n"
-               "fields image (uint8, height x width x channels) and label. - is standard input.",
+    .summary =
+        "Reads pictures and labels from IDX files, plain or gzip, and writes records with the\n"
+        "fields image (uint8, height x width x channels) and label. - is standard input.",
     .usage = "[OPTION]... IMAGES LABELS",
-    .options = "      --names FILE      the classes' names, one a line; else Fashion-MNIST's where\n"
-               "                        IMAGES has `fashion` in its path, else 0 to 9\n",
+    .options =
+        "      --names FILE      the classes' names, one a line; else Fashion-MNIST's where\n"
+        "                        IMAGES has `fashion` in its path, else 0 to 9\n",
     .example = "idx-read train-images-idx3-ubyte.gz train-labels-idx1-ubyte.gz > train.records",
 };
 
-static const char *const fashion_names[10] = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
-                                              "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"};
+static const char *const fashion_names[10] = {"T-shirt/top", "Trouser",   "Pullover", "Dress",
+                                              "Coat",        "Sandal",    "Shirt",    "Sneaker",
+                                              "Bag",         "Ankle boot"};
 static const char *const digit_names[10] = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};
 
 static tool_options options;
@@ -36,7 +39,8 @@ typedef struct {
 
 static void parse_options(int argc, char **argv)
 {
-    static const struct option table[] = {{"names", required_argument, NULL, TOOL_OWN}, TOOL_OPTIONS, {0}};
+    static const struct option table[] = {
+        {"names", required_argument, NULL, TOOL_OWN}, TOOL_OPTIONS, {0}};
     for (int letter; (letter = getopt_long(argc, argv, TOOL_SHORT, table, NULL)) != -1;)
         if (!tool_option(letter, &options))
             names_path = optarg;
@@ -55,7 +59,8 @@ static int open_files(job *j, char *const *paths, error *e)
         return error_set(e, "%s: %zu dimensions where pictures have 3 or 4%s", paths[0], image_rank,
                          image_rank == 1 ? "; are IMAGES and LABELS exchanged?" : "");
     if (idx_rank(j->labels) != 1)
-        return error_set(e, "%s: %zu dimensions where labels have 1", paths[1], idx_rank(j->labels));
+        return error_set(e, "%s: %zu dimensions where labels have 1", paths[1],
+                         idx_rank(j->labels));
     if (idx_shape(j->images)[0] != idx_shape(j->labels)[0])
         return error_set(e, "%s has %zu pictures, %s has %zu labels; they do not belong together",
                          paths[0], idx_shape(j->images)[0], paths[1], idx_shape(j->labels)[0]);
@@ -92,8 +97,8 @@ static int convert_labels(job *j, size_t rows, uint64_t first, error *e)
 static int convert_rows(job *j, size_t rows, uint64_t first, error *e)
 {
     const size_t *shape = idx_shape(j->images);
-    if (idx_read(j->images, rows, j->image, e) != 0 || idx_read(j->labels, rows, j->small, e) != 0 ||
-        convert_labels(j, rows, first, e) != 0)
+    if (idx_read(j->images, rows, j->image, e) != 0 ||
+        idx_read(j->labels, rows, j->small, e) != 0 || convert_labels(j, rows, first, e) != 0)
         return -1;
     batch b = {0};
     /* A file of three dimensions has grey pictures: one channel. */
@@ -114,7 +119,9 @@ static int reserve(job *j, error *e)
     j->image = malloc(j->batch_rows * row);
     j->small = malloc(j->batch_rows);
     j->label = malloc(j->batch_rows * sizeof *j->label);
-    return j->image && j->small && j->label ? 0 : error_set(e, "out of memory for %zu rows", j->batch_rows);
+    return j->image && j->small && j->label
+               ? 0
+               : error_set(e, "out of memory for %zu rows", j->batch_rows);
 }
 
 static int convert(job *j, char *const *paths, output *out, error *e)

@@ -2,6 +2,7 @@
 #include "../common/model.h"
 #include "../common/tool.h"
 #include "../kernels/backend.h"
+#include "device.h"
 #include "method/classifier.h"
 #include "method/contest.h"
 #include "method/imprinting.h"
@@ -10,7 +11,6 @@
 #include "method/ridge.h"
 #include "method/statistics.h"
 #include "method/views.h"
-#include "device.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -31,7 +31,8 @@ static const tool_description about = {
         "  --base FILE        labelled embeddings of the base classes, for a model without statistics\n"
         "  --no-calibrate     no bias between base and novel classes; --calibrate is the default\n"
         "  --balance WHAT     what a bias is to serve: harmonic (default: the mean of base and novel accuracy),\n"
-        "                     all (the accuracy over all classes) or base:SHARE (novel classes, at no more\n"
+        "                     all (the accuracy over all classes) or base:SHARE (novel classes, at "
+        "no more\n"
         "                     than that loss of base accuracy)\n"
         "  --explain          say what was chosen, and what is expected of it\n"
         "  --classes LIST     imprint these classes of the input alone (names, numbers, ranges)\n"
@@ -40,8 +41,7 @@ static const tool_description about = {
         "  --update-base      make base classes anew too, from the rows given\n"
         "  --head NAME        cosine or softmax, for a new model (default cosine)\n"
         "  --scale S          of a new model's cosine head (default 10)\n"
-        "  --seed N           of random features and proxies (1)\n"
-        DEVICE_HELP,
+        "  --seed N           of random features and proxies (1)\n" DEVICE_HELP,
     .example = "embed --model base.model ship.records | imprint --model base.model -o nine.model",
 };
 
@@ -59,8 +59,23 @@ static struct {
 } options = {.scale = 10, .seed = PROJECTION_SEED, .backend = DEVICE_DEFAULTS};
 
 enum {
-    CLASSES = TOOL_OWN, NORM, UPDATE_BASE, HEAD, SCALE, METHOD, RIDGE, FEATURES, BASE, CALIBRATE, NO_CALIBRATE,
-    SEED, PROXIES, RESERVOIR, AS, BALANCE, EXPLAIN
+    CLASSES = TOOL_OWN,
+    NORM,
+    UPDATE_BASE,
+    HEAD,
+    SCALE,
+    METHOD,
+    RIDGE,
+    FEATURES,
+    BASE,
+    CALIBRATE,
+    NO_CALIBRATE,
+    SEED,
+    PROXIES,
+    RESERVOIR,
+    AS,
+    BALANCE,
+    EXPLAIN
 };
 
 static const struct option long_options[] = {
@@ -87,7 +102,8 @@ static const struct option long_options[] = {
     {NULL, 0, NULL, 0},
 };
 
-static size_t choose_word(const char *option, const char *word, const char *first, const char *second)
+static size_t choose_word(const char *option, const char *word, const char *first,
+                          const char *second)
 {
     if (strcmp(word, first) != 0 && strcmp(word, second) != 0)
         tool_usage("%s is %s or %s, not %s", option, first, second, word);
@@ -113,27 +129,56 @@ static void set_balance(const char *word)
 static void set_option(int letter)
 {
     switch (letter) {
-    case 'm': options.model = optarg; break;
-    case CLASSES: options.classes = optarg; break;
-    case NORM: options.norm = choose_word("--norm", optarg, "l2", "none") ? "none" : "l2"; break;
-    case BALANCE: set_balance(optarg); break;
-    case EXPLAIN: options.explain = true; break;
-    case AS: options.how.as_base = choose_word("--as", optarg, "novel", "base"); break;
-    case UPDATE_BASE: options.how.update_base = true; break;
-    case METHOD: set_method(optarg); break;
-    case RIDGE: options.ridge = tool_number("--ridge", optarg, 1e-9, 1e9); break;
-    case FEATURES: options.features = tool_integer("--features", optarg, 1, PROJECTION_FEATURES_MOST); break;
-    case PROXIES: options.proxies = tool_integer("--proxies", optarg, 1, PROXIES_MOST); break;
-    case RESERVOIR: options.how.reservoir = tool_integer("--reservoir", optarg, 1, 1000000); break;
-    case BASE: options.base = optarg; break;
+    case 'm':
+        options.model = optarg;
+        break;
+    case CLASSES:
+        options.classes = optarg;
+        break;
+    case NORM:
+        options.norm = choose_word("--norm", optarg, "l2", "none") ? "none" : "l2";
+        break;
+    case BALANCE:
+        set_balance(optarg);
+        break;
+    case EXPLAIN:
+        options.explain = true;
+        break;
+    case AS:
+        options.how.as_base = choose_word("--as", optarg, "novel", "base");
+        break;
+    case UPDATE_BASE:
+        options.how.update_base = true;
+        break;
+    case METHOD:
+        set_method(optarg);
+        break;
+    case RIDGE:
+        options.ridge = tool_number("--ridge", optarg, 1e-9, 1e9);
+        break;
+    case FEATURES:
+        options.features = tool_integer("--features", optarg, 1, PROJECTION_FEATURES_MOST);
+        break;
+    case PROXIES:
+        options.proxies = tool_integer("--proxies", optarg, 1, PROXIES_MOST);
+        break;
+    case RESERVOIR:
+        options.how.reservoir = tool_integer("--reservoir", optarg, 1, 1000000);
+        break;
+    case BASE:
+        options.base = optarg;
+        break;
     case CALIBRATE:
     case NO_CALIBRATE:
         options.calibrate = letter == CALIBRATE;
         options.calibrate_given = true;
         break;
-    case SEED: options.seed = tool_integer("--seed", optarg, 0, (uint64_t)1 << 53); break;
+    case SEED:
+        options.seed = tool_integer("--seed", optarg, 0, (uint64_t)1 << 53);
+        break;
     case HEAD:
-        options.head = choose_word("--head", optarg, "cosine", "softmax") ? HEAD_SOFTMAX : HEAD_COSINE;
+        options.head =
+            choose_word("--head", optarg, "cosine", "softmax") ? HEAD_SOFTMAX : HEAD_COSINE;
         options.head_given = true;
         break;
     case SCALE:
@@ -203,8 +248,8 @@ static void choose_proxies(model *m)
     if (m->norm == NORM_NONE)
         tool_usage("--method proxies is for --norm l2");
     if (sample && options.how.reservoir && sample->shape[1] != options.how.reservoir) {
-        error_set(&e, "--reservoir %zu: the model keeps %zu rows of each imprinted class", options.how.reservoir,
-                  sample->shape[1]);
+        error_set(&e, "--reservoir %zu: the model keeps %zu rows of each imprinted class",
+                  options.how.reservoir, sample->shape[1]);
         tool_fail(&e);
     }
     options.how.many = true;
@@ -220,7 +265,10 @@ static void choose_method(model *m, size_t classes)
     error e = {0};
     /* What the model was made by, it stays with. */
     const char *own = model_get_text(m, "imprint/method");
-    const char *method = options.method ? options.method : own ? own : m->norm == NORM_NONE ? "mean" : "auto";
+    const char *method = options.method         ? options.method
+                         : own                  ? own
+                         : m->norm == NORM_NONE ? "mean"
+                                                : "auto";
     double calibrated = m->norm == NORM_L2;
     if (options.calibrate_given)
         calibrated = options.calibrate;
@@ -229,17 +277,25 @@ static void choose_method(model *m, size_t classes)
     bool ridge = strcmp(method, "ridge") == 0;
     bool bare = model_find(m, "imprint/sum") && !model_find(m, "imprint/feature-sum");
     if (ridge && has_bare_base(m)) {
-        error_set(&e, "%s: has no statistics of its base classes, which ridge needs; train it with --statistics "
-                      "or give --base EMBEDDINGS", options.model);
+        error_set(&e,
+                  "%s: has no statistics of its base classes, which ridge needs; train it with "
+                  "--statistics "
+                  "or give --base EMBEDDINGS",
+                  options.model);
         tool_fail(&e);
     }
     if (ridge && bare) {
-        error_set(&e, "%s: has classes that were imprinted without what ridge needs; imprint all of them into "
-                      "the base model, with its statistics", options.model);
+        error_set(
+            &e,
+            "%s: has classes that were imprinted without what ridge needs; imprint all of them "
+            "into "
+            "the base model, with its statistics",
+            options.model);
         tool_fail(&e);
     }
     /* Sums that are there already stay those of all rows. */
-    bool wanted = ridge || (strcmp(method, "auto") == 0 && !has_bare_base(m)) || model_find(m, "statistics/gram");
+    bool wanted = ridge || (strcmp(method, "auto") == 0 && !has_bare_base(m)) ||
+                  model_find(m, "statistics/gram");
     options.how.features = model_find(m, "imprint/feature-sum") || (wanted && !bare);
     if (options.how.features)
         choose_features(m, classes);
@@ -283,8 +339,9 @@ static const float *batch_numbers(batch *b, const char *field, stream_reader *in
     if (batch_require(b, field, TYPE_F32, 2, &found, &e) < 0)
         tool_fail_at(stream_name(in), &e);
     if (found->shape[1] != m->net.dimension) {
-        error_set(&e, "%s: rows of %zu numbers, %s %zu; embed all pictures with the same model", field,
-                  found->shape[1], options.model ? "the model's have" : "those before had", m->net.dimension);
+        error_set(&e, "%s: rows of %zu numbers, %s %zu; embed all pictures with the same model",
+                  field, found->shape[1], options.model ? "the model's have" : "those before had",
+                  m->net.dimension);
         tool_fail_at(stream_name(in), &e);
     }
     return found->data;
@@ -299,7 +356,8 @@ static int32_t *labels_of(batch *b, stream_reader *in)
     return labels;
 }
 
-/* Makes the statistics from the rows of --base; rows of classes that are not the model's base are left out. */
+/* Makes the statistics from the rows of --base; rows of classes that are not the model's base are
+ * left out. */
 static void read_base(model *m, backend *device, uint64_t fingerprint)
 {
     error e = {0};
@@ -405,20 +463,23 @@ static void report(const imprinting *work, const model *m, const class_list *cla
     for (size_t c = 0; c < classes->count; c++)
         count += imprinting_class_rows(work, c) > 0;
     if (rows.base > 0)
-        tool_say(&options.tool, "left out %" PRIu64 " rows of base classes (--update-base takes them)",
-                 rows.base);
+        tool_say(&options.tool,
+                 "left out %" PRIu64 " rows of base classes (--update-base takes them)", rows.base);
     if (rows.zeros > 0)
         tool_say(&options.tool, "left out %" PRIu64 " embeddings of zeros", rows.zeros);
     if (model_get_number(m, "made/bare", &lambda))
-        tool_say(&options.tool, "no rows of base classes are at hand: the bias should cost them at most a tenth of "
-                                "their right rows");
+        tool_say(
+            &options.tool,
+            "no rows of base classes are at hand: the bias should cost them at most a tenth of "
+            "their right rows");
     char how[64] = "";
     const char *method = model_get_text(m, "made/method");
     if (model_get_number(m, "made/lambda", &lambda))
         snprintf(how, sizeof how, ", lambda %g", lambda);
     model_get_number(m, "made/bias", &bias);
-    tool_say(&options.tool, "imprinted %zu %s from %" PRIu64 " embedding%s by %s%s, bias %.3g", count,
-             count == 1 ? "class" : "classes", rows.used, rows.used == 1 ? "" : "s", method ? method : "mean", how, bias);
+    tool_say(&options.tool, "imprinted %zu %s from %" PRIu64 " embedding%s by %s%s, bias %.3g",
+             count, count == 1 ? "class" : "classes", rows.used, rows.used == 1 ? "" : "s",
+             method ? method : "mean", how, bias);
 }
 
 /* In five lines what was chosen, and what is expected of it. */
@@ -431,22 +492,25 @@ static void explain(const model *m)
     model_get_number(m, "made/bias", &bias);
     model_get_number(m, "ridge/features", &features);
     if (kind)
-        tool_say(&options.tool, "method: %s, %s, over %zu numbers and %.0f random features", method, kind,
-                 m->net.dimension, features);
+        tool_say(&options.tool, "method: %s, %s, over %zu numbers and %.0f random features", method,
+                 kind, m->net.dimension, features);
     else
         tool_say(&options.tool, "method: %s", method);
     if (model_get_number(m, "made/lambda", &lambda))
         tool_say(&options.tool, "shrinkage: lambda %.4g times the mean variance", lambda);
     else
         tool_say(&options.tool, "shrinkage: none");
-    tool_say(&options.tool, "temperature: scores were divided by %.4g to fit as log-probabilities", 1 / scale);
-    tool_say(&options.tool, "bias: %.4g for novel classes, for the best of %s", bias, how ? how : "harmonic");
+    tool_say(&options.tool, "temperature: scores were divided by %.4g to fit as log-probabilities",
+             1 / scale);
+    tool_say(&options.tool, "bias: %.4g for novel classes, for the best of %s", bias,
+             how ? how : "harmonic");
     char text[2][16] = {"unknown", "unknown"};
     if (model_get_number(m, "made/base-accuracy", &base))
         snprintf(text[0], sizeof text[0], "%.3f", base);
     if (model_get_number(m, "made/novel-accuracy", &novel))
         snprintf(text[1], sizeof text[1], "%.3f", novel);
-    tool_say(&options.tool, "expected accuracy, rows left out: base %s, novel %s", text[0], text[1]);
+    tool_say(&options.tool, "expected accuracy, rows left out: base %s, novel %s", text[0],
+             text[1]);
 }
 
 static void run(stream_reader *in, output *out)
@@ -490,7 +554,8 @@ static void run(stream_reader *in, output *out)
     }
     end_views(&pictures, in, work);
     check_rows(work, stream_classes(in));
-    if (imprinting_finish(work, &e) < 0 || model_save(&m, out, &e) < 0 || output_commit(out, &e) < 0)
+    if (imprinting_finish(work, &e) < 0 || model_save(&m, out, &e) < 0 ||
+        output_commit(out, &e) < 0)
         tool_fail(&e);
     report(work, &m, stream_classes(in));
     if (options.explain)
@@ -516,7 +581,8 @@ int main(int argc, char **argv)
     if (options.how.update_base && !options.model)
         tool_usage("--update-base makes a model's base classes anew; give --model FILE");
     if (options.model && (options.head_given || options.scale_given))
-        tool_usage("%s is for a new model; this one has a head", options.head_given ? "--head" : "--scale");
+        tool_usage("%s is for a new model; this one has a head",
+                   options.head_given ? "--head" : "--scale");
     if (options.ridge > 0 && options.method && strcmp(options.method, "ridge") != 0 &&
         strcmp(options.method, "auto") != 0)
         tool_usage("--ridge is for --method ridge or auto");

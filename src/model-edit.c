@@ -29,7 +29,7 @@ typedef struct {
     const char *words;
 } edit;
 
-/* ---- dropping -------------------------------------------------------------------------------- */
+/* ---- dropping ---- */
 
 static int drop_classes(model *m, const char *words, error *e)
 {
@@ -44,7 +44,7 @@ static int drop_classes(model *m, const char *words, error *e)
     return status < 0 ? error_prefix(e, "--drop %s", words) : 0;
 }
 
-/* ---- renaming -------------------------------------------------------------------------------- */
+/* ---- renaming ---- */
 
 /* The one class that a word names or numbers; -1 if it is none or several. */
 static int one_class(const class_list *classes, const char *word)
@@ -88,7 +88,7 @@ static int rename_class(model *m, const char *words, error *e)
     return 0;
 }
 
-/* ---- the tool -------------------------------------------------------------------------------- */
+/* ---- the tool ---- */
 
 static int run(const char *path, const edit *edits, size_t count, const tool_options *o, error *e)
 {

@@ -2,8 +2,8 @@
  */
 #include "../common/model.h"
 #include "../common/tool.h"
-#include "method/merging.h"
 #include "device.h"
+#include "method/merging.h"
 
 static const tool_description about = {
     .name = "model-merge",

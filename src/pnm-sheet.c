@@ -4,7 +4,6 @@
 
 #include <string.h>
 
-
 static const tool_description about = {
     .name = "pnm-sheet",
     .summary = "Puts a stream's first pictures side by side on one PNM sheet.",
@@ -66,9 +65,10 @@ static bool place_batch(sheet *s, batch *b, const char *name)
     if (!s->pixels && sheet_new(own.rows, own.columns, own.zoom, own.gap, picture, s, &e) < 0)
         tool_fail(&e);
     if (memcmp(&picture, &s->picture, sizeof picture) != 0) {
-        error_set(&e, "pictures of %zu x %zu x %zu after ones of %zu x %zu x %zu; a sheet takes one size",
-                  picture.height, picture.width, picture.channels, s->picture.height, s->picture.width,
-                  s->picture.channels);
+        error_set(
+            &e, "pictures of %zu x %zu x %zu after ones of %zu x %zu x %zu; a sheet takes one size",
+            picture.height, picture.width, picture.channels, s->picture.height, s->picture.width,
+            s->picture.channels);
         tool_fail_at(name, &e);
     }
     const uint8_t *pixels = image->data;

@@ -8,8 +8,9 @@
 
 static const tool_description about = {
     .name = "tensor-info",
-    .summary = "Tells in a few lines what streams and models hold: fields with their types and shapes,\n"
-               "classes with their rows; a model's layers, parameters and classes.",
+    .summary =
+        "Tells in a few lines what streams and models hold: fields with their types and shapes,\n"
+        "classes with their rows; a model's layers, parameters and classes.",
     .usage = "[OPTION]... [FILE]...",
     .example = "cifar-read test_batch.bin | tensor-info",
 };
@@ -23,7 +24,7 @@ static void parse_options(int argc, char **argv)
         tool_option(letter, &options);
 }
 
-/* ---- what a stream holds ----------------------------------------------------------------------------- */
+/* ---- what a stream holds ---- */
 
 enum { SHAPES_MAX = 64 };
 
@@ -38,7 +39,8 @@ static bool same_rows(const field *a, const field *b)
 {
     return strcmp(a->name, b->name) == 0 && a->value.type == b->value.type &&
            a->value.rank == b->value.rank &&
-           memcmp(a->value.shape + 1, b->value.shape + 1, (a->value.rank - 1) * sizeof(size_t)) == 0;
+           memcmp(a->value.shape + 1, b->value.shape + 1, (a->value.rank - 1) * sizeof(size_t)) ==
+               0;
 }
 
 static void add_field(summary *s, const field *f)
@@ -125,9 +127,10 @@ static int print_classes(output *out, const stream_reader *r, const summary *s, 
     if (output_printf(out, e, "classes: %zu\n", classes->count) != 0)
         return -1;
     for (size_t i = 0; i < classes->count; i++) {
-        int status = s->labels ? output_printf(out, e, "  %3zu  %-20s %8llu rows\n", i, classes->names[i],
-                                               (unsigned long long)s->rows_of_class[i])
-                               : output_printf(out, e, "  %3zu  %s\n", i, classes->names[i]);
+        int status = s->labels
+                         ? output_printf(out, e, "  %3zu  %-20s %8llu rows\n", i, classes->names[i],
+                                         (unsigned long long)s->rows_of_class[i])
+                         : output_printf(out, e, "  %3zu  %s\n", i, classes->names[i]);
         if (status != 0)
             return -1;
     }
@@ -141,16 +144,17 @@ static int describe_stream(stream_reader *r, output *out, error *e)
     summary s = {0};
     int status = read_summary(r, &s, e);
     if (status == 0)
-        status = output_printf(out, e, "%s: a stream, %llu rows in %llu %s\nfields: %zu\n", stream_name(r),
-                               (unsigned long long)stream_rows(r), (unsigned long long)s.batches,
-                               s.batches == 1 ? "batch" : "batches", s.shape_count);
+        status = output_printf(out, e, "%s: a stream, %llu rows in %llu %s\nfields: %zu\n",
+                               stream_name(r), (unsigned long long)stream_rows(r),
+                               (unsigned long long)s.batches, s.batches == 1 ? "batch" : "batches",
+                               s.shape_count);
     if (status == 0 && (status = print_fields(out, &s, e)) == 0)
         status = print_classes(out, r, &s, e);
     free(s.rows_of_class);
     return status;
 }
 
-/* ---- what a model holds ------------------------------------------------------------------------------ */
+/* ---- what a model holds ---- */
 
 /* The number of floats in the parameters that a layer has. */
 static size_t layer_parameters(const network *n, const layer *l)
@@ -166,16 +170,17 @@ static size_t layer_parameters(const network *n, const layer *l)
 static int print_layers(output *out, const network *n, error *e)
 {
     const char *word = n->text;
-    if (output_printf(out, e, "input: %zu x %zu x %zu\nlayers: %zu\n", n->input.height, n->input.width,
-                      n->input.channels, n->layer_count) != 0)
+    if (output_printf(out, e, "input: %zu x %zu x %zu\nlayers: %zu\n", n->input.height,
+                      n->input.width, n->input.channels, n->layer_count) != 0)
         return -1;
     for (size_t i = 0; i < n->layer_count; i++) {
         const layer *l = &n->layers[i];
         size_t length = strcspn(word, " ");
         char shape[64];
-        snprintf(shape, sizeof shape, "%zu x %zu x %zu", l->out.height, l->out.width, l->out.channels);
-        if (output_printf(out, e, "  %3zu  %-20.*s %-14s %10zu parameters\n", i, (int)length, word, shape,
-                          layer_parameters(n, l)) != 0)
+        snprintf(shape, sizeof shape, "%zu x %zu x %zu", l->out.height, l->out.width,
+                 l->out.channels);
+        if (output_printf(out, e, "  %3zu  %-20.*s %-14s %10zu parameters\n", i, (int)length, word,
+                          shape, layer_parameters(n, l)) != 0)
             return -1;
         word += length + (word[length] == ' ');
     }
@@ -235,12 +240,17 @@ static int describe_model(stream_reader *r, output *out, error *e)
     if (model_read(r, &m, e) != 0)
         return -1;
     const network *n = &m.net;
-    int status = output_printf(out, e, "%s: a model, version %d\nhead: %s, dimension %zu, imprinted by norm %s\n"
-                                       "parameters: %zu\n", stream_name(r), MODEL_VERSION,
-                               head_name(n->head), n->dimension, norm_name(m.norm), n->total);
+    int status =
+        output_printf(out, e,
+                      "%s: a model, version %d\nhead: %s, dimension %zu, imprinted by norm %s\n"
+                      "parameters: %zu\n",
+                      stream_name(r), MODEL_VERSION, head_name(n->head), n->dimension,
+                      norm_name(m.norm), n->total);
     if (status == 0)
-        status = *n->text ? print_layers(out, n, e)
-                          : output_printf(out, e, "layers: none; it classifies embeddings made elsewhere\n");
+        status =
+            *n->text
+                ? print_layers(out, n, e)
+                : output_printf(out, e, "layers: none; it classifies embeddings made elsewhere\n");
     if (status == 0 && (status = print_tensors(out, &m, e)) == 0 &&
         (status = print_notes(out, &m, e)) == 0)
         status = print_kinds(out, &m, e);
@@ -248,7 +258,7 @@ static int describe_model(stream_reader *r, output *out, error *e)
     return status;
 }
 
-/* ---- files -------------------------------------------------------------------------------------------- */
+/* ---- files ---- */
 
 static int describe(char *path, output *out, error *e)
 {

@@ -1,5 +1,5 @@
-/* avx512.h: what the files written for x86-64 with AVX512 share. Functions that use it are marked so, and are
- * called only where avx512_here() says that the processor has it. */
+/* avx512.h: what the files written for x86-64 with AVX512 share. Functions that use it are marked
+ * so, and are called only where avx512_here() says that the processor has it. */
 #ifndef KERNELS_CPU_AVX512_H
 #define KERNELS_CPU_AVX512_H
 

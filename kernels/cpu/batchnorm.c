@@ -47,7 +47,7 @@ static size_t group_rows(grouping g, size_t group)
     return left < g.each ? left : g.each;
 }
 
-/* ---- one row -------------------------------------------------------------------------------- */
+/* ---- one row ---- */
 
 /* Its mean, and the sum of squares about it, in each channel. */
 ALWAYS_INLINE void measure(const void *x, size_t pixels, size_t channels, float *restrict mean,
@@ -152,7 +152,7 @@ CLONES static void affine_gradient_row(const void *x, void *g, size_t pixels, si
         affine_gradient(x, g, pixels, channels, factor, slope, offset, false);
 }
 
-/* ---- statistics ----------------------------------------------------------------------------- */
+/* ---- statistics ---- */
 
 /* The rows' means and squares of one channel put together (Chan, Golub, LeVeque: "Updating formulae
  * and a pairwise algorithm for computing sample variances", 1979). */
@@ -236,7 +236,7 @@ void batchnorm_infer(batchnorm *n, const void *x, void *y, element type, size_t 
                    channels, n->factor, n->offset, relu, type);
 }
 
-/* ---- backward ------------------------------------------------------------------------------- */
+/* ---- backward ---- */
 
 /* dx = gamma inverse (g - sum g / n - z sum(g z) / n) as factor g + slope x + offset. */
 static void channel_gradient(batchnorm *n, grouping g, size_t channel, float gamma,

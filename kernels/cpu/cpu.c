@@ -14,7 +14,7 @@ void cpu_begin(const backend *b)
         omp_set_num_threads(own->threads);
 }
 
-/* ---- the processor -------------------------------------------------------------------------- */
+/* ---- the processor ---- */
 
 static bool computes(dnnl_cpu_isa_t what)
 {
@@ -60,7 +60,7 @@ static int precision_choose(precision_kind asked, precision_kind *out, error *e)
     return 0;
 }
 
-/* ---- opening and closing -------------------------------------------------------------------- */
+/* ---- opening and closing ---- */
 
 static void cpu_close(backend *b)
 {

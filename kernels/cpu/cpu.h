@@ -22,11 +22,11 @@ typedef struct {
     element type; /* of activations and of what is multiplied */
 } cpu;
 
-/* Whether the processor multiplies tiles of bf16 (AMX): there oneDNN's convolutions need no saving of
- * multiplications. */
+/* Whether the processor multiplies tiles of bf16 (AMX): there oneDNN's convolutions need no saving
+ * of multiplications. */
 bool cpu_has_tiles(void);
 
-/* ---- nodes ---------------------------------------------------------------------------------- */
+/* ---- nodes ---- */
 
 /* A layer with those that are done in the same pass. Data of rows x extent; in_data is the out_data
  * of the node before, or another view of it. */
@@ -155,7 +155,7 @@ int operation_run(program *p, const operation *o, error *e);
 int filters_new(program *p, error *e);
 void filters_refresh(program *p);
 
-/* ---- the rest of backend.h ------------------------------------------------------------------ */
+/* ---- the rest of backend.h ---- */
 
 void cpu_programs(backend *b); /* fills in their functions */
 void cpu_embeddings(backend *b);

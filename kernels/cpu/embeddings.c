@@ -12,7 +12,7 @@ void dsyevr_(const char *job, const char *range, const char *half, const int *n,
              const int *vector_stride, int *support, double *work, const int *work_size, int *iwork,
              const int *iwork_size, int *info);
 
-/* ---- inner products ------------------------------------------------------------------------- */
+/* ---- inner products ---- */
 
 /* out [rows][count] = a [rows][dimension] b [count][dimension]^T */
 static int products(const float *a, size_t rows, size_t dimension, const float *b, size_t count,
@@ -69,7 +69,7 @@ static int cpu_features(backend *b, const float *embeddings, size_t rows, size_t
     return features_make(embeddings, rows, dimension, projection, count, features, e);
 }
 
-/* ---- the largest ---------------------------------------------------------------------------- */
+/* ---- the largest ---- */
 
 /* Keeps the k best so far in order; for k up to a few dozen. */
 static void row_top_insert(const float *scores, size_t classes, size_t k, uint32_t *index,
@@ -157,7 +157,7 @@ static int cpu_assign(backend *b, const float *embeddings, size_t rows, size_t d
     return status;
 }
 
-/* ---- moments -------------------------------------------------------------------------------- */
+/* ---- moments ---- */
 
 #define MOMENT_ROWS 256 /* taken at once */
 
@@ -294,7 +294,7 @@ static int cpu_moments_get(backend *b, moments *m, double *sums, double *counts,
     return 0;
 }
 
-/* ---- matrices ------------------------------------------------------------------------------- */
+/* ---- matrices ---- */
 
 static int matrix_order(size_t n, int *out, error *e)
 {

@@ -43,7 +43,7 @@ void head_free(head_space *h)
     *h = (head_space){0};
 }
 
-/* ---- unit vectors --------------------------------------------------------------------------- */
+/* ---- unit vectors ---- */
 
 CLONES static float dot(const float *a, const float *b, size_t count)
 {
@@ -62,7 +62,8 @@ CLONES static void combine(float a, const float *x, float b, const float *z, flo
         y[i] = a * x[i] + b * z[i];
 }
 
-/* Divides each row by its norm into `units`, and 1/norm (0 for a row of norm < 1e-12) into `inverse`. */
+/* Divides each row by its norm into `units`, and 1/norm (0 for a row of norm < 1e-12) into
+ * `inverse`. */
 static void unit_rows(const float *x, size_t rows, size_t dimension, float *units, float *inverse)
 {
 #pragma omp parallel for schedule(static) if (rows * dimension > 4096)
@@ -90,7 +91,7 @@ static void unit_rows_backward(const float *units, const float *inverse, size_t 
     }
 }
 
-/* ---- forward -------------------------------------------------------------------------------- */
+/* ---- forward ---- */
 
 static float head_scale(const network *net, const float *parameters)
 {
@@ -121,7 +122,7 @@ void head_forward(head_space *h, const network *net, const float *parameters, co
         h->logits[i] = s * h->cosines[i];
 }
 
-/* ---- loss ----------------------------------------------------------------------------------- */
+/* ---- loss ---- */
 
 /* One row's loss, sum over c of -t[c] log softmax(z)[c] with t = (1 - a) onehot + a / classes; with
  * `weight` not 0, z becomes weight * (softmax(z) - t). */
@@ -161,7 +162,7 @@ void head_loss(head_space *h, const int32_t *labels, const uint32_t *order, size
     total->rows += rows;
 }
 
-/* ---- backward ------------------------------------------------------------------------------- */
+/* ---- backward ---- */
 
 /* out [m][n] = alpha a [k][m]^T b [k][n] */
 static void transposed_product(size_t m, size_t n, size_t k, float alpha, const float *a,

@@ -8,7 +8,7 @@
 #include "../backend.h"
 #include "element.h"
 
-/* ---- pictures ------------------------------------------------------------------------------- */
+/* ---- pictures ---- */
 
 /* How pictures are changed on their way in; see random_augment. */
 typedef struct {
@@ -21,7 +21,7 @@ typedef struct {
 void pictures_load(const uint8_t *images, const uint32_t *order, size_t rows, extent shape,
                    const picture_change *change, uint8_t *scratch, void *out, element type);
 
-/* ---- elementwise ---------------------------------------------------------------------------- */
+/* ---- elementwise ---- */
 
 void elements_convert(const void *from, element from_type, void *to, element to_type, size_t count);
 void elements_relu(const void *x, void *y, element type, size_t count);
@@ -31,7 +31,7 @@ void elements_relu_backward(void *gradient, const void *y, element type, size_t 
 void elements_scale(const void *x, void *y, element type, size_t count, float factor);
 void elements_add(const void *a, const void *b, void *sum, element type, size_t count);
 
-/* ---- dropout -------------------------------------------------------------------------------- */
+/* ---- dropout ---- */
 
 typedef struct {
     uint32_t threshold; /* 0: nothing is dropped */
@@ -49,7 +49,7 @@ const uint16_t *dropout_numbers(const dropout *d, uint64_t first, size_t count, 
 /* y = kept ? x * factor : 0; forward and backward are the same. */
 void dropout_apply(const dropout *d, const void *x, void *y, element type, size_t count);
 
-/* ---- pooling -------------------------------------------------------------------------------- */
+/* ---- pooling ---- */
 
 #define POOL_NOTHING 255   /* the code of an output that passes no gradient */
 #define POOL_CODES_MAX 255 /* windows of more elements have no codes */
@@ -71,7 +71,7 @@ void avgpool_forward(const void *x, void *y, element type, size_t rows, extent i
 void avgpool_backward(const void *y_gradient, void *x_gradient, element type, size_t rows,
                       extent in);
 
-/* ---- batch normalisation -------------------------------------------------------------------- */
+/* ---- batch normalisation ---- */
 
 /* Room for up to `rows` rows; `each` rows share statistics (0: all). */
 typedef struct {

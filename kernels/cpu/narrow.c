@@ -15,7 +15,7 @@ bool narrow_fits(const layer *l)
            l->in.channels <= MOST && l->out.channels % LANES == 0 && avx512_here();
 }
 
-/* ---- memory --------------------------------------------------------------------------------- */
+/* ---- memory ---- */
 
 /* Numbers of a picture's line with the zeros around it, and one pixel more for the pairs. */
 static size_t line_size(const layer *l)
@@ -50,7 +50,7 @@ static float *thread_sums(const layer *l, float *scratch, size_t thread)
     return thread_picture(l, scratch, thread) + picture_size(l);
 }
 
-/* ---- pictures ------------------------------------------------------------------------------- */
+/* ---- pictures ---- */
 
 static void picture_pad(const layer *l, const void *x, size_t row, element type, float *out)
 {
@@ -77,11 +77,11 @@ static void picture_pad_pairs(const layer *l, const uint16_t *x, size_t row, uin
     }
 }
 
-/* ---- sums ----------------------------------------------------------------------------------- */
+/* ---- sums ---- */
 
 /* Adds a picture's to the sums of LANES outputs from k on: one number times LANES at a time. */
 AVX512_INLINE void picture_sums(const layer *l, size_t channels, const float *picture,
-                                       const void *g, size_t row, bool half, size_t k, float *sums)
+                                const void *g, size_t row, bool half, size_t k, float *sums)
 {
     size_t taps = 9 * channels, line = line_size(l), out = l->out.channels;
     size_t first = row * l->out.height * l->out.width * out + k;

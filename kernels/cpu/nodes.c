@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* ---- memory --------------------------------------------------------------------------------- */
+/* ---- memory ---- */
 
 void *program_memory(program *p, size_t bytes, const char *what, error *e)
 {
@@ -28,7 +28,7 @@ void *program_memory(program *p, size_t bytes, const char *what, error *e)
     return memory;
 }
 
-/* ---- which layers go together --------------------------------------------------------------- */
+/* ---- which layers go together ---- */
 
 static bool multiplies(const layer *l)
 {
@@ -100,7 +100,7 @@ static void nodes_make(program *p)
     }
 }
 
-/* ---- types ---------------------------------------------------------------------------------- */
+/* ---- types ---- */
 
 /* What follows the last convolution or dense layer stays in float, so that embeddings are; unless a
  * residual from before it is added. */
@@ -127,7 +127,7 @@ static void types_choose(program *p)
         p->nodes[0].in_type = any ? p->own->type : ELEMENT_F32;
 }
 
-/* ---- where results lie ---------------------------------------------------------------------- */
+/* ---- where results lie ---- */
 
 static size_t out_bytes(const program *p, const node *d)
 {
@@ -192,7 +192,7 @@ static int results_share(program *p, error *e)
     return status;
 }
 
-/* ---- where gradients lie -------------------------------------------------------------------- */
+/* ---- where gradients lie ---- */
 
 /* Whether nobody reads a node's result once the node above has come back: its memory may then take
  * the gradient. */
@@ -241,7 +241,7 @@ static int gradients_place(program *p, error *e)
     return 0;
 }
 
-/* ---- filters -------------------------------------------------------------------------------- */
+/* ---- filters ---- */
 
 int filters_new(program *p, error *e)
 {
@@ -281,7 +281,7 @@ void filters_refresh(program *p)
     p->filter_version = p->version;
 }
 
-/* ---- making --------------------------------------------------------------------------------- */
+/* ---- making ---- */
 
 static int node_space(program *p, node *d, error *e)
 {
@@ -310,7 +310,8 @@ static void convolution_choose(program *p, size_t i)
 {
     node *d = &p->nodes[i], *below = d - 1;
     d->narrow = d->learns && narrow_fits(d->word);
-    d->winograd = !(p->own->type == ELEMENT_BF16 && cpu_has_tiles()) && winograd_fits(d->word, p->own->threads);
+    d->winograd = !(p->own->type == ELEMENT_BF16 && cpu_has_tiles()) &&
+                  winograd_fits(d->word, p->own->threads);
     if (!d->winograd || i == 0 || !below->relu || below->relu_passed)
         return;
     d->gates_below = true;

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-/* ---- failures ------------------------------------------------------------------------------- */
+/* ---- failures ---- */
 
 /* What is being made, for messages. */
 typedef struct {
@@ -38,7 +38,7 @@ static void *plan_memory(const maker *m, size_t bytes)
     return memory;
 }
 
-/* ---- operations ----------------------------------------------------------------------------- */
+/* ---- operations ---- */
 
 static int operation_bind(const maker *m, operation *o, int argument, layout l, void *data)
 {
@@ -104,7 +104,7 @@ static int reorder_make(const maker *m, operation *o, layout from, void *from_da
     return operation_make(m, o);
 }
 
-/* ---- layouts -------------------------------------------------------------------------------- */
+/* ---- layouts ---- */
 
 static dnnl_data_type_t data_type(element type)
 {
@@ -190,7 +190,7 @@ static void ingredients_free(ingredients *g)
         dnnl_primitive_attr_destroy(g->through_relu);
 }
 
-/* ---- weights -------------------------------------------------------------------------------- */
+/* ---- weights ---- */
 
 static layout stored_layout(const program *p, size_t parameter, layout plain)
 {
@@ -232,7 +232,7 @@ int plan_refresh(program *p, plan *s, error *e)
     return 0;
 }
 
-/* ---- one layer's operations ----------------------------------------------------------------- */
+/* ---- one layer's operations ---- */
 
 static int forward_make(const maker *m, const ingredients *g, node_operations *o)
 {
@@ -371,7 +371,7 @@ static int node_operations_make(program *p, plan *s, size_t i, error *e)
     return status;
 }
 
-/* ---- storage -------------------------------------------------------------------------------- */
+/* ---- storage ---- */
 
 /* The order of the weights' gradient, if it is no larger than the plain one. */
 static int storage_choose(const maker *m)
@@ -468,7 +468,7 @@ int storage_get(program *p, const float *stored, float *plain, error *e)
     return storage_move_all(p, stored, plain, false, e);
 }
 
-/* ---- the plan ------------------------------------------------------------------------------- */
+/* ---- the plan ---- */
 
 static void scratch_measure(const operation *o, size_t *bytes)
 {

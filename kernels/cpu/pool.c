@@ -1,6 +1,6 @@
 #include "loops.h"
 
-/* ---- forward -------------------------------------------------------------------------------- */
+/* ---- forward ---- */
 
 /* A stretch of outputs: some whole pixels of a line, or some channels of one pixel. */
 typedef struct {
@@ -194,7 +194,7 @@ void maxpool_forward(const void *x, void *y, uint8_t *codes, element type, size_
     }
 }
 
-/* ---- backward ------------------------------------------------------------------------------- */
+/* ---- backward ---- */
 
 ALWAYS_INLINE void spread(const void *y_gradient, const uint8_t *codes, int code, void *x_gradient,
                           size_t channels, float factor, bool half)
@@ -284,7 +284,7 @@ void maxpool_backward_search(const void *y_gradient, const void *x, void *x_grad
     }
 }
 
-/* ---- means ---------------------------------------------------------------------------------- */
+/* ---- means ---- */
 
 void avgpool_forward(const void *x, void *y, element type, size_t rows, extent in)
 {

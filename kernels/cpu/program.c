@@ -15,7 +15,7 @@ static void time_to(program *p, double *total)
     p->times.since = seconds;
 }
 
-/* ---- making and freeing --------------------------------------------------------------------- */
+/* ---- making and freeing ---- */
 
 /* Rows at once when only embedding: few enough that what lies between two layers stays in the
  * cache. */
@@ -120,7 +120,7 @@ static int cpu_program_new(backend *b, const program_spec *spec, program **out, 
     return 0;
 }
 
-/* ---- state ---------------------------------------------------------------------------------- */
+/* ---- state ---- */
 
 static int cpu_parameters_set(backend *b, program *p, const float *parameters, error *e)
 {
@@ -182,7 +182,7 @@ static int check_order(const program *p, const uint32_t *order, size_t rows, err
     return 0;
 }
 
-/* ---- forward -------------------------------------------------------------------------------- */
+/* ---- forward ---- */
 
 typedef enum {
     MODE_INFER,    /* running statistics, no dropout */
@@ -303,7 +303,7 @@ static int forward(program *p, plan *s, run_mode mode, error *e)
     return 0;
 }
 
-/* ---- back ----------------------------------------------------------------------------------- */
+/* ---- back ---- */
 
 static float drop_factor(const node *d)
 {
@@ -339,10 +339,10 @@ static int multiply_backward(program *p, const plan *s, size_t i, error *e)
         elements_convert(d->out_gradient, d->out_type, p->converted, p->own->type, count);
     if (d->learns && d->narrow) {
         const layer *l = d->word;
-        narrow_weight_gradient(
-            l, d->in_data, d->out_type == p->own->type ? d->out_gradient : p->converted,
-            p->own->type, s->rows, gradient_of(p, l->weight), bias_gradient_of(p, l),
-            p->conv_scratch);
+        narrow_weight_gradient(l, d->in_data,
+                               d->out_type == p->own->type ? d->out_gradient : p->converted,
+                               p->own->type, s->rows, gradient_of(p, l->weight),
+                               bias_gradient_of(p, l), p->conv_scratch);
     } else if (d->learns) {
         if (operation_run(p, &o->backward_weights, e) != 0)
             return -1;
@@ -429,7 +429,7 @@ static int backward(program *p, const plan *s, error *e)
     return 0;
 }
 
-/* ---- steps ---------------------------------------------------------------------------------- */
+/* ---- steps ---- */
 
 static bool changes_pictures(const augmentation *a)
 {
@@ -499,7 +499,7 @@ static int cpu_gradients(backend *b, program *p, const uint32_t *order, size_t r
     return storage_get(p, p->gradient, gradient, e);
 }
 
-/* ---- inference ------------------------------------------------------------------------------ */
+/* ---- inference ---- */
 
 /* The plan for up to that many rows: of the chunk, a quarter of it, and so on, so that a short rest
  * neither costs a chunk's time nor a plan of its own. */

@@ -15,7 +15,7 @@
 
 typedef __m512 vec;
 
-/* ---- shapes --------------------------------------------------------------------------------- */
+/* ---- shapes ---- */
 
 /* One pass: from pictures of `in` to pictures of `out`. */
 typedef struct {
@@ -78,11 +78,10 @@ bool winograd_fits(const layer *l, int threads)
         return false;
     /* At least half of the multiplications must be saved, edges and all. */
     size_t direct = 9 * l->out.height * l->out.width;
-    return 2 * picture_work(l->out, tile_of(l->out)) <= direct &&
-           avx512_here();
+    return 2 * picture_work(l->out, tile_of(l->out)) <= direct && avx512_here();
 }
 
-/* ---- memory --------------------------------------------------------------------------------- */
+/* ---- memory ---- */
 
 /* Floats from one point's tiles to the next one's: an odd number of lines, so that they do not all
  * fall into the same sets of the cache. */
@@ -113,7 +112,7 @@ size_t winograd_scratch_count(const layer *l, int threads)
     return (size_t)threads * thread_scratch(l);
 }
 
-/* ---- elements ------------------------------------------------------------------------------- */
+/* ---- elements ---- */
 
 /* As bf16_from_float, for numbers. */
 AVX512_INLINE void store(void *y, size_t i, vec v, bool half)
@@ -247,7 +246,7 @@ AVX512_INLINE void line_filter_gradient(size_t tile, const vec *u, size_t step, 
         out[i * to] = plus(AT_HALF / (float)(1 << i), u[6 * step], out[i * to]);
 }
 
-/* ---- filters -------------------------------------------------------------------------------- */
+/* ---- filters ---- */
 
 /* LANES filters [3][3] to the points of `out`, which are `stride` floats apart. */
 AVX512_INLINE void filter_transform(size_t tile, const vec g[9], float *out, size_t stride)
@@ -316,7 +315,7 @@ void winograd_filters_turned(const layer *l, const float *weights, float *filter
         turned_filters_of_output(l, weights, k, filters);
 }
 
-/* ---- tiles ---------------------------------------------------------------------------------- */
+/* ---- tiles ---- */
 
 /* Where a tile lies: its picture, and its first output. */
 typedef struct {
@@ -498,7 +497,7 @@ AVX512 static void block_output_gradient(const shape *s, const void *g, bool g_h
     EACH_VERSION(GRADIENT, s->tile, g_half);
 }
 
-/* ---- products ------------------------------------------------------------------------------- */
+/* ---- products ---- */
 
 /* m[STRIP][PANEL] = v[STRIP][inputs] u[inputs][PANEL] */
 AVX512_INLINE void strip_product(const float *v, const float *u, size_t inputs, float *m,
@@ -582,7 +581,7 @@ AVX512 static void block_gradient(const shape *s, size_t count, const float *v, 
     }
 }
 
-/* ---- forward and backward ------------------------------------------------------------------- */
+/* ---- forward and backward ---- */
 
 /* What a pass reads and writes. */
 typedef struct {
@@ -637,7 +636,7 @@ void winograd_backward(const layer *l, const void *y_gradient, const float *filt
     convolve(l, &p, scratch);
 }
 
-/* ---- the weights' gradient ------------------------------------------------------------------ */
+/* ---- the weights' gradient ---- */
 
 /* A thread's scratch: inputs, outputs' gradients, the sums so far. */
 typedef struct {

@@ -1,5 +1,5 @@
-/* backward.cu: d_masked = d_out [y > 0] scale, and its sums over rows, which are a bias' gradient: one
- * pass instead of two. The blocks' sums are added up by the last block, in a fixed order. */
+/* backward.cu: d_masked = d_out [y > 0] scale, and its sums over rows, which are a bias' gradient:
+ * one pass instead of two. The blocks' sums are added up by the last block, in a fixed order. */
 #include "device.cuh"
 
 template <class T, int V>
@@ -47,6 +47,6 @@ extern "C" int kernel_mask(kernel_type type, const void *y, const void *d_out, v
                            float scale, size_t rows, size_t channels, float *column_sums,
                            float *partials, unsigned *ticket, kernel_stream stream)
 {
-    return dispatch<run_mask>(type, channels, y, d_out, d_masked, scale, rows, channels, column_sums,
-                              partials, ticket, stream);
+    return dispatch<run_mask>(type, channels, y, d_out, d_masked, scale, rows, channels,
+                              column_sums, partials, ticket, stream);
 }

@@ -25,7 +25,8 @@ int check_blas(cublasStatus_t status, const char *what, error *e)
     return error_set(e, "cuda: cuBLAS: %s: %s", what, cublasGetStatusString(status));
 }
 
-int check_kernel(const struct cuda *g, int status, const char *kernel, cudaStream_t stream, error *e)
+int check_kernel(const struct cuda *g, int status, const char *kernel, cudaStream_t stream,
+                 error *e)
 {
     if (status == cudaSuccess && g->wait) {
         enum cudaStreamCaptureStatus capture;

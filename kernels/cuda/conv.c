@@ -1,9 +1,9 @@
-/* conv.c: convolutions by cuDNN, NHWC. For each direction and shape the algorithms that the library thinks likeliest
- * are timed, once, and the quickest kept; with --deterministic the first that works of those that give the same bytes
- * each time. Where it has none, conv.cu does it.
+/* conv.c: convolutions by cuDNN, NHWC. For each direction and shape the algorithms that the library
+ * thinks likeliest are timed, once, and the quickest kept; with --deterministic the first that
+ * works of those that give the same bytes each time. Where it has none, conv.cu does it.
  *
- * They are timed in graphs, as training runs them: the library's own search (cudnnFind...) times a single call each,
- * with what the host does for it, which for small layers is the longer part. */
+ * They are timed in graphs, as training runs them: the library's own search (cudnnFind...) times a
+ * single call each, with what the host does for it, which for small layers is the longer part. */
 #include "cuda.h"
 
 #include <math.h>
@@ -17,10 +17,11 @@ enum { TRIAL_REPEATS = 1, TRIAL_TURNS = 1 };
 #else
 enum { TRIAL_REPEATS = 5, TRIAL_TURNS = 2 };
 #endif
-#define TRIAL_MOST ((size_t)256 << 20) /* bytes that an algorithm may want, where the card has them free */
+#define TRIAL_MOST                                                                                 \
+    ((size_t)256 << 20) /* bytes that an algorithm may want, where the card has them free */
 #define TRIAL_LEAST ((size_t)8 << 20)
 
-/* ---- descriptions ------------------------------------------------------------------------------------ */
+/* ---- descriptions ---- */
 
 static cudnnDataType_t data_type(const struct cuda *g)
 {
@@ -36,19 +37,21 @@ static cudnnMathType_t math_allowed(const struct cuda *g)
 static int describe_conv(const struct cuda *g, const layer *l, conv_ready *c, error *e)
 {
     for (int d = 0; d < 3; d++) {
-        if (check_dnn(cudnnCreateConvolutionDescriptor(&c->conv[d]), "describing a convolution", e) != 0 ||
+        if (check_dnn(cudnnCreateConvolutionDescriptor(&c->conv[d]), "describing a convolution",
+                      e) != 0 ||
             check_dnn(cudnnSetConvolution2dDescriptor(c->conv[d], (int)l->pad_height,
                                                       (int)l->pad_width, 1, 1, 1, 1,
                                                       CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT),
                       "describing a convolution", e) != 0 ||
-            check_dnn(cudnnSetConvolutionMathType(c->conv[d], math_allowed(g)), "precision", e) != 0)
+            check_dnn(cudnnSetConvolutionMathType(c->conv[d], math_allowed(g)), "precision", e) !=
+                0)
             return -1;
     }
     return 0;
 }
 
-static int describe_tensor(const struct cuda *g, cudnnTensorDescriptor_t *t, size_t rows, size_t height,
-                           size_t width, size_t channels, error *e)
+static int describe_tensor(const struct cuda *g, cudnnTensorDescriptor_t *t, size_t rows,
+                           size_t height, size_t width, size_t channels, error *e)
 {
     if (check_dnn(cudnnCreateTensorDescriptor(t), "describing a tensor", e) != 0)
         return -1;
@@ -57,11 +60,13 @@ static int describe_tensor(const struct cuda *g, cudnnTensorDescriptor_t *t, siz
                      "describing a tensor", e);
 }
 
-static int describe(const struct cuda *g, const operation *o, const layer *l, conv_ready *c, error *e)
+static int describe(const struct cuda *g, const operation *o, const layer *l, conv_ready *c,
+                    error *e)
 {
     if (describe_conv(g, l, c, e) != 0 ||
         describe_tensor(g, &c->in, c->rows, l->in.height, l->in.width, o->in_channels, e) != 0 ||
-        describe_tensor(g, &c->out, c->rows, l->out.height, l->out.width, l->out.channels, e) != 0 ||
+        describe_tensor(g, &c->out, c->rows, l->out.height, l->out.width, l->out.channels, e) !=
+            0 ||
         describe_tensor(g, &c->bias, 1, 1, 1, l->out.channels, e) != 0)
         return -1;
     if (check_dnn(cudnnCreateFilterDescriptor(&c->weight), "describing weights", e) != 0 ||
@@ -71,10 +76,10 @@ static int describe(const struct cuda *g, const operation *o, const layer *l, co
                   "describing weights", e) != 0 ||
         check_dnn(cudnnCreateActivationDescriptor(&c->activation), "describing ReLU", e) != 0)
         return -1;
-    return check_dnn(cudnnSetActivationDescriptor(c->activation,
-                                                  o->relu ? CUDNN_ACTIVATION_RELU
-                                                          : CUDNN_ACTIVATION_IDENTITY,
-                                                  CUDNN_NOT_PROPAGATE_NAN, 0), "describing ReLU", e);
+    return check_dnn(cudnnSetActivationDescriptor(
+                         c->activation, o->relu ? CUDNN_ACTIVATION_RELU : CUDNN_ACTIVATION_IDENTITY,
+                         CUDNN_NOT_PROPAGATE_NAN, 0),
+                     "describing ReLU", e);
 }
 
 void conv_discard(conv_ready *c)
@@ -94,7 +99,7 @@ void conv_discard(conv_ready *c)
         cudnnDestroyActivationDescriptor(c->activation);
 }
 
-/* ---- running ----------------------------------------------------------------------------------------- */
+/* ---- running ---- */
 
 static const float one = 1, zero = 0;
 
@@ -109,10 +114,10 @@ static conv_ready *conv_find(const program *p, size_t op, size_t rows)
 static conv_shape shape_of(const run *r, const operation *o)
 {
     const layer *l = &r->p->net->layers[o->layer];
-    return (conv_shape){(int)r->rows, (int)l->in.height, (int)l->in.width, (int)o->in_channels,
-                        (int)l->out.height, (int)l->out.width, (int)l->out.channels,
-                        (int)l->kernel_height, (int)l->kernel_width, (int)l->pad_height,
-                        (int)l->pad_width};
+    return (conv_shape){(int)r->rows,         (int)l->in.height,     (int)l->in.width,
+                        (int)o->in_channels,  (int)l->out.height,    (int)l->out.width,
+                        (int)l->out.channels, (int)l->kernel_height, (int)l->kernel_width,
+                        (int)l->pad_height,   (int)l->pad_width};
 }
 
 static const conv_ready *ready(const run *r, const operation *o)
@@ -126,9 +131,9 @@ static cudnnStatus_t forward_fused(const run *r, const operation *o, const conv_
     void *out = place(r, o->output);
     return cudnnConvolutionBiasActivationForward(
         r->p->gpu->dnn[r->slot], &one, c->in, place(r, o->input), c->weight, place(r, o->weight),
-        c->conv[CONV_FORWARD], (cudnnConvolutionFwdAlgo_t)choice->algorithm, r->p->workspace[r->slot],
-        r->p->workspace_bytes[r->slot], &zero, c->out, out, c->bias, place(r, o->bias), c->activation,
-        c->out, out);
+        c->conv[CONV_FORWARD], (cudnnConvolutionFwdAlgo_t)choice->algorithm,
+        r->p->workspace[r->slot], r->p->workspace_bytes[r->slot], &zero, c->out, out, c->bias,
+        place(r, o->bias), c->activation, c->out, out);
 }
 
 static int forward_bare(const run *r, const operation *o, const conv_ready *c, error *e)
@@ -137,8 +142,10 @@ static int forward_bare(const run *r, const operation *o, const conv_ready *c, e
     const conv_choice *choice = &c->choices[CONV_FORWARD];
     if (choice->algorithm == ALGORITHM_OWN) {
         conv_shape s = shape_of(r, o);
-        return check_kernel(g, kernel_conv_forward(g->type, &s, place(r, o->input), place(r, o->weight),
-                                                   place(r, o->output), g->streams[r->slot]),
+        return check_kernel(g,
+                            kernel_conv_forward(g->type, &s, place(r, o->input),
+                                                place(r, o->weight), place(r, o->output),
+                                                g->streams[r->slot]),
                             "conv_forward", g->streams[r->slot], e);
     }
     return check_dnn(cudnnConvolutionForward(
@@ -166,14 +173,15 @@ int conv_backward_weight(const run *r, const operation *o, int lane, error *e)
     const conv_choice *choice = &c->choices[CONV_BACKWARD_WEIGHT];
     if (choice->algorithm == ALGORITHM_OWN) {
         conv_shape s = shape_of(r, o);
-        return check_kernel(g, kernel_conv_backward_weight(g->type, &s, place(r, o->input),
-                                                           place(r, o->d_masked), place(r, o->d_weight),
-                                                           g->streams[lane]),
+        return check_kernel(g,
+                            kernel_conv_backward_weight(g->type, &s, place(r, o->input),
+                                                        place(r, o->d_masked),
+                                                        place(r, o->d_weight), g->streams[lane]),
                             "conv_backward_weight", g->streams[lane], e);
     }
     return check_dnn(cudnnConvolutionBackwardFilter(
-                         g->dnn[lane], &one, c->in, place(r, o->input), c->out, place(r, o->d_masked),
-                         c->conv[CONV_BACKWARD_WEIGHT],
+                         g->dnn[lane], &one, c->in, place(r, o->input), c->out,
+                         place(r, o->d_masked), c->conv[CONV_BACKWARD_WEIGHT],
                          (cudnnConvolutionBwdFilterAlgo_t)choice->algorithm, r->p->workspace[lane],
                          r->p->workspace_bytes[lane], &zero, c->weight, place(r, o->d_weight)),
                      "convolution's weight gradient", e);
@@ -186,9 +194,10 @@ int conv_backward_data(const run *r, const operation *o, int lane, error *e)
     const conv_choice *choice = &c->choices[CONV_BACKWARD_DATA];
     if (choice->algorithm == ALGORITHM_OWN) {
         conv_shape s = shape_of(r, o);
-        return check_kernel(g, kernel_conv_backward_data(g->type, &s, place(r, o->d_masked),
-                                                         place(r, o->weight), place(r, o->d_input),
-                                                         g->streams[lane]),
+        return check_kernel(g,
+                            kernel_conv_backward_data(g->type, &s, place(r, o->d_masked),
+                                                      place(r, o->weight), place(r, o->d_input),
+                                                      g->streams[lane]),
                             "conv_backward_data", g->streams[lane], e);
     }
     return check_dnn(cudnnConvolutionBackwardData(
@@ -199,7 +208,7 @@ int conv_backward_data(const run *r, const operation *o, int lane, error *e)
                      "convolution's input gradient", e);
 }
 
-/* ---- algorithms -------------------------------------------------------------------------------------- */
+/* ---- algorithms ---- */
 
 /* What the library says of an algorithm, whichever the direction. */
 typedef struct {
@@ -212,10 +221,14 @@ typedef struct {
 
 #define VERDICTS_COPY(results, count, verdicts)                                                    \
     for (int i = 0; i < (count); i++)                                                              \
-    (verdicts)[i] = (verdict){(int)(results)[i].algo, (results)[i].status, (results)[i].memory,     \
-                              (results)[i].determinism, (results)[i].mathType}
+        (verdicts)[i] = (verdict)                                                                  \
+        {                                                                                          \
+            (int)(results)[i].algo, (results)[i].status, (results)[i].memory,                      \
+                (results)[i].determinism, (results)[i].mathType                                    \
+        }
 
-static cudnnStatus_t verdicts_forward(cudnnHandle_t dnn, const conv_ready *c, verdict *verdicts, int *count)
+static cudnnStatus_t verdicts_forward(cudnnHandle_t dnn, const conv_ready *c, verdict *verdicts,
+                                      int *count)
 {
     cudnnConvolutionFwdAlgoPerf_t results[CANDIDATES];
     cudnnStatus_t status = cudnnGetConvolutionForwardAlgorithm_v7(
@@ -225,7 +238,8 @@ static cudnnStatus_t verdicts_forward(cudnnHandle_t dnn, const conv_ready *c, ve
     return status;
 }
 
-static cudnnStatus_t verdicts_data(cudnnHandle_t dnn, const conv_ready *c, verdict *verdicts, int *count)
+static cudnnStatus_t verdicts_data(cudnnHandle_t dnn, const conv_ready *c, verdict *verdicts,
+                                   int *count)
 {
     cudnnConvolutionBwdDataAlgoPerf_t results[CANDIDATES];
     cudnnStatus_t status = cudnnGetConvolutionBackwardDataAlgorithm_v7(
@@ -235,7 +249,8 @@ static cudnnStatus_t verdicts_data(cudnnHandle_t dnn, const conv_ready *c, verdi
     return status;
 }
 
-static cudnnStatus_t verdicts_weight(cudnnHandle_t dnn, const conv_ready *c, verdict *verdicts, int *count)
+static cudnnStatus_t verdicts_weight(cudnnHandle_t dnn, const conv_ready *c, verdict *verdicts,
+                                     int *count)
 {
     cudnnConvolutionBwdFilterAlgoPerf_t results[CANDIDATES];
     cudnnStatus_t status = cudnnGetConvolutionBackwardFilterAlgorithm_v7(
@@ -254,36 +269,44 @@ static bool is_unable(cudnnStatus_t status)
                        CUDNN_STATUS_CATEGORY(status) == CUDNN_STATUS_BAD_PARAM);
 }
 
-/* The library's algorithms, those that it thinks quickest first. None where it does not know the shape. */
-static int algorithms_ask(const struct cuda *g, const conv_ready *c, conv_direction direction, verdict *verdicts,
-                          int *count, error *e)
+/* The library's algorithms, those that it thinks quickest first. None where it does not know the
+ * shape. */
+static int algorithms_ask(const struct cuda *g, const conv_ready *c, conv_direction direction,
+                          verdict *verdicts, int *count, error *e)
 {
     cudnnHandle_t dnn = g->dnn[0];
     *count = 0;
-    cudnnStatus_t status = direction == CONV_FORWARD         ? verdicts_forward(dnn, c, verdicts, count)
-                           : direction == CONV_BACKWARD_DATA ? verdicts_data(dnn, c, verdicts, count)
-                                                             : verdicts_weight(dnn, c, verdicts, count);
+    cudnnStatus_t status = direction == CONV_FORWARD ? verdicts_forward(dnn, c, verdicts, count)
+                           : direction == CONV_BACKWARD_DATA
+                               ? verdicts_data(dnn, c, verdicts, count)
+                               : verdicts_weight(dnn, c, verdicts, count);
     if (!is_unable(status))
         return check_dnn(status, "choosing a convolution", e);
     *count = 0;
     return 0;
 }
 
-/* A weight's gradient that is no sum in a fixed order is added up by atomics, in the result's own type. */
-static bool may_be_chosen(const struct cuda *g, const verdict *v, conv_direction direction, size_t room)
+/* A weight's gradient that is no sum in a fixed order is added up by atomics, in the result's own
+ * type. */
+static bool may_be_chosen(const struct cuda *g, const verdict *v, conv_direction direction,
+                          size_t room)
 {
-    bool ordered = g->deterministic || (direction == CONV_BACKWARD_WEIGHT && g->type == KERNEL_BFLOAT16);
-    bool exact = v->math != CUDNN_TENSOR_OP_MATH && v->math != CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION;
+    bool ordered =
+        g->deterministic || (direction == CONV_BACKWARD_WEIGHT && g->type == KERNEL_BFLOAT16);
+    bool exact =
+        v->math != CUDNN_TENSOR_OP_MATH && v->math != CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION;
     return v->status == CUDNN_STATUS_SUCCESS && v->memory <= room &&
            (!ordered || v->determinism == CUDNN_DETERMINISTIC) &&
            (g->precision != PRECISION_FP32 || exact);
 }
 
-/* How long the layer takes in that direction as it is set now, bias and ReLU too; infinity where it does not work, or not in a graph. The time
- * does not matter where all are to be the same each time. */
+/* How long the layer takes in that direction as it is set now, bias and ReLU too; infinity where it
+ * does not work, or not in a graph. The time does not matter where all are to be the same each
+ * time. */
 static double seconds_of(const run *r, const operation *o, conv_direction direction)
 {
-    static const launch_pass passes[] = {operation_forward, operation_backward_data, operation_weight};
+    static const launch_pass passes[] = {operation_forward, operation_backward_data,
+                                         operation_weight};
     struct cuda *g = r->p->gpu;
     error unused = {""};
     double seconds = INFINITY;
@@ -299,8 +322,8 @@ static double seconds_of(const run *r, const operation *o, conv_direction direct
 }
 
 /* The quickest of the algorithms, with and without bias and ReLU in the same pass. */
-static int choose(const run *r, const operation *o, conv_ready *c, conv_direction direction, size_t room,
-                  error *e)
+static int choose(const run *r, const operation *o, conv_ready *c, conv_direction direction,
+                  size_t room, error *e)
 {
     struct cuda *g = r->p->gpu;
     verdict verdicts[CANDIDATES];
@@ -315,7 +338,8 @@ static int choose(const run *r, const operation *o, conv_ready *c, conv_directio
             continue;
         left--;
         int math = g->precision == PRECISION_FP32 ? (int)CUDNN_FMA_MATH : (int)v->math;
-        if (check_dnn(cudnnSetConvolutionMathType(c->conv[direction], (cudnnMathType_t)math), "precision", e) != 0)
+        if (check_dnn(cudnnSetConvolutionMathType(c->conv[direction], (cudnnMathType_t)math),
+                      "precision", e) != 0)
             return -1;
         bool fuses = direction == CONV_FORWARD && o->bias != NOWHERE;
         for (int fused = fuses; fused >= 0 && least > 0; fused--) {
@@ -337,8 +361,8 @@ static bool wanted(const operation *o, conv_direction direction)
            (direction == CONV_BACKWARD_DATA && o->back && o->want_d_input);
 }
 
-/* Memory that algorithms are tried in takes the place of the program's workspace: as much as the card has, up to a
- * limit, since with less there are fewer to choose from. */
+/* Memory that algorithms are tried in takes the place of the program's workspace: as much as the
+ * card has, up to a limit, since with less there are fewer to choose from. */
 typedef struct {
     void *own;
     size_t own_bytes;
@@ -379,8 +403,8 @@ static int choices_make(const run *r, const operation *o, const layer *l, conv_r
         c->choices[d] = (conv_choice){ALGORITHM_OWN, 0, 0, false};
         if (!wanted(o, direction))
             continue;
-        conv_key key = conv_key_make(direction, l, o->in_channels, c->rows, g->precision, g->deterministic,
-                                     o->bias != NOWHERE, o->relu);
+        conv_key key = conv_key_make(direction, l, o->in_channels, c->rows, g->precision,
+                                     g->deterministic, o->bias != NOWHERE, o->relu);
         if (choices_find(&g->choices, &key, &c->choices[d]))
             continue;
         if (!trying)
@@ -427,21 +451,23 @@ int conv_prepare(program *p, size_t op, size_t rows, error *e)
     run r = {.p = p, .mode = MODE_INFER, .rows = rows};
     conv_ready *c = &more[p->conv_count++]; /* there already, so that it can be tried */
     *c = (conv_ready){.op = op, .rows = rows};
-    if (dnn_wake(p->gpu, e) == 0 && describe(p->gpu, o, l, c, e) == 0 && choices_make(&r, o, l, c, e) == 0 &&
-        math_set(c, e) == 0 && workspace_grow(p, workspace_wanted(c), e) == 0)
+    if (dnn_wake(p->gpu, e) == 0 && describe(p->gpu, o, l, c, e) == 0 &&
+        choices_make(&r, o, l, c, e) == 0 && math_set(c, e) == 0 &&
+        workspace_grow(p, workspace_wanted(c), e) == 0)
         return 0;
     conv_discard(c);
     p->conv_count--;
     return -1;
 }
 
-void conv_describe(const program *p, const operation *o, size_t rows, conv_direction direction, char *text,
-                   size_t size)
+void conv_describe(const program *p, const operation *o, size_t rows, conv_direction direction,
+                   char *text, size_t size)
 {
     const conv_ready *c = conv_find(p, (size_t)(o - p->plan.ops), rows);
     const conv_choice *choice = c ? &c->choices[direction] : NULL;
     if (!choice || choice->algorithm == ALGORITHM_OWN)
         snprintf(text, size, "%s", choice ? "own kernel" : "not ready");
     else
-        snprintf(text, size, "algorithm %d%s", choice->algorithm, choice->fused ? ", with bias" : "");
+        snprintf(text, size, "algorithm %d%s", choice->algorithm,
+                 choice->fused ? ", with bias" : "");
 }

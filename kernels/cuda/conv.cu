@@ -1,5 +1,5 @@
-/* conv.cu: convolution for shapes that the library has no algorithm for (odd channels in bfloat16, say):
- * direct sums, right for every shape and slow. The formula is in kernels/reference/conv.c. */
+/* conv.cu: convolution for shapes that the library has no algorithm for (odd channels in bfloat16,
+ * say): direct sums, right for every shape and slow. The formula is in kernels/reference/conv.c. */
 #include "device.cuh"
 
 __device__ static inline size_t in_place(const conv_shape &s, int row, int y, int x)
@@ -14,7 +14,8 @@ __device__ static inline size_t out_place(const conv_shape &s, int row, int y, i
 }
 __device__ static inline size_t weight_place(const conv_shape &s, int o, int i, int j)
 {
-    return (((size_t)o * (size_t)s.kernel_height + (size_t)i) * (size_t)s.kernel_width + (size_t)j) *
+    return (((size_t)o * (size_t)s.kernel_height + (size_t)i) * (size_t)s.kernel_width +
+            (size_t)j) *
            (size_t)s.in_channels;
 }
 
@@ -100,8 +101,8 @@ template <class T>
 static int forward_run(const conv_shape *s, const void *in, const void *weight, void *out,
                        kernel_stream stream)
 {
-    size_t count = (size_t)s->rows * (size_t)s->out_height * (size_t)s->out_width *
-                   (size_t)s->out_channels;
+    size_t count =
+        (size_t)s->rows * (size_t)s->out_height * (size_t)s->out_width * (size_t)s->out_channels;
     auto kernel = conv_forward<T>;
     return LAUNCH(kernel, blocks_for(count, THREADS), THREADS, stream, *s, (const T *)in,
                   (const T *)weight, (T *)out);
@@ -110,15 +111,15 @@ template <class T>
 static int backward_data_run(const conv_shape *s, const void *d_out, const void *weight, void *d_in,
                              kernel_stream stream)
 {
-    size_t count = (size_t)s->rows * (size_t)s->in_height * (size_t)s->in_width *
-                   (size_t)s->in_channels;
+    size_t count =
+        (size_t)s->rows * (size_t)s->in_height * (size_t)s->in_width * (size_t)s->in_channels;
     auto kernel = conv_backward_data<T>;
     return LAUNCH(kernel, blocks_for(count, THREADS), THREADS, stream, *s, (const T *)d_out,
                   (const T *)weight, (T *)d_in);
 }
 template <class T>
-static int backward_weight_run(const conv_shape *s, const void *in, const void *d_out, void *d_weight,
-                               kernel_stream stream)
+static int backward_weight_run(const conv_shape *s, const void *in, const void *d_out,
+                               void *d_weight, kernel_stream stream)
 {
     size_t count = (size_t)s->out_channels * (size_t)s->kernel_height * (size_t)s->kernel_width *
                    (size_t)s->in_channels;

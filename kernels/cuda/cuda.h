@@ -1,12 +1,13 @@
 /* cuda.h: what the host's files of this folder share.
  *
- * The backend has two streams with a cuDNN handle and a workspace each. Training runs on the first, with
- * the weights' gradients beside it on the second; embedding uses them in turn, a batch each ("slots").
+ * The backend has two streams with a cuDNN handle and a workspace each. Training runs on the first,
+ * with the weights' gradients beside it on the second; embedding uses them in turn, a batch each
+ * ("slots").
  *
- * Convolutions are cuDNN's by its functions of fixed kind (cudnnConvolutionForward and its like) rather
- * than its graphs of operations: what is wanted of it are plain convolutions in NHWC, with bias and ReLU
- * at best, which both have; these are plain C with few things to go wrong in, and every fusion beyond
- * them is done by kernels of our own. */
+ * Convolutions are cuDNN's by its functions of fixed kind (cudnnConvolutionForward and its like)
+ * rather than its graphs of operations: what is wanted of it are plain convolutions in NHWC, with
+ * bias and ReLU at best, which both have; these are plain C with few things to go wrong in, and
+ * every fusion beyond them is done by kernels of our own. */
 #ifndef KERNELS_CUDA_CUDA_H
 #define KERNELS_CUDA_CUDA_H
 
@@ -44,16 +45,17 @@ static inline struct cuda *cuda_of(const backend *b)
     return b->own;
 }
 
-/* ---- check.c ---------------------------------------------------------------------------------------- */
+/* ---- check.c ---- */
 
 /* 0, or -1 with "cuda: WHAT: the library's text". */
 int check_cuda(int status, const char *what, error *e);
 int check_dnn(cudnnStatus_t status, const char *what, error *e);
 int check_blas(cublasStatus_t status, const char *what, error *e);
 /* After a launch on `stream`. */
-int check_kernel(const struct cuda *g, int status, const char *kernel, cudaStream_t stream, error *e);
+int check_kernel(const struct cuda *g, int status, const char *kernel, cudaStream_t stream,
+                 error *e);
 
-/* ---- memory.c --------------------------------------------------------------------------------------- */
+/* ---- memory.c ---- */
 
 /* `what` and `advice` are for the error: "the network's activations", "take a smaller --batch". */
 int device_take(size_t bytes, const char *what, const char *advice, void **out, error *e);
@@ -67,9 +69,13 @@ int dnn_wake(struct cuda *g, error *e);
 int blas_wake(struct cuda *g, error *e);
 int solver_wake(struct cuda *g, error *e);
 
-/* ---- programs --------------------------------------------------------------------------------------- */
+/* ---- programs ---- */
 
-typedef enum { MODE_INFER, MODE_GRADIENT, MODE_TRAIN } run_mode; /* only MODE_TRAIN changes anything */
+typedef enum {
+    MODE_INFER,
+    MODE_GRADIENT,
+    MODE_TRAIN
+} run_mode; /* only MODE_TRAIN changes anything */
 
 /* A convolution made ready for a number of rows. */
 typedef struct {
@@ -155,9 +161,9 @@ static inline step_state *state_of(const run *r)
     return place(r, r->p->plan.state);
 }
 
-/* conv.c: readies a convolution for the rows (choosing algorithms, once a shape), runs it. conv_prepare runs it
- * many times, on what lies in the first slot's arrays: nothing else may be under way there, nor a capture.
- * `lane`: stream and handle. */
+/* conv.c: readies a convolution for the rows (choosing algorithms, once a shape), runs it.
+ * conv_prepare runs it many times, on what lies in the first slot's arrays: nothing else may be
+ * under way there, nor a capture. `lane`: stream and handle. */
 int conv_prepare(program *p, size_t op, size_t rows, error *e);
 void conv_discard(conv_ready *c);
 /* out = in * weight, and, if *finished, with the operation's bias and ReLU (dropout never). */
@@ -166,10 +172,11 @@ int conv_backward_weight(const run *r, const operation *o, int lane, error *e);
 int conv_backward_data(const run *r, const operation *o, int lane, error *e);
 
 /* How it was chosen to be done, for people: "algorithm 1, with bias", "own kernel". */
-void conv_describe(const program *p, const operation *o, size_t rows, conv_direction direction, char *text,
-                   size_t size);
+void conv_describe(const program *p, const operation *o, size_t rows, conv_direction direction,
+                   char *text, size_t size);
 
-/* dense.c: the same of dense layers. Where a dropout follows, bias and ReLU are left to its pass. */
+/* dense.c: the same of dense layers. Where a dropout follows, bias and ReLU are left to its pass.
+ * */
 int dense_prepare(program *p, size_t op, size_t rows, error *e);
 void dense_discard(dense_ready *d);
 int dense_forward(const run *r, const operation *o, bool *finished, error *e);
@@ -197,16 +204,18 @@ int run_step(const run *r, error *e); /* all of these, as the mode wants */
 optimizer_task optimizer_of(const run *r);
 
 /* program.c */
-/* Workspaces of at least that size on both streams. What was captured with smaller ones is forgotten. */
+/* Workspaces of at least that size on both streams. What was captured with smaller ones is
+ * forgotten. */
 int workspace_grow(program *p, size_t bytes, error *e);
 void graphs_discard(program *p);
 int cuda_program_new(backend *b, const program_spec *spec, program **out, error *e);
 void cuda_program_free(backend *b, program *p);
 int cuda_parameters_set(backend *b, program *p, const float *parameters, error *e);
 int cuda_parameters_get(backend *b, program *p, float *parameters, error *e);
-int cuda_optimizer_set(backend *b, program *p, uint64_t step, const float *first, const float *second,
+int cuda_optimizer_set(backend *b, program *p, uint64_t step, const float *first,
+                       const float *second, error *e);
+int cuda_optimizer_get(backend *b, program *p, uint64_t *step, float *first, float *second,
                        error *e);
-int cuda_optimizer_get(backend *b, program *p, uint64_t *step, float *first, float *second, error *e);
 int cuda_data_set(backend *b, program *p, const uint8_t *images, const int32_t *labels, size_t rows,
                   error *e);
 
@@ -215,28 +224,32 @@ int cuda_train(backend *b, program *p, const uint32_t *order, size_t rows, const
                metrics *total, error *e);
 int cuda_gradients(backend *b, program *p, const uint32_t *order, size_t rows, float *gradient,
                    metrics *total, error *e);
-int cuda_evaluate(backend *b, program *p, const uint32_t *order, size_t rows, metrics *total, error *e);
-int cuda_embed_submit(backend *b, program *p, const uint8_t *images, size_t rows, uint64_t first_row,
-                      uint32_t view, float *embeddings, error *e);
+int cuda_evaluate(backend *b, program *p, const uint32_t *order, size_t rows, metrics *total,
+                  error *e);
+int cuda_embed_submit(backend *b, program *p, const uint8_t *images, size_t rows,
+                      uint64_t first_row, uint32_t view, float *embeddings, error *e);
 int cuda_embed_wait(backend *b, program *p, error *e);
 
 /* The state for a call that begins at the program's step, with sums of zero. */
 int train_state_set(program *p, error *e);
-/* What can be captured: an operation's launches on the run's stream; `o` NULL for what is no operation's. */
+/* What can be captured: an operation's launches on the run's stream; `o` NULL for what is no
+ * operation's. */
 typedef int (*launch_pass)(const run *r, const operation *o, error *e);
 /* graph.c: that many times one pass in one graph, ready to be launched; the caller destroys it. */
 int graph_capture(const run *r, launch_pass pass, const operation *o, size_t times,
                   cudaGraphExec_t *ready, error *e);
 /* The seconds of one pass, in a graph of so many of them: the best of so many launches. */
-int graph_time(const run *r, launch_pass pass, const operation *o, size_t times, size_t turns, double *seconds,
-               error *e);
-/* From the slot's staging memory to its embeddings, a whole batch, nothing copied; first and last launch alone. */
+int graph_time(const run *r, launch_pass pass, const operation *o, size_t times, size_t turns,
+               double *seconds, error *e);
+/* From the slot's staging memory to its embeddings, a whole batch, nothing copied; first and last
+ * launch alone. */
 int embed_compute(const run *r, uint64_t first_row, uint32_t view, error *e);
 int embed_gather(const run *r, uint64_t first_row, uint32_t view, error *e);
 int embed_widen(const run *r, error *e);
 
-/* measure.c: reports each launch of a program (made ready for training or embedding, with data set), its
- * seconds, and the bytes and operations that it needs at least. The plug-in's symbol cuda_plugin_measure. */
+/* measure.c: reports each launch of a program (made ready for training or embedding, with data
+ * set), its seconds, and the bytes and operations that it needs at least. The plug-in's symbol
+ * cuda_plugin_measure. */
 typedef void (*measure_report)(void *context, const char *name, double seconds, double bytes,
                                double operations);
 int cuda_measure(program *p, measure_report report, void *context, error *e);
@@ -244,8 +257,8 @@ int cuda_measure(program *p, measure_report report, void *context, error *e);
 /* embedding.c, moments.c, linear.c */
 int cuda_scores(backend *b, const float *embeddings, size_t rows, size_t dimension,
                 const float *weights, size_t classes, float *scores, error *e);
-int cuda_top_k(backend *b, const float *scores, size_t rows, size_t classes, size_t k, uint32_t *index,
-               float *value, error *e);
+int cuda_top_k(backend *b, const float *scores, size_t rows, size_t classes, size_t k,
+               uint32_t *index, float *value, error *e);
 int cuda_normalise(backend *b, float *embeddings, size_t rows, size_t dimension, error *e);
 int cuda_features(backend *b, const float *embeddings, size_t rows, size_t dimension,
                   const float *projection, size_t count, float *features, error *e);

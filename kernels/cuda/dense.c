@@ -2,8 +2,10 @@
  *
  * All matrices are row-major here and column-major there, so that each is seen transposed:
  *
- *   forward   out'  [O x R] = weight [O x K] in' [K x R]             weight is stored K x O: transposed
- *   weight    d_w'  [K x O] = in' [K x R] d_out [R x O]              d_out is stored O x R: transposed
+ *   forward   out'  [O x R] = weight [O x K] in' [K x R]             weight is stored K x O:
+ *             transposed
+ *   weight    d_w'  [K x O] = in' [K x R] d_out [R x O]              d_out is stored O x R:
+ *             transposed
  *   data      d_in' [K x R] = weight' [K x O] d_out' [O x R] */
 #include "cuda.h"
 
@@ -62,9 +64,10 @@ static void product_discard(product_ready *q)
     *q = (product_ready){0};
 }
 
-/* The library's first algorithm for what q describes; *found tells whether it has one. With an epilogue the
- * library may refuse in many ways, and then it is done without. */
-static int algorithm_find(struct cuda *g, product_ready *q, cublasLtEpilogue_t epilogue, bool *found, error *e)
+/* The library's first algorithm for what q describes; *found tells whether it has one. With an
+ * epilogue the library may refuse in many ways, and then it is done without. */
+static int algorithm_find(struct cuda *g, product_ready *q, cublasLtEpilogue_t epilogue,
+                          bool *found, error *e)
 {
     cublasLtMatmulPreference_t preference;
     uint64_t room = PRODUCT_WORKSPACE;
@@ -72,13 +75,14 @@ static int algorithm_find(struct cuda *g, product_ready *q, cublasLtEpilogue_t e
         return -1;
     cublasLtMatmulHeuristicResult_t result;
     int count = 0;
-    int status = check_blas(cublasLtMatmulPreferenceSetAttribute(
-                                preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &room, sizeof room),
-                            "choosing a product", e);
+    int status =
+        check_blas(cublasLtMatmulPreferenceSetAttribute(
+                       preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &room, sizeof room),
+                   "choosing a product", e);
     cublasStatus_t said = CUBLAS_STATUS_SUCCESS;
     if (status == 0)
-        said = cublasLtMatmulAlgoGetHeuristic(g->lt, q->description, q->a, q->b, q->c, q->c, preference,
-                                              1, &result, &count);
+        said = cublasLtMatmulAlgoGetHeuristic(g->lt, q->description, q->a, q->b, q->c, q->c,
+                                              preference, 1, &result, &count);
     cublasLtMatmulPreferenceDestroy(preference);
     bool may_refuse = said == CUBLAS_STATUS_NOT_SUPPORTED || epilogue != CUBLASLT_EPILOGUE_DEFAULT;
     if (status != 0 || (!may_refuse && check_blas(said, "choosing a product", e) != 0))
@@ -106,7 +110,8 @@ static int forward_new(struct cuda *g, const operation *o, product_ready *q, sid
 {
     bool found = false;
     if (o->bias != NOWHERE && o->drop == 0) {
-        cublasLtEpilogue_t epilogue = o->relu ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS;
+        cublasLtEpilogue_t epilogue =
+            o->relu ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS;
         if (product_new(g, q, a, b, c, epilogue, &found, e) != 0)
             return -1;
         q->fused = found;
@@ -132,16 +137,19 @@ static int dense_make(program *p, const operation *o, dense_ready *d, error *e)
     bool found = true;
     weight.transposed = false;
     if (o->back && o->want_d_input &&
-        product_new(g, &d->products[CONV_BACKWARD_DATA], weight, out, d_in, CUBLASLT_EPILOGUE_DEFAULT,
-                    &found, e) != 0)
+        product_new(g, &d->products[CONV_BACKWARD_DATA], weight, out, d_in,
+                    CUBLASLT_EPILOGUE_DEFAULT, &found, e) != 0)
         return -1;
     bool found_weight = true;
     out.transposed = true;
     if (o->back && product_new(g, &d->products[CONV_BACKWARD_WEIGHT], in, out, d_weight,
                                CUBLASLT_EPILOGUE_DEFAULT, &found_weight, e) != 0)
         return -1;
-    return found && found_weight ? 0 : error_set(e, "cuda: cuBLAS has no product for the gradients of "
-                                                    "dense:%zu", outputs);
+    return found && found_weight ? 0
+                                 : error_set(e,
+                                             "cuda: cuBLAS has no product for the gradients of "
+                                             "dense:%zu",
+                                             outputs);
 }
 
 static dense_ready *dense_find(const program *p, size_t op, size_t rows)
@@ -176,7 +184,7 @@ int dense_prepare(program *p, size_t op, size_t rows, error *e)
     return 0;
 }
 
-/* ---- running ----------------------------------------------------------------------------------------- */
+/* ---- running ---- */
 
 static product_ready *ready(const run *r, const operation *o, conv_direction direction)
 {
@@ -187,8 +195,8 @@ static int product_run(const run *r, const product_ready *q, const void *a, cons
                        int lane, const char *what, error *e)
 {
     static const float one = 1, zero = 0;
-    return check_blas(cublasLtMatmul(r->p->gpu->lt, q->description, &one, a, q->a, b, q->b, &zero, c,
-                                     q->c, c, q->c, &q->algorithm, r->p->workspace[lane],
+    return check_blas(cublasLtMatmul(r->p->gpu->lt, q->description, &one, a, q->a, b, q->b, &zero,
+                                     c, q->c, c, q->c, &q->algorithm, r->p->workspace[lane],
                                      PRODUCT_WORKSPACE, r->p->gpu->streams[lane]),
                       what, e);
 }
@@ -199,10 +207,10 @@ int dense_forward(const run *r, const operation *o, bool *finished, error *e)
     const void *bias = place(r, o->bias);
     *finished = q->fused || (o->bias == NOWHERE && !o->relu);
     /* The slots' biases lie in different places. */
-    if (q->fused && check_blas(cublasLtMatmulDescSetAttribute(q->description,
-                                                              CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias,
-                                                              sizeof bias),
-                               "bias", e) != 0)
+    if (q->fused &&
+        check_blas(cublasLtMatmulDescSetAttribute(q->description, CUBLASLT_MATMUL_DESC_BIAS_POINTER,
+                                                  &bias, sizeof bias),
+                   "bias", e) != 0)
         return -1;
     return product_run(r, q, place(r, o->weight), place(r, o->input), place(r, o->output), r->slot,
                        "dense layer", e);
@@ -210,12 +218,14 @@ int dense_forward(const run *r, const operation *o, bool *finished, error *e)
 
 int dense_backward_weight(const run *r, const operation *o, int lane, error *e)
 {
-    return product_run(r, ready(r, o, CONV_BACKWARD_WEIGHT), place(r, o->input), place(r, o->d_masked),
-                       place(r, o->d_weight), lane, "dense layer's weight gradient", e);
+    return product_run(r, ready(r, o, CONV_BACKWARD_WEIGHT), place(r, o->input),
+                       place(r, o->d_masked), place(r, o->d_weight), lane,
+                       "dense layer's weight gradient", e);
 }
 
 int dense_backward_data(const run *r, const operation *o, int lane, error *e)
 {
-    return product_run(r, ready(r, o, CONV_BACKWARD_DATA), place(r, o->weight), place(r, o->d_masked),
-                       place(r, o->d_input), lane, "dense layer's input gradient", e);
+    return product_run(r, ready(r, o, CONV_BACKWARD_DATA), place(r, o->weight),
+                       place(r, o->d_masked), place(r, o->d_input), lane,
+                       "dense layer's input gradient", e);
 }

@@ -1,7 +1,7 @@
 /* device.cuh: what the kernel files share: types, vectors, sums over warps, blocks and columns.
  *
- * A file that is compiled with EMULATED defined runs on the CPU (tests/gpu/emulated), for checking the
- * kernels' indices and barriers where there is no GPU. */
+ * A file that is compiled with EMULATED defined runs on the CPU (tests/gpu/emulated), for checking
+ * the kernels' indices and barriers where there is no GPU. */
 #ifndef KERNELS_CUDA_DEVICE_CUH
 #define KERNELS_CUDA_DEVICE_CUH
 
@@ -40,7 +40,8 @@ template <> __device__ inline bfloat16 narrow<bfloat16>(float x)
     return __float2bfloat16(x);
 }
 
-/* V elements that are read and written at once: 16 bytes, or one element where rows are not aligned. */
+/* V elements that are read and written at once: 16 bytes, or one element where rows are not
+ * aligned. */
 template <class T, int V> struct alignas(sizeof(T) * V) pack {
     T v[V];
 };
@@ -53,7 +54,8 @@ template <class T, int V> __device__ static inline void store(T *at, const pack<
     *reinterpret_cast<pack<T, V> *>(at) = p;
 }
 
-/* Calls f<T, V>() for the type, and 16-byte vectors where `width` elements are a whole number of them. */
+/* Calls f<T, V>() for the type, and 16-byte vectors where `width` elements are a whole number of
+ * them. */
 template <template <class, int> class F, class... A>
 static inline int dispatch(kernel_type type, size_t width, A... arguments)
 {
@@ -68,7 +70,7 @@ static inline unsigned blocks_for(size_t items, size_t each)
     return (unsigned)(blocks ? blocks : 1);
 }
 
-/* ---- sums ------------------------------------------------------------------------------------------ */
+/* ---- sums ---- */
 
 template <class X> __device__ static inline X warp_sum(X x)
 {
@@ -77,8 +79,8 @@ template <class X> __device__ static inline X warp_sum(X x)
     return x;
 }
 
-/* The sum over all threads of the block, for each of them. All must call it; blockDim.x is a multiple of
- * 32. */
+/* The sum over all threads of the block, for each of them. All must call it; blockDim.x is a
+ * multiple of 32. */
 template <class X> __device__ static inline X block_sum(X x)
 {
     __shared__ X sums[WARP];
@@ -122,8 +124,8 @@ __device__ static inline void block_best(float &value, uint32_t &place)
     }
 }
 
-/* Whether this block is the last of `blocks` to come here: it then sees what all others wrote before. The
- * counter is zero again afterwards. */
+/* Whether this block is the last of `blocks` to come here: it then sees what all others wrote
+ * before. The counter is zero again afterwards. */
 __device__ static inline bool block_is_last(unsigned *ticket, unsigned blocks)
 {
     __shared__ bool last;
@@ -140,10 +142,10 @@ __device__ static inline bool block_is_last(unsigned *ticket, unsigned blocks)
     return last;
 }
 
-/* ---- sums over columns ------------------------------------------------------------------------------- */
+/* ---- sums over columns ---- */
 
-/* A block of THREADS threads over a matrix of `columns`: lanes side by side, each with V columns, and as
- * many rows at once as fit. blockIdx.y chooses the columns. */
+/* A block of THREADS threads over a matrix of `columns`: lanes side by side, each with V columns,
+ * and as many rows at once as fit. blockIdx.y chooses the columns. */
 #define TILE_LANES 64
 template <int V> struct column_tile {
     int lane, lanes, row, rows;
@@ -177,8 +179,8 @@ static inline unsigned tile_chunks(size_t rows, size_t columns, int v, size_t mo
 }
 
 /* The sums over the tile's rows go to out[column ...]. All threads call it. */
-template <int V> __device__ static inline void tile_sum(const column_tile<V> &t, const float *sums,
-                                                        float *out)
+template <int V>
+__device__ static inline void tile_sum(const column_tile<V> &t, const float *sums, float *out)
 {
     __shared__ float all[THREADS][V];
     __syncthreads();
@@ -196,8 +198,8 @@ template <int V> __device__ static inline void tile_sum(const column_tile<V> &t,
 }
 
 /* By all threads of one block: sum over chunks of partials[chunk * stride + column], for column =
- * base + threadIdx.x % lanes; right for threads below lanes. `lanes` divides into THREADS as often as it
- * fits, and so many threads share a column. */
+ * base + threadIdx.x % lanes; right for threads below lanes. `lanes` divides into THREADS as often
+ * as it fits, and so many threads share a column. */
 template <class X>
 __device__ static inline X chunk_sum(const float *partials, unsigned chunks, size_t stride,
                                      size_t column, size_t columns, unsigned lanes)

@@ -73,8 +73,8 @@ static const backend functions = {
     .eigen = cuda_eigen,
 };
 
-/* The driver, and a device of that number. Without a driver the runtime says "insufficient driver" too,
- * but then there is no version of it either. */
+/* The driver, and a device of that number. Without a driver the runtime says "insufficient driver"
+ * too, but then there is no version of it either. */
 static int device_find(int number, error *e)
 {
     int count = 0, version = 0;
@@ -95,10 +95,11 @@ static int device_find(int number, error *e)
 static int device_start(struct cuda *g, const backend_options *options, error *e)
 {
     if (check_cuda((int)cudaSetDevice(g->device), "choosing the device", e) != 0 ||
-        check_cuda((int)cudaGetDeviceProperties(&g->properties, g->device), "asking the device", e) != 0)
+        check_cuda((int)cudaGetDeviceProperties(&g->properties, g->device), "asking the device",
+                   e) != 0)
         return -1;
-    if (precision_choose(options->precision, g->properties.major, g->properties.minor, &g->precision,
-                         e) != 0)
+    if (precision_choose(options->precision, g->properties.major, g->properties.minor,
+                         &g->precision, e) != 0)
         return -1;
     g->type = g->precision == PRECISION_BF16 ? KERNEL_BFLOAT16 : KERNEL_FLOAT;
     for (int i = 0; i < 2; i++)
@@ -121,7 +122,8 @@ static int cuda_open(const backend_options *options, int device, backend **out, 
     }
     *b = functions;
     b->own = g;
-    *g = (struct cuda){.device = device, .deterministic = options->deterministic,
+    *g = (struct cuda){.device = device,
+                       .deterministic = options->deterministic,
                        .wait = getenv("LOWSHOT_CUDA_WAIT") != NULL};
     if (device_start(g, options, e) != 0) {
         cuda_close(b);
@@ -133,4 +135,5 @@ static int cuda_open(const backend_options *options, int device, backend **out, 
     return 0;
 }
 
-__attribute__((visibility("default"))) const backend_driver backend_plugin = {BACKEND_ABI, cuda_open};
+__attribute__((visibility("default")))
+const backend_driver backend_plugin = {BACKEND_ABI, cuda_open};

@@ -23,7 +23,9 @@ __global__ static void bias_apply(const T *in, const T *bias, T *out, size_t pac
         if (relu)
             y = y > 0 ? y : 0;
         if (drop.active)
-            y = element_keeps(block, (int)((first + (size_t)i) % 8), drop.threshold) ? y * drop.scale : 0;
+            y = element_keeps(block, (int)((first + (size_t)i) % 8), drop.threshold)
+                    ? y * drop.scale
+                    : 0;
         x.v[i] = narrow<T>(y);
     }
     store(out + first, x);
@@ -64,8 +66,8 @@ template <class T, int V> __global__ static void widen_apply(const T *in, float 
 }
 
 template <class T, int V> struct run_bias {
-    static int run(const void *in, const void *bias, void *out, size_t count, size_t channels, int relu,
-                   kernel_drop drop, kernel_stream stream)
+    static int run(const void *in, const void *bias, void *out, size_t count, size_t channels,
+                   int relu, kernel_drop drop, kernel_stream stream)
     {
         auto kernel = bias_apply<T, V>;
         return LAUNCH(kernel, blocks_for(count / V, THREADS), THREADS, stream, (const T *)in,
@@ -76,8 +78,8 @@ template <class T, int V> struct run_scale {
     static int run(const void *in, void *out, size_t count, float factor, kernel_stream stream)
     {
         auto kernel = scale_apply<T, V>;
-        return LAUNCH(kernel, blocks_for(count / V, THREADS), THREADS, stream, (const T *)in, (T *)out,
-                      count / V, factor);
+        return LAUNCH(kernel, blocks_for(count / V, THREADS), THREADS, stream, (const T *)in,
+                      (T *)out, count / V, factor);
     }
 };
 template <class T, int V> struct run_add {
@@ -97,8 +99,9 @@ template <class T, int V> struct run_widen {
     }
 };
 
-extern "C" int kernel_bias(kernel_type type, const void *in, const void *bias, void *out, size_t count,
-                           size_t channels, int relu, const kernel_drop *drop, kernel_stream stream)
+extern "C" int kernel_bias(kernel_type type, const void *in, const void *bias, void *out,
+                           size_t count, size_t channels, int relu, const kernel_drop *drop,
+                           kernel_stream stream)
 {
     /* A vector must not run over the end of a row of channels, where there is a bias. */
     size_t width = bias ? channels : count;

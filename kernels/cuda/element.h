@@ -1,5 +1,5 @@
-/* element.h: what one thread computes of one element, in C and in CUDA, so that the formulas are tested
- * against kernels/reference on machines without a GPU. */
+/* element.h: what one thread computes of one element, in C and in CUDA, so that the formulas are
+ * tested against kernels/reference on machines without a GPU. */
 #ifndef KERNELS_CUDA_ELEMENT_H
 #define KERNELS_CUDA_ELEMENT_H
 
@@ -15,10 +15,10 @@ ELEMENT uint32_t element_padded(uint32_t i, uint32_t inner, uint32_t padded)
     return inner == padded ? i : i / inner * padded + i % inner;
 }
 
-/* ---- pictures -------------------------------------------------------------------------------------- */
+/* ---- pictures ---- */
 
-/* Which pixel of the picture (y * width + x) is seen at (y, x): cut out, moved, mirrored, in the reverse
- * of the order in which they are done. -1 where nothing is. */
+/* Which pixel of the picture (y * width + x) is seen at (y, x): cut out, moved, mirrored, in the
+ * reverse of the order in which they are done. -1 where nothing is. */
 ELEMENT int element_pixel(int height, int width, random_view view, int cutout, int y, int x)
 {
     int in_rows = y >= view.cy - cutout / 2 && y < view.cy - cutout / 2 + cutout;
@@ -32,23 +32,25 @@ ELEMENT int element_pixel(int height, int width, random_view view, int cutout, i
     return y * width + (view.flip ? width - 1 - x : x);
 }
 
-/* ---- dropout --------------------------------------------------------------------------------------- */
+/* ---- dropout ---- */
 
 /* Whether element `place` (0 to 7) of the block of eight is kept. */
 ELEMENT int element_keeps(random_block b, int place, uint32_t threshold)
 {
-    /* Chosen by comparison: an index not known when compiling would put the block into local memory. */
+    /* Chosen by comparison: an index not known when compiling would put the block into local
+     * memory. */
     uint32_t low = place & 2 ? b.v[1] : b.v[0], high = place & 2 ? b.v[3] : b.v[2];
     uint32_t word = place & 4 ? high : low;
     return (word >> (16 * (place & 1)) & 0xFFFFu) >= threshold;
 }
 
-ELEMENT random_block element_drop_block(uint64_t seed, uint32_t layer, uint64_t step, uint64_t eighth)
+ELEMENT random_block element_drop_block(uint64_t seed, uint32_t layer, uint64_t step,
+                                        uint64_t eighth)
 {
     return random_philox(seed, eighth, random_stream(RANDOM_DROPOUT, layer, step));
 }
 
-/* ---- the head -------------------------------------------------------------------------------------- */
+/* ---- the head ---- */
 
 /* 1 / |x| of the squared norm; 0 for a vector that has no direction. */
 ELEMENT float element_inverse_norm(float square)
@@ -71,7 +73,7 @@ ELEMENT float element_loss(float sum_exp, float z_label, float sum_z, float a, f
     return a > 0 ? loss - a * (sum_z / classes) : loss;
 }
 
-/* ---- batch normalisation ----------------------------------------------------------------------------- */
+/* ---- batch normalisation ---- */
 
 #define NORM_EPSILON 1e-5
 #define NORM_MOMENTUM 0.9
@@ -83,7 +85,7 @@ ELEMENT float element_norm_backward(float gamma, float inverse, float d, float z
     return gamma * inverse * (d - sum_d / n - z * (sum_dz / n));
 }
 
-/* ---- the optimizer ----------------------------------------------------------------------------------- */
+/* ---- the optimizer ---- */
 
 /* rate * sqrt(1 - beta2^t) / (1 - beta1^t) */
 ELEMENT float element_adam_rate(float rate, float beta1, float beta2, uint64_t t)
@@ -107,7 +109,7 @@ ELEMENT void element_sgd(float *w, float *m, float g, float rate, float momentum
     *w -= rate * (g + momentum * *m);
 }
 
-/* ---- rankings -------------------------------------------------------------------------------------- */
+/* ---- rankings ---- */
 
 /* Whether score a at place i stands before score b at place j. */
 ELEMENT int element_before(float a, uint32_t i, float b, uint32_t j)

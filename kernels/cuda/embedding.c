@@ -1,5 +1,5 @@
-/* embedding.c: calls on embeddings: rows go to the device in pieces, so that its memory does not grow with
- * their number. Products are by cuBLAS in float. */
+/* embedding.c: calls on embeddings: rows go to the device in pieces, so that its memory does not
+ * grow with their number. Products are by cuBLAS in float. */
 #include "cuda.h"
 
 #define PIECE_BYTES (128u << 20) /* of the larger array of a call's rows on the device at once */
@@ -33,8 +33,8 @@ static int done(struct cuda *g, int status, const char *kernel, error *e)
     return check_kernel(g, status, kernel, g->streams[0], e);
 }
 
-/* Column-major: scores' [classes x rows] = weights [classes x d] (stored d x classes) embeddings' [d x
- * rows]. */
+/* Column-major: scores' [classes x rows] = weights [classes x d] (stored d x classes) embeddings'
+ * [d x rows]. */
 int device_scores(struct cuda *g, const float *embeddings, size_t rows, size_t dimension,
                   const float *weights, size_t classes, float *scores, error *e)
 {
@@ -90,14 +90,15 @@ static int top_k_piece(struct cuda *g, const float *scores, size_t rows, size_t 
         copy_in(g, at[3], bad, sizeof *bad, e) != 0 ||
         done(g, kernel_top_k(at[0], rows, classes, k, at[1], at[2], at[3], g->streams[0]), "top_k",
              e) != 0 ||
-        copy_out(g, index, at[1], rows * k * 4, e) != 0 || copy_out(g, value, at[2], rows * k * 4, e) != 0 ||
+        copy_out(g, index, at[1], rows * k * 4, e) != 0 ||
+        copy_out(g, value, at[2], rows * k * 4, e) != 0 ||
         copy_out(g, bad, at[3], sizeof *bad, e) != 0)
         return -1;
     return wait(g, e);
 }
 
-int cuda_top_k(backend *b, const float *scores, size_t rows, size_t classes, size_t k, uint32_t *index,
-               float *value, error *e)
+int cuda_top_k(backend *b, const float *scores, size_t rows, size_t classes, size_t k,
+               uint32_t *index, float *value, error *e)
 {
     struct cuda *g = cuda_of(b);
     if (k > classes)
@@ -148,8 +149,8 @@ int cuda_assign(backend *b, const float *embeddings, size_t rows, size_t dimensi
     if (rows == 0)
         return 0;
     size_t piece = piece_rows(dimension > count ? dimension : count, rows);
-    size_t bytes[] = {count * dimension * 4, piece * dimension * 4, piece * count * 4, piece * 4,
-                      piece * 4, 8};
+    size_t bytes[] = {
+        count * dimension * 4, piece * dimension * 4, piece * count * 4, piece * 4, piece * 4, 8};
     void *at[6];
     if (scratch_take(g, 6, bytes, at, e) != 0 || copy_in(g, at[0], centres, bytes[0], e) != 0)
         return -1;

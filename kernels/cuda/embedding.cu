@@ -66,12 +66,15 @@ __global__ static void one_hot(const int32_t *labels, size_t count, size_t class
         out[i] = labels[i / classes] == (int32_t)(i % classes) ? 1 : 0;
 }
 
-extern "C" int kernel_top_k(const float *scores, size_t rows, size_t classes, size_t k, uint32_t *index,
-                            float *value, unsigned long long *bad, kernel_stream stream)
+extern "C" int kernel_top_k(const float *scores, size_t rows, size_t classes, size_t k,
+                            uint32_t *index, float *value, unsigned long long *bad,
+                            kernel_stream stream)
 {
-    return LAUNCH(top_k, (unsigned)rows, ROW_THREADS, stream, scores, classes, k, index, value, bad);
+    return LAUNCH(top_k, (unsigned)rows, ROW_THREADS, stream, scores, classes, k, index, value,
+                  bad);
 }
-extern "C" int kernel_normalise(float *embeddings, size_t rows, size_t dimension, kernel_stream stream)
+extern "C" int kernel_normalise(float *embeddings, size_t rows, size_t dimension,
+                                kernel_stream stream)
 {
     return LAUNCH(normalise, (unsigned)rows, ROW_THREADS, stream, embeddings, dimension);
 }
@@ -87,5 +90,6 @@ extern "C" int kernel_one_hot(const int32_t *labels, size_t rows, size_t classes
                               kernel_stream stream)
 {
     size_t count = rows * classes;
-    return LAUNCH(one_hot, blocks_for(count, THREADS), THREADS, stream, labels, count, classes, out);
+    return LAUNCH(one_hot, blocks_for(count, THREADS), THREADS, stream, labels, count, classes,
+                  out);
 }

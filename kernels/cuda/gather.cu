@@ -1,5 +1,5 @@
-/* gather.cu: out[r][y][x][c] = image[y'][x'][c] / 255, where (y', x') is what is seen at (y, x), and zero
- * in the padding channels. One block a row: its view is drawn once. */
+/* gather.cu: out[r][y][x][c] = image[y'][x'][c] / 255, where (y', x') is what is seen at (y, x),
+ * and zero in the padding channels. One block a row: its view is drawn once. */
 #include "device.cuh"
 
 template <class T> __global__ static void gather(gather_task t)
@@ -12,8 +12,8 @@ template <class T> __global__ static void gather(gather_task t)
         from = t.order ? t.order[t.state->first + row] : row;
         view = random_view{0, 0, 0, 0, 0};
         if (t.augmented)
-            view = random_augment(t.seed, step, t.first_row + row, t.flip, t.shift, t.cutout, t.height,
-                                  t.width);
+            view = random_augment(t.seed, step, t.first_row + row, t.flip, t.shift, t.cutout,
+                                  t.height, t.width);
         if (t.labels)
             t.batch_labels[row] = t.labels[from];
     }
@@ -22,17 +22,19 @@ template <class T> __global__ static void gather(gather_task t)
     const uint8_t *image = t.images + from * (size_t)places * (size_t)t.channels;
     T *out = (T *)t.out + row * (size_t)places * (size_t)t.stored;
     for (int place = (int)threadIdx.x; place < places; place += (int)blockDim.x) {
-        int seen = element_pixel(t.height, t.width, view, t.augmented ? t.cutout : 0, place / t.width,
-                                 place % t.width);
+        int seen = element_pixel(t.height, t.width, view, t.augmented ? t.cutout : 0,
+                                 place / t.width, place % t.width);
         for (int c = 0; c < t.stored; c++) {
             bool there = seen >= 0 && c < t.channels;
-            float value = there ? (float)image[(size_t)seen * (size_t)t.channels + (size_t)c] / 255.0f : 0.0f;
+            float value =
+                there ? (float)image[(size_t)seen * (size_t)t.channels + (size_t)c] / 255.0f : 0.0f;
             out[(size_t)place * (size_t)t.stored + (size_t)c] = narrow<T>(value);
         }
     }
 }
 
-/* The same where a pixel is one vector of eight (up to eight channels in bfloat16): one 16-byte write. */
+/* The same where a pixel is one vector of eight (up to eight channels in bfloat16): one 16-byte
+ * write. */
 __global__ static void gather_eight(gather_task t)
 {
     __shared__ random_view view;
@@ -43,8 +45,8 @@ __global__ static void gather_eight(gather_task t)
         from = t.order ? t.order[t.state->first + row] : row;
         view = random_view{0, 0, 0, 0, 0};
         if (t.augmented)
-            view = random_augment(t.seed, step, t.first_row + row, t.flip, t.shift, t.cutout, t.height,
-                                  t.width);
+            view = random_augment(t.seed, step, t.first_row + row, t.flip, t.shift, t.cutout,
+                                  t.height, t.width);
         if (t.labels && blockIdx.y == 0)
             t.batch_labels[row] = t.labels[from];
     }

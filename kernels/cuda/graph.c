@@ -1,4 +1,5 @@
-/* graph.c: launches captured into graphs, to be replayed without the host or to be timed without it. */
+/* graph.c: launches captured into graphs, to be replayed without the host or to be timed without
+ * it. */
 #include "cuda.h"
 
 #include <math.h>
@@ -10,7 +11,8 @@ int graph_capture(const run *r, launch_pass pass, const operation *o, size_t tim
     cudaGraph_t graph = NULL;
     *ready = NULL;
     /* Relaxed: a library may load a kernel meanwhile, which no captured work waits for. */
-    if (check_cuda((int)cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed), "beginning a graph", e) != 0)
+    if (check_cuda((int)cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed),
+                   "beginning a graph", e) != 0)
         return -1;
     int status = 0;
     for (size_t i = 0; i < times && status == 0; i++)
@@ -28,8 +30,8 @@ int graph_capture(const run *r, launch_pass pass, const operation *o, size_t tim
 }
 
 /* The best of so many launches, after one that warms up. */
-static int launches_time(cudaGraphExec_t graph, cudaStream_t stream, size_t turns, cudaEvent_t between[2],
-                         float *best, error *e)
+static int launches_time(cudaGraphExec_t graph, cudaStream_t stream, size_t turns,
+                         cudaEvent_t between[2], float *best, error *e)
 {
     *best = INFINITY;
     for (size_t turn = 0; turn <= turns; turn++) {
@@ -38,7 +40,8 @@ static int launches_time(cudaGraphExec_t graph, cudaStream_t stream, size_t turn
             check_cuda((int)cudaGraphLaunch(graph, stream), "timing", e) != 0 ||
             check_cuda((int)cudaEventRecord(between[1], stream), "timing", e) != 0 ||
             check_cuda((int)cudaEventSynchronize(between[1]), "timing", e) != 0 ||
-            check_cuda((int)cudaEventElapsedTime(&milliseconds, between[0], between[1]), "timing", e) != 0)
+            check_cuda((int)cudaEventElapsedTime(&milliseconds, between[0], between[1]), "timing",
+                       e) != 0)
             return -1;
         if (turn > 0 && milliseconds < *best)
             *best = milliseconds;
@@ -46,8 +49,8 @@ static int launches_time(cudaGraphExec_t graph, cudaStream_t stream, size_t turn
     return 0;
 }
 
-int graph_time(const run *r, launch_pass pass, const operation *o, size_t times, size_t turns, double *seconds,
-               error *e)
+int graph_time(const run *r, launch_pass pass, const operation *o, size_t times, size_t turns,
+               double *seconds, error *e)
 {
     cudaGraphExec_t graph = NULL;
     cudaEvent_t between[2] = {NULL, NULL};

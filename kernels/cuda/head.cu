@@ -1,5 +1,5 @@
-/* head.cu: logits, softmax cross-entropy, and the gradients by embedding, scale and weights; the formulas
- * are in kernels/reference/head.c.
+/* head.cu: logits, softmax cross-entropy, and the gradients by embedding, scale and weights; the
+ * formulas are in kernels/reference/head.c.
  *
  * One block a row does everything that concerns that row alone, in one launch:
  *
@@ -30,7 +30,8 @@ template <class T> __device__ static float row_inverse(const head_task &t, const
 }
 
 /* One warp a class: the cosine into cosines, 1 / |w| into pulls for now. */
-template <class T> __device__ static void row_cosines(const head_task &t, const T *f, float inverse_f)
+template <class T>
+__device__ static void row_cosines(const head_task &t, const T *f, float inverse_f)
 {
     size_t lane = threadIdx.x % WARP, row = blockIdx.x;
     for (size_t c = threadIdx.x / WARP; c < t.classes; c += HEAD_THREADS / WARP) {
@@ -158,7 +159,8 @@ template <class T> __global__ static void head_weight(head_task t)
     float sum = 0;
     for (size_t r = 0; r < t.rows; r++)
         sum += t.pulls[r * t.classes + c] * (widen(f[r * t.dimension]) * t.inverse_norms[r]);
-    t.d_weight[c * t.dimension + k] = sum - (t.scale ? turn * w[k] * element_inverse_norm(square) : 0);
+    t.d_weight[c * t.dimension + k] =
+        sum - (t.scale ? turn * w[k] * element_inverse_norm(square) : 0);
 }
 
 extern "C" int kernel_head(kernel_type type, const head_task *t, kernel_stream stream)

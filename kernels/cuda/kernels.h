@@ -1,8 +1,8 @@
 /* kernels.h: our own kernels, as the host calls them.
  *
- * Each function launches on `stream` and returns CUDA's error number (0: none) of the launch. Pointers
- * are the device's. `type` says what activations are: KERNEL_FLOAT or KERNEL_BFLOAT16 ("T" below);
- * parameters, sums and statistics are float. */
+ * Each function launches on `stream` and returns CUDA's error number (0: none) of the launch.
+ * Pointers are the device's. `type` says what activations are: KERNEL_FLOAT or KERNEL_BFLOAT16 ("T"
+ * below); parameters, sums and statistics are float. */
 #ifndef KERNELS_CUDA_KERNELS_H
 #define KERNELS_CUDA_KERNELS_H
 
@@ -38,7 +38,8 @@ typedef struct {
     float rate, corrected;
 } step_rate;
 
-/* Dropout: elements below the threshold become zero, the others are scaled. Off where not active. */
+/* Dropout: elements below the threshold become zero, the others are scaled. Off where not active.
+ * */
 typedef struct {
     int active;
     uint32_t threshold;
@@ -48,7 +49,7 @@ typedef struct {
     const step_state *state;
 } kernel_drop;
 
-/* ---- gather.cu: uint8 rows to T / 255, augmented, channels padded with zeros ------------------------- */
+/* ---- gather.cu: uint8 rows to T / 255, augmented, channels padded with zeros ---- */
 
 typedef struct {
     const uint8_t *images;   /* [..][height][width][channels] */
@@ -59,13 +60,14 @@ typedef struct {
     int height, width, channels, stored; /* stored: channels of the output, at least channels */
     int augmented, flip, shift, cutout;
     uint64_t seed;
-    uint64_t view, first_row; /* without state: augmentation's step, and the number of the first row */
+    uint64_t view,
+        first_row; /* without state: augmentation's step, and the number of the first row */
     size_t rows;
     void *out;
 } gather_task;
 int kernel_gather(kernel_type type, const gather_task *task, kernel_stream stream);
 
-/* ---- element.cu: what each element undergoes alone ------------------------------------------------- */
+/* ---- element.cu: what each element undergoes alone ---- */
 
 /* out = drop(relu(in + bias)); bias T [channels] or NULL; relu 0 or 1. In place if out == in. Alone
  * it is ReLU, dropout forward, and dropout backward. */
@@ -77,26 +79,28 @@ int kernel_add(kernel_type type, const void *a, const void *b, void *out, size_t
                kernel_stream stream);
 int kernel_widen(kernel_type type, const void *in, float *out, size_t count, kernel_stream stream);
 
-/* ---- backward.cu: masks and bias gradients in one pass ----------------------------------------------- */
+/* ---- backward.cu: masks and bias gradients in one pass ---- */
 
-/* d_masked = d_out where y > 0 (all, if y is NULL), times scale; and column_sums[c] = sum over rows of
- * d_masked (NULL for none). d_masked may be d_out, or NULL to only add up. partials: COLUMN_CHUNKS x
- * channels floats; ticket: a counter that is zero. */
+/* d_masked = d_out where y > 0 (all, if y is NULL), times scale; and column_sums[c] = sum over rows
+ * of d_masked (NULL for none). d_masked may be d_out, or NULL to only add up. partials:
+ * COLUMN_CHUNKS x channels floats; ticket: a counter that is zero. */
 int kernel_mask(kernel_type type, const void *y, const void *d_out, void *d_masked, float scale,
                 size_t rows, size_t channels, float *column_sums, float *partials, unsigned *ticket,
                 kernel_stream stream);
 
-/* ---- pool.cu --------------------------------------------------------------------------------------- */
+/* ---- pool.cu ---- */
 
 typedef struct {
     int rows, in_height, in_width, out_height, out_width, channels, window_height, window_width;
 } pool_shape;
 
-/* The largest of each window, then dropout; argmax (uint16, NULL for none) gets its place in the window. */
-int kernel_maxpool(kernel_type type, const pool_shape *s, const void *in, void *out, uint16_t *argmax,
-                   const kernel_drop *drop, kernel_stream stream);
-/* d_in of the window's largest is d_out, if alive, times the drop's scale: all of d_in is written. With
- * y (the pool's output), alive is y > 0; else what the drop keeps. column_sums as kernel_mask's. */
+/* The largest of each window, then dropout; argmax (uint16, NULL for none) gets its place in the
+ * window. */
+int kernel_maxpool(kernel_type type, const pool_shape *s, const void *in, void *out,
+                   uint16_t *argmax, const kernel_drop *drop, kernel_stream stream);
+/* d_in of the window's largest is d_out, if alive, times the drop's scale: all of d_in is written.
+ * With y (the pool's output), alive is y > 0; else what the drop keeps. column_sums as
+ * kernel_mask's. */
 int kernel_unpool(kernel_type type, const pool_shape *s, const void *y, const uint16_t *argmax,
                   const void *d_out, void *d_in, const kernel_drop *drop, float *column_sums,
                   float *partials, unsigned *ticket, kernel_stream stream);
@@ -106,7 +110,7 @@ int kernel_avgpool(kernel_type type, const void *in, void *out, size_t rows, siz
 int kernel_unavgpool(kernel_type type, const void *d_out, void *d_in, size_t rows, size_t places,
                      size_t channels, kernel_stream stream);
 
-/* ---- norm.cu: batch normalisation over groups of rows ----------------------------------------------- */
+/* ---- norm.cu: batch normalisation over groups of rows ---- */
 
 typedef struct {
     size_t rows, places, channels;
@@ -114,24 +118,24 @@ typedef struct {
     int relu;
     const float *gamma, *beta;
     float *running_mean, *running_variance; /* moved in training; NULL to leave them */
-    float *moments;  /* [groups][2][channels] mean, 1 / deviation, then [groups][2][channels] sums */
+    float *moments; /* [groups][2][channels] mean, 1 / deviation, then [groups][2][channels] sums */
     float *partials; /* max(groups, COLUMN_CHUNKS) * 2 * channels */
     unsigned *ticket;
 } norm_task;
 int kernel_norm_train(kernel_type type, const norm_task *t, const void *in, void *out,
                       kernel_stream stream);
-int kernel_norm_infer(kernel_type type, const norm_task *t, const float *mean, const float *variance,
-                      const void *in, void *out, kernel_stream stream);
+int kernel_norm_infer(kernel_type type, const norm_task *t, const float *mean,
+                      const float *variance, const void *in, void *out, kernel_stream stream);
 /* y, the output, masks where t->relu. d_in NULL where nobody wants it. */
 int kernel_norm_backward(kernel_type type, const norm_task *t, const void *in, const void *y,
                          const void *d_out, float *d_gamma, float *d_beta, void *d_in,
                          kernel_stream stream);
 
-/* ---- head.cu: logits, softmax cross-entropy and their gradients -------------------------------------- */
+/* ---- head.cu: logits, softmax cross-entropy and their gradients ---- */
 
 typedef struct {
     size_t rows, dimension, classes;
-    const void *embedding; /* T [rows][dimension] */
+    const void *embedding;       /* T [rows][dimension] */
     const float *weight, *scale; /* scale NULL: the softmax head */
     const int32_t *labels;
     float smoothing;
@@ -151,11 +155,11 @@ int kernel_head(kernel_type type, const head_task *t, kernel_stream stream);
 /* After it, the gradient by the weights. */
 int kernel_head_weight(kernel_type type, const head_task *t, kernel_stream stream);
 
-/* ---- optimizer.cu ---------------------------------------------------------------------------------- */
+/* ---- optimizer.cu ---- */
 
 /* A parameter on the device. */
 typedef struct {
-    uint64_t start;    /* in the flat arrays */
+    uint64_t start; /* in the flat arrays */
     uint32_t count;
     uint32_t inner, padded;
     const void *gradient; /* float or T, padded */
@@ -177,7 +181,7 @@ typedef struct {
     int kind;                       /* optimizer_kind */
     float beta1, beta2, epsilon, momentum, decay;
     const step_rate *rates; /* of the call, from state->rate on */
-    size_t rows;        /* of the step */
+    size_t rows;            /* of the step */
     step_state *state;
     unsigned *ticket;
 } optimizer_task;
@@ -190,7 +194,7 @@ int kernel_gradients(kernel_type type, const optimizer_task *t, float *flat, ker
 /* Loads what no step before the first captured one has run. */
 int kernel_optimizer_load(kernel_type type);
 
-/* ---- conv.cu: convolution where the library has none ------------------------------------------------- */
+/* ---- conv.cu: convolution where the library has none ---- */
 
 typedef struct {
     int rows, in_height, in_width, in_channels, out_height, out_width, out_channels;
@@ -203,7 +207,7 @@ int kernel_conv_backward_data(kernel_type type, const conv_shape *s, const void 
 int kernel_conv_backward_weight(kernel_type type, const conv_shape *s, const void *in,
                                 const void *d_out, void *d_weight, kernel_stream stream);
 
-/* ---- embedding.cu ---------------------------------------------------------------------------------- */
+/* ---- embedding.cu ---- */
 
 /* bad: one uint64, the lowest row with a score that is no number; UINT64_MAX beforehand. */
 int kernel_top_k(const float *scores, size_t rows, size_t classes, size_t k, uint32_t *index,

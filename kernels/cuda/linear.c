@@ -1,5 +1,5 @@
-/* linear.c: Cholesky and eigenvectors by cuSOLVER, in double. A symmetric matrix's lower half in row-major
- * is its upper half in column-major. */
+/* linear.c: Cholesky and eigenvectors by cuSOLVER, in double. A symmetric matrix's lower half in
+ * row-major is its upper half in column-major. */
 #include "cuda.h"
 
 static int take(void **out, size_t bytes, error *e)
@@ -17,7 +17,8 @@ static int check_solver(cusolverStatus_t status, const char *what, error *e)
 static int copy(struct cuda *g, void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
                 error *e)
 {
-    if (check_cuda((int)cudaMemcpyAsync(to, from, bytes, kind, g->streams[0]), "copying a matrix", e) != 0)
+    if (check_cuda((int)cudaMemcpyAsync(to, from, bytes, kind, g->streams[0]), "copying a matrix",
+                   e) != 0)
         return -1;
     return check_cuda((int)cudaStreamSynchronize(g->streams[0]), "copying a matrix", e);
 }
@@ -28,11 +29,13 @@ static int factor(struct cuda *g, double *matrix, size_t n, int *info, error *e)
     int room = 0, failed = 0;
     void *work;
     if (check_solver(cusolverDnDpotrf_bufferSize(g->solver, CUBLAS_FILL_MODE_UPPER, (int)n, matrix,
-                                                 (int)n, &room), "Cholesky", e) != 0 ||
+                                                 (int)n, &room),
+                     "Cholesky", e) != 0 ||
         take(&work, (size_t)room * sizeof(double), e) != 0)
         return -1;
     int status = check_solver(cusolverDnDpotrf(g->solver, CUBLAS_FILL_MODE_UPPER, (int)n, matrix,
-                                               (int)n, work, room, info), "Cholesky", e);
+                                               (int)n, work, room, info),
+                              "Cholesky", e);
     if (status == 0)
         status = copy(g, &failed, info, sizeof failed, cudaMemcpyDeviceToHost, e);
     cudaFree(work);
@@ -47,12 +50,14 @@ static int triangles(struct cuda *g, const double *matrix, size_t n, double *rig
 {
     static const double one = 1;
     if (check_blas(cublasDtrsm(g->blas, CUBLAS_SIDE_RIGHT, CUBLAS_FILL_MODE_UPPER, CUBLAS_OP_N,
-                               CUBLAS_DIAG_NON_UNIT, (int)columns, (int)n, &one, matrix, (int)n, right,
-                               (int)columns), "solving", e) != 0)
+                               CUBLAS_DIAG_NON_UNIT, (int)columns, (int)n, &one, matrix, (int)n,
+                               right, (int)columns),
+                   "solving", e) != 0)
         return -1;
     return check_blas(cublasDtrsm(g->blas, CUBLAS_SIDE_RIGHT, CUBLAS_FILL_MODE_UPPER, CUBLAS_OP_T,
                                   CUBLAS_DIAG_NON_UNIT, (int)columns, (int)n, &one, matrix, (int)n,
-                                  right, (int)columns), "solving", e);
+                                  right, (int)columns),
+                      "solving", e);
 }
 
 int cuda_solve(backend *b, double *matrix, size_t n, double ridge, double *right, size_t columns,
@@ -88,12 +93,14 @@ static int eigen_run(struct cuda *g, double *a, size_t n, double *values, int *i
     void *work;
     if (check_solver(cusolverDnDsyevd_bufferSize(g->solver, CUSOLVER_EIG_MODE_VECTOR,
                                                  CUBLAS_FILL_MODE_UPPER, (int)n, a, (int)n, values,
-                                                 &room), "eigenvalues", e) != 0 ||
+                                                 &room),
+                     "eigenvalues", e) != 0 ||
         take(&work, (size_t)room * sizeof(double), e) != 0)
         return -1;
-    int status = check_solver(cusolverDnDsyevd(g->solver, CUSOLVER_EIG_MODE_VECTOR,
-                                               CUBLAS_FILL_MODE_UPPER, (int)n, a, (int)n, values, work,
-                                               room, info), "eigenvalues", e);
+    int status =
+        check_solver(cusolverDnDsyevd(g->solver, CUSOLVER_EIG_MODE_VECTOR, CUBLAS_FILL_MODE_UPPER,
+                                      (int)n, a, (int)n, values, work, room, info),
+                     "eigenvalues", e);
     if (status == 0)
         status = copy(g, &failed, info, sizeof failed, cudaMemcpyDeviceToHost, e);
     cudaFree(work);

@@ -1,8 +1,8 @@
-/* measure.c: how long each of a program's launches takes on the card, and the least it could take: the bytes it
- * must move and the operations it must do. For tests/gpu/run; no tool calls it.
+/* measure.c: how long each of a program's launches takes on the card, and the least it could take:
+ * the bytes it must move and the operations it must do. For tests/gpu/run; no tool calls it.
  *
- * Each launch is captured many times over in one graph, so that what is timed is the card's work and not the
- * host's calls, and its arrays are as warm in the cache as in a step. */
+ * Each launch is captured many times over in one graph, so that what is timed is the card's work
+ * and not the host's calls, and its arrays are as warm in the cache as in a step. */
 #include "cuda.h"
 
 #include <stdio.h>
@@ -19,7 +19,7 @@ typedef struct {
     double bytes, operations;
 } launch_kind;
 
-/* ---- what there is to measure ------------------------------------------------------------------------ */
+/* ---- what there is to measure ---- */
 
 static int gather_pass(const run *r, const operation *o, error *e)
 {
@@ -54,8 +54,8 @@ static int whole_pass(const run *r, const operation *o, error *e)
 
 static const char *kind_name(op_kind kind)
 {
-    static const char *const names[] = {"conv", "dense", "relu", "maxpool", "avgpool", "dropout",
-                                        "batchnorm", "scale", "save", "add"};
+    static const char *const names[] = {"conv",    "dense",     "relu",  "maxpool", "avgpool",
+                                        "dropout", "batchnorm", "scale", "save",    "add"};
     return names[kind];
 }
 
@@ -80,7 +80,8 @@ static double weight_elements(const program *p, const operation *o)
 static size_t operation_kinds(const program *p, const operation *o, size_t rows, launch_kind *out)
 {
     double element = (double)p->plan.element, n = (double)rows;
-    double in = n * (double)extent_size(o->in) * element, result = n * (double)extent_size(o->out) * element;
+    double in = n * (double)extent_size(o->in) * element,
+           result = n * (double)extent_size(o->out) * element;
     double weights = weight_elements(p, o) * element, work = n * operation_work(p, o);
     bool weighs = o->kind == OP_CONV || o->kind == OP_DENSE, learns = p->spec.training && o->back;
     double argmax = o->kind == OP_MAXPOOL && learns ? result / element * 2 : 0;
@@ -89,21 +90,25 @@ static size_t operation_kinds(const program *p, const operation *o, size_t rows,
     snprintf(name, sizeof name, "%zu.%s%s%s", o->layer, kind_name(o->kind), o->relu ? "+relu" : "",
              o->drop > 0 && o->kind != OP_DROPOUT ? "+dropout" : "");
     if (o->kind != OP_SAVE)
-        out[count++] = (launch_kind){"", operation_forward, o, in + weights + result + argmax, work};
+        out[count++] =
+            (launch_kind){"", operation_forward, o, in + weights + result + argmax, work};
     if (learns && weighs) {
         if (!o->settled && (o->mask == MASK_POSITIVE || o->d_bias != NOWHERE))
             out[count++] = (launch_kind){"", operation_backward_mask, o, 3 * result, 0};
         out[count++] = (launch_kind){"", operation_weight, o, in + result + weights, work};
     }
     if (learns && (o->want_d_input || o->kind == OP_BATCHNORM))
-        out[count++] = (launch_kind){"", operation_backward_data, o, result + weights + in + argmax, work};
+        out[count++] =
+            (launch_kind){"", operation_backward_data, o, result + weights + in + argmax, work};
     for (size_t i = 0; i < count; i++) {
         launch_pass pass = out[i].enqueue;
         char how[40] = "";
         if (o->kind == OP_CONV && pass != operation_backward_mask)
-            conv_describe(p, o, rows, pass == operation_forward ? CONV_FORWARD
-                                      : pass == operation_weight ? CONV_BACKWARD_WEIGHT
-                                                                : CONV_BACKWARD_DATA, how, sizeof how);
+            conv_describe(p, o, rows,
+                          pass == operation_forward  ? CONV_FORWARD
+                          : pass == operation_weight ? CONV_BACKWARD_WEIGHT
+                                                     : CONV_BACKWARD_DATA,
+                          how, sizeof how);
         snprintf(out[i].name, sizeof out[i].name, "%s %s%s%s%s", name,
                  pass == operation_forward         ? "forward"
                  : pass == operation_backward_mask ? "mask, bias gradient"
@@ -125,9 +130,10 @@ static size_t head_kinds(const program *p, size_t rows, launch_kind *out)
         out[0] = (launch_kind){"widen", widen_pass, NULL, all * (element + 4), 0};
         return 1;
     }
-    out[0] = (launch_kind){"head and loss", head_pass, NULL, 2 * all * element + 4 * head, 2 * products};
-    out[1] = (launch_kind){"head's weight gradient", head_weight_pass, NULL, all * element + 8 * head,
-                           products};
+    out[0] =
+        (launch_kind){"head and loss", head_pass, NULL, 2 * all * element + 4 * head, 2 * products};
+    out[1] = (launch_kind){"head's weight gradient", head_weight_pass, NULL,
+                           all * element + 8 * head, products};
     out[2] = (launch_kind){"optimizer", optimizer_pass, NULL, 7 * floats + floats / 4 * element, 0};
     return 3;
 }
@@ -150,10 +156,10 @@ static size_t kinds_list(const program *p, size_t rows, launch_kind *out)
     return count;
 }
 
-/* ---- timing ------------------------------------------------------------------------------------------ */
+/* ---- timing ---- */
 
-/* Runs the program once, so that everything is ready to be captured. In training that leaves an order and
- * rates for every repeat behind, through which the state counts on. */
+/* Runs the program once, so that everything is ready to be captured. In training that leaves an
+ * order and rates for every repeat behind, through which the state counts on. */
 static int train_ready(program *p, error *e)
 {
     size_t steps = REPEATS * (TURNS + 1), rows = steps * p->spec.batch;
@@ -183,8 +189,8 @@ static int embed_ready(program *p, error *e)
     return status;
 }
 
-static int measure_one(program *p, const run *r, const launch_kind *k, measure_report report, void *context,
-                       error *e)
+static int measure_one(program *p, const run *r, const launch_kind *k, measure_report report,
+                       void *context, error *e)
 {
     double seconds = 0;
     if (p->spec.training && train_state_set(p, e) != 0)
@@ -198,7 +204,10 @@ static int measure_one(program *p, const run *r, const launch_kind *k, measure_r
 int cuda_measure(program *p, measure_report report, void *context, error *e)
 {
     bool training = p->spec.training;
-    run r = {.p = p, .mode = training ? MODE_TRAIN : MODE_INFER, .rows = p->spec.batch, .slot = 0,
+    run r = {.p = p,
+             .mode = training ? MODE_TRAIN : MODE_INFER,
+             .rows = p->spec.batch,
+             .slot = 0,
              .side = training};
     launch_kind *kinds = calloc(8 + 4 * p->plan.count, sizeof *kinds);
     int status = kinds ? 0 : error_set(e, "cuda: out of memory");
@@ -211,5 +220,6 @@ int cuda_measure(program *p, measure_report report, void *context, error *e)
     return status;
 }
 
-__attribute__((visibility("default"))) int (*const cuda_plugin_measure)(program *, measure_report, void *,
-                                                                       error *) = cuda_measure;
+__attribute__((visibility("default"))) int (*const cuda_plugin_measure)(program *, measure_report,
+                                                                        void *,
+                                                                        error *) = cuda_measure;

@@ -1,5 +1,6 @@
-/* moments.c: class sums, counts and the Gram matrix, in double on the device: sums are a product with the
- * labels as a matrix of ones and zeros, the Gram matrix a symmetric update, both by cuBLAS. */
+/* moments.c: class sums, counts and the Gram matrix, in double on the device: sums are a product
+ * with the labels as a matrix of ones and zeros, the Gram matrix a symmetric update, both by
+ * cuBLAS. */
 #include "cuda.h"
 
 #include <stdlib.h>
@@ -11,7 +12,7 @@ struct moments {
     struct cuda *gpu;
     size_t dimension, classes, size; /* size: numbers in x */
     size_t piece;                    /* rows at once */
-    double *sums, *gram;             /* on the device; gram NULL for none: its upper half, as column-major
+    double *sums, *gram; /* on the device; gram NULL for none: its upper half, as column-major
                                         has it, is kept */
     double *counts;
     float *projection, *embeddings, *features;
@@ -21,7 +22,8 @@ struct moments {
 
 static int take(void **out, size_t bytes, error *e)
 {
-    return device_take(bytes, "sums of embeddings", "use --device cpu, or fewer --features", out, e);
+    return device_take(bytes, "sums of embeddings", "use --device cpu, or fewer --features", out,
+                       e);
 }
 
 static int moments_place(moments *m, bool gram, bool projected, error *e)
@@ -64,7 +66,9 @@ int cuda_moments_new(backend *b, size_t dimension, const float *projection, size
     moments *m = calloc(1, sizeof *m);
     if (!m)
         return error_set(e, "cuda: out of memory");
-    *m = (moments){.gpu = g, .dimension = dimension, .classes = classes,
+    *m = (moments){.gpu = g,
+                   .dimension = dimension,
+                   .classes = classes,
                    .size = projection ? count : dimension};
     m->counts = calloc(classes, sizeof *m->counts);
     int status = m->counts ? 0 : error_set(e, "cuda: out of memory");
@@ -78,7 +82,8 @@ int cuda_moments_new(backend *b, size_t dimension, const float *projection, size
         status = check_cuda((int)cudaMemset(m->gram, 0, m->size * m->size * 8), "clearing sums", e);
     if (status == 0 && projection)
         status = check_cuda((int)cudaMemcpy(m->projection, projection, count * dimension * 4,
-                                            cudaMemcpyHostToDevice), "copying the projection", e);
+                                            cudaMemcpyHostToDevice),
+                            "copying the projection", e);
     if (status == 0)
         status = check_cuda((int)cudaDeviceSynchronize(), "clearing sums", e);
     if (status != 0) {
@@ -89,44 +94,49 @@ int cuda_moments_new(backend *b, size_t dimension, const float *projection, size
     return 0;
 }
 
-/* Column-major: sums' [size x classes] += x' [size x rows] ones [rows x classes], where `ones` is stored
- * classes x rows; gram += x' x. */
+/* Column-major: sums' [size x classes] += x' [size x rows] ones [rows x classes], where `ones` is
+ * stored classes x rows; gram += x' x. */
 static int piece_sum(moments *m, size_t rows, error *e)
 {
     static const double one = 1;
     struct cuda *g = m->gpu;
     if (check_blas(cublasDgemm(g->blas, CUBLAS_OP_N, CUBLAS_OP_T, (int)m->size, (int)m->classes,
                                (int)rows, &one, m->x, (int)m->size, m->ones, (int)m->classes, &one,
-                               m->sums, (int)m->size), "class sums", e) != 0)
+                               m->sums, (int)m->size),
+                   "class sums", e) != 0)
         return -1;
     if (!m->gram)
         return 0;
-    return check_blas(cublasDsyrk(g->blas, CUBLAS_FILL_MODE_UPPER, CUBLAS_OP_N, (int)m->size, (int)rows,
-                                  &one, m->x, (int)m->size, &one, m->gram, (int)m->size),
+    return check_blas(cublasDsyrk(g->blas, CUBLAS_FILL_MODE_UPPER, CUBLAS_OP_N, (int)m->size,
+                                  (int)rows, &one, m->x, (int)m->size, &one, m->gram, (int)m->size),
                       "Gram matrix", e);
 }
 
-static int piece_add(moments *m, const float *embeddings, const int32_t *labels, size_t rows, error *e)
+static int piece_add(moments *m, const float *embeddings, const int32_t *labels, size_t rows,
+                     error *e)
 {
     struct cuda *g = m->gpu;
     cudaStream_t stream = g->streams[0];
     const float *x = m->embeddings;
     if (check_cuda((int)cudaMemcpyAsync(m->embeddings, embeddings, rows * m->dimension * 4,
-                                        cudaMemcpyHostToDevice, stream), "copying embeddings", e) != 0 ||
-        check_cuda((int)cudaMemcpyAsync(m->labels, labels, rows * 4, cudaMemcpyHostToDevice, stream),
-                   "copying labels", e) != 0)
+                                        cudaMemcpyHostToDevice, stream),
+                   "copying embeddings", e) != 0 ||
+        check_cuda(
+            (int)cudaMemcpyAsync(m->labels, labels, rows * 4, cudaMemcpyHostToDevice, stream),
+            "copying labels", e) != 0)
         return -1;
     if (m->projection) {
         x = m->features;
         if (device_scores(g, m->embeddings, rows, m->dimension, m->projection, m->size, m->features,
                           e) != 0 ||
-            check_kernel(g, kernel_relu_float(m->features, rows * m->size, stream), "relu_float", stream,
-                         e) != 0)
+            check_kernel(g, kernel_relu_float(m->features, rows * m->size, stream), "relu_float",
+                         stream, e) != 0)
             return -1;
     }
-    if (check_kernel(g, kernel_to_double(x, m->x, rows * m->size, stream), "to_double", stream, e) != 0 ||
-        check_kernel(g, kernel_one_hot(m->labels, rows, m->classes, m->ones, stream), "one_hot", stream,
-                     e) != 0)
+    if (check_kernel(g, kernel_to_double(x, m->x, rows * m->size, stream), "to_double", stream,
+                     e) != 0 ||
+        check_kernel(g, kernel_one_hot(m->labels, rows, m->classes, m->ones, stream), "one_hot",
+                     stream, e) != 0)
         return -1;
     return piece_sum(m, rows, e);
 }
@@ -173,8 +183,8 @@ void cuda_moments_free(backend *b, moments *m)
     (void)b;
     if (!m)
         return;
-    void *memory[] = {m->sums, m->gram, m->projection, m->embeddings, m->features, m->labels, m->x,
-                      m->ones};
+    void *memory[] = {m->sums,     m->gram,   m->projection, m->embeddings,
+                      m->features, m->labels, m->x,          m->ones};
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
         cudaFree(memory[i]);
     free(m->counts);

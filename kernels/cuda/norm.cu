@@ -1,8 +1,9 @@
-/* norm.cu: batch normalisation over groups of rows; the formulas are in kernels/reference/batchnorm.c.
+/* norm.cu: batch normalisation over groups of rows; the formulas are in
+ * kernels/reference/batchnorm.c.
  *
- * Forward is two launches: sums of x - k and (x - k)^2, k being the group's first element of the channel
- * (so that nothing cancels), finished by the last block in double; then z gamma + beta. Backward is two
- * alike: sums of d and d z; then the derivative. */
+ * Forward is two launches: sums of x - k and (x - k)^2, k being the group's first element of the
+ * channel (so that nothing cancels), finished by the last block in double; then z gamma + beta.
+ * Backward is two alike: sums of d and d z; then the derivative. */
 #include "device.cuh"
 
 /* The rows of a matrix [rows * places][channels] that are one group's. */
@@ -26,7 +27,8 @@ __device__ static inline void pair_store(const norm_task &t, const column_tile<V
 }
 
 /* What the last block does for each column: moments of all groups, and the running ones. */
-template <class T> __device__ static void moments_finish(const norm_task &t, const T *in, unsigned chunks)
+template <class T>
+__device__ static void moments_finish(const norm_task &t, const T *in, unsigned chunks)
 {
     unsigned lanes = t.channels < THREADS ? (unsigned)t.channels : THREADS;
     for (size_t base = 0; base < t.channels; base += lanes) {
@@ -36,8 +38,8 @@ template <class T> __device__ static void moments_finish(const norm_task &t, con
         for (size_t g = 0; g < t.groups; g++) {
             const float *partials = t.partials + g * chunks * 2 * t.channels;
             double s = chunk_sum<double>(partials, chunks, 2 * t.channels, c, t.channels, lanes);
-            double q = chunk_sum<double>(partials + t.channels, chunks, 2 * t.channels, c, t.channels,
-                                         lanes);
+            double q = chunk_sum<double>(partials + t.channels, chunks, 2 * t.channels, c,
+                                         t.channels, lanes);
             if (!mine)
                 continue;
             group_rows rows = group_find(t, g);
@@ -51,8 +53,8 @@ template <class T> __device__ static void moments_finish(const norm_task &t, con
             variances += variance * (n > 1 ? n / (n - 1) : 1) / (double)t.groups;
         }
         if (mine && t.running_mean) {
-            t.running_mean[c] = (float)(NORM_MOMENTUM * (double)t.running_mean[c] +
-                                        (1 - NORM_MOMENTUM) * means);
+            t.running_mean[c] =
+                (float)(NORM_MOMENTUM * (double)t.running_mean[c] + (1 - NORM_MOMENTUM) * means);
             t.running_variance[c] = (float)(NORM_MOMENTUM * (double)t.running_variance[c] +
                                             (1 - NORM_MOMENTUM) * variances);
         }
@@ -104,8 +106,8 @@ template <class T, int V> __global__ static void norm_apply(norm_task t, const T
 }
 
 template <class T, int V>
-__global__ static void norm_infer(norm_task t, const float *mean, const float *variance, const T *in,
-                                  T *out)
+__global__ static void norm_infer(norm_task t, const float *mean, const float *variance,
+                                  const T *in, T *out)
 {
     size_t packs = t.channels / V, p = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (p >= t.rows * t.places * packs)
@@ -123,8 +125,8 @@ __global__ static void norm_infer(norm_task t, const float *mean, const float *v
 
 /* d_out where the output is alive, and z. */
 template <class T, int V>
-__device__ static inline void norm_pair(const norm_task &t, size_t g, size_t at, size_t c, const T *in,
-                                        const T *y, const T *d_out, float *d, float *z)
+__device__ static inline void norm_pair(const norm_task &t, size_t g, size_t at, size_t c,
+                                        const T *in, const T *y, const T *d_out, float *d, float *z)
 {
     const float *mean = t.moments + g * 2 * t.channels, *inverse = mean + t.channels;
     pack<T, V> x = load<T, V>(in + at), out = {}, gradient = load<T, V>(d_out + at);
@@ -149,8 +151,8 @@ __device__ static void gradients_finish(const norm_task &t, unsigned chunks, flo
         for (size_t g = 0; g < t.groups; g++) {
             const float *partials = t.partials + g * chunks * 2 * t.channels;
             double d = chunk_sum<double>(partials, chunks, 2 * t.channels, c, t.channels, lanes);
-            double dz = chunk_sum<double>(partials + t.channels, chunks, 2 * t.channels, c, t.channels,
-                                          lanes);
+            double dz = chunk_sum<double>(partials + t.channels, chunks, 2 * t.channels, c,
+                                          t.channels, lanes);
             if (!mine)
                 continue;
             sums[g * 2 * t.channels + c] = (float)d;
@@ -175,8 +177,8 @@ __global__ static void gradients_sum(norm_task t, const T *in, const T *y, const
     for (size_t r = (size_t)blockIdx.x * (size_t)tile.rows + (size_t)tile.row;
          tile.active && r < rows.count; r += (size_t)gridDim.x * (size_t)tile.rows) {
         float d[V], z[V];
-        norm_pair<T, V>(t, blockIdx.z, (rows.first + r) * t.channels + tile.column, tile.column, in, y,
-                        d_out, d, z);
+        norm_pair<T, V>(t, blockIdx.z, (rows.first + r) * t.channels + tile.column, tile.column, in,
+                        y, d_out, d, z);
         for (int i = 0; i < V; i++) {
             sums[i] += d[i];
             products[i] += d[i] * z[i];
@@ -223,8 +225,8 @@ template <class T, int V> struct run_norm_train {
         int status = LAUNCH(sum, sums_grid(&t, V), THREADS, stream, t, (const T *)in);
         if (status)
             return status;
-        return LAUNCH(apply, blocks_for(t.rows * t.places * (t.channels / V), THREADS), THREADS, stream,
-                      t, (const T *)in, (T *)out);
+        return LAUNCH(apply, blocks_for(t.rows * t.places * (t.channels / V), THREADS), THREADS,
+                      stream, t, (const T *)in, (T *)out);
     }
 };
 template <class T, int V> struct run_norm_infer {
@@ -232,8 +234,8 @@ template <class T, int V> struct run_norm_infer {
                    kernel_stream stream)
     {
         auto kernel = norm_infer<T, V>;
-        return LAUNCH(kernel, blocks_for(t.rows * t.places * (t.channels / V), THREADS), THREADS, stream,
-                      t, mean, variance, (const T *)in, (T *)out);
+        return LAUNCH(kernel, blocks_for(t.rows * t.places * (t.channels / V), THREADS), THREADS,
+                      stream, t, mean, variance, (const T *)in, (T *)out);
     }
 };
 template <class T, int V> struct run_norm_backward {
@@ -246,8 +248,8 @@ template <class T, int V> struct run_norm_backward {
                             (const T *)d_out, d_gamma, d_beta);
         if (status || !d_in)
             return status;
-        return LAUNCH(apply, blocks_for(t.rows * t.places * (t.channels / V), THREADS), THREADS, stream,
-                      t, (const T *)in, (const T *)y, (const T *)d_out, (T *)d_in);
+        return LAUNCH(apply, blocks_for(t.rows * t.places * (t.channels / V), THREADS), THREADS,
+                      stream, t, (const T *)in, (const T *)y, (const T *)d_out, (T *)d_in);
     }
 };
 
@@ -257,13 +259,14 @@ extern "C" int kernel_norm_train(kernel_type type, const norm_task *t, const voi
     return dispatch<run_norm_train>(type, t->channels, *t, in, out, stream);
 }
 extern "C" int kernel_norm_infer(kernel_type type, const norm_task *t, const float *mean,
-                                 const float *variance, const void *in, void *out, kernel_stream stream)
+                                 const float *variance, const void *in, void *out,
+                                 kernel_stream stream)
 {
     return dispatch<run_norm_infer>(type, t->channels, *t, mean, variance, in, out, stream);
 }
-extern "C" int kernel_norm_backward(kernel_type type, const norm_task *t, const void *in, const void *y,
-                                    const void *d_out, float *d_gamma, float *d_beta, void *d_in,
-                                    kernel_stream stream)
+extern "C" int kernel_norm_backward(kernel_type type, const norm_task *t, const void *in,
+                                    const void *y, const void *d_out, float *d_gamma, float *d_beta,
+                                    void *d_in, kernel_stream stream)
 {
     return dispatch<run_norm_backward>(type, t->channels, *t, in, y, d_out, d_gamma, d_beta, d_in,
                                        stream);

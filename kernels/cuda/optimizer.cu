@@ -1,5 +1,5 @@
-/* optimizer.cu: one launch updates all parameters, writes the copies that the layers read, and makes the
- * state the next step's. Each block has a piece of one parameter. */
+/* optimizer.cu: one launch updates all parameters, writes the copies that the layers read, and
+ * makes the state the next step's. Each block has a piece of one parameter. */
 #include "device.cuh"
 
 struct piece_at {
@@ -15,7 +15,8 @@ __device__ static inline piece_at piece_find(const optimizer_task &t)
     return at;
 }
 
-template <class T> __device__ static inline float gradient_at(const optimizer_part &p, uint32_t stored)
+template <class T>
+__device__ static inline float gradient_at(const optimizer_part &p, uint32_t stored)
 {
     return p.narrow ? widen(((const T *)p.gradient)[stored]) : ((const float *)p.gradient)[stored];
 }
@@ -76,14 +77,16 @@ template <class T> __global__ static void gradients(optimizer_task t, float *fla
 
 template <class T> static int optimizer_run(const optimizer_task *t, kernel_stream stream)
 {
-    auto kernel = t->kind == 0 ? optimizer_step<T, 0> : t->kind == 1 ? optimizer_step<T, 1>
-                                                                   : optimizer_step<T, 2>;
+    auto kernel = t->kind == 0   ? optimizer_step<T, 0>
+                  : t->kind == 1 ? optimizer_step<T, 1>
+                                 : optimizer_step<T, 2>;
     return LAUNCH(kernel, (unsigned)t->piece_count, THREADS, stream, *t);
 }
 
 extern "C" int kernel_optimizer(kernel_type type, const optimizer_task *t, kernel_stream stream)
 {
-    return type == KERNEL_FLOAT ? optimizer_run<float>(t, stream) : optimizer_run<bfloat16>(t, stream);
+    return type == KERNEL_FLOAT ? optimizer_run<float>(t, stream)
+                                : optimizer_run<bfloat16>(t, stream);
 }
 extern "C" int kernel_copies(kernel_type type, const optimizer_task *t, kernel_stream stream)
 {

@@ -1,5 +1,6 @@
-/* pool.cu: pooling over windows that do not overlap, NHWC. Forward and dropout are one pass, and so are,
- * backward, dropout, ReLU, the window and the sums that are the bias' gradient of the layer below. */
+/* pool.cu: pooling over windows that do not overlap, NHWC. Forward and dropout are one pass, and so
+ * are, backward, dropout, ReLU, the window and the sums that are the bias' gradient of the layer
+ * below. */
 #include "device.cuh"
 
 /* The place p, counted in windows of `lanes_wide` packs, as row, y, x of the pooled picture. */
@@ -17,7 +18,8 @@ __device__ static inline window_at window_find(size_t p, int height, int width)
 }
 
 template <class T, int V>
-__global__ static void maxpool(pool_shape s, const T *in, T *out, uint16_t *argmax, kernel_drop drop)
+__global__ static void maxpool(pool_shape s, const T *in, T *out, uint16_t *argmax,
+                               kernel_drop drop)
 {
     size_t packs = (size_t)s.channels / V;
     size_t p = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
@@ -31,7 +33,8 @@ __global__ static void maxpool(pool_shape s, const T *in, T *out, uint16_t *argm
         for (int j = 0; j < s.window_width; j++) {
             size_t y = (size_t)(w.y * s.window_height + i), x = (size_t)(w.x * s.window_width + j);
             size_t at = (((size_t)w.row * (size_t)s.in_height + y) * (size_t)s.in_width + x) *
-                            (size_t)s.channels + channel;
+                            (size_t)s.channels +
+                        channel;
             pack<T, V> v = load<T, V>(in + at);
             for (int k = 0; k < V; k++) {
                 float value = widen(v.v[k]);
@@ -51,7 +54,8 @@ __global__ static void maxpool(pool_shape s, const T *in, T *out, uint16_t *argm
         float value = best[k];
         if (drop.active)
             value = element_keeps(block, (int)((first + (size_t)k) % 8), drop.threshold)
-                        ? value * drop.scale : 0;
+                        ? value * drop.scale
+                        : 0;
         y.v[k] = narrow<T>(value);
     }
     store(out + first, y);
@@ -82,8 +86,9 @@ __device__ static inline void unpool_gradient(const T *y, const T *d_out, size_t
 
 /* Windows are counted over the whole input: those that the pool left out get zeros. */
 template <class T, int V>
-__global__ static void unpool(pool_shape s, const T *y, const uint16_t *argmax, const T *d_out, T *d_in,
-                              kernel_drop drop, float *column_sums, float *partials, unsigned *ticket)
+__global__ static void unpool(pool_shape s, const T *y, const uint16_t *argmax, const T *d_out,
+                              T *d_in, kernel_drop drop, float *column_sums, float *partials,
+                              unsigned *ticket)
 {
     column_tile<V> t((size_t)s.channels);
     int high = (s.in_height + s.window_height - 1) / s.window_height;
@@ -98,8 +103,11 @@ __global__ static void unpool(pool_shape s, const T *y, const uint16_t *argmax, 
         for (int k = 0; k < V; k++)
             place[k] = -1;
         if (w.y < s.out_height && w.x < s.out_width) {
-            size_t first = (((size_t)w.row * (size_t)s.out_height + (size_t)w.y) *
-                                (size_t)s.out_width + (size_t)w.x) * (size_t)s.channels + t.column;
+            size_t first =
+                (((size_t)w.row * (size_t)s.out_height + (size_t)w.y) * (size_t)s.out_width +
+                 (size_t)w.x) *
+                    (size_t)s.channels +
+                t.column;
             unpool_gradient<T, V>(y, d_out, first, drop, d);
             pack<uint16_t, V> largest = load<uint16_t, V>(argmax + first);
             for (int k = 0; k < V; k++) {
@@ -115,8 +123,12 @@ __global__ static void unpool(pool_shape s, const T *y, const uint16_t *argmax, 
                 pack<T, V> v;
                 for (int k = 0; k < V; k++)
                     v.v[k] = narrow<T>(place[k] == i * s.window_width + j ? d[k] : 0);
-                store(d_in + (((size_t)w.row * (size_t)s.in_height + (size_t)yy) *
-                                  (size_t)s.in_width + (size_t)xx) * (size_t)s.channels + t.column, v);
+                store(d_in +
+                          (((size_t)w.row * (size_t)s.in_height + (size_t)yy) * (size_t)s.in_width +
+                           (size_t)xx) *
+                              (size_t)s.channels +
+                          t.column,
+                      v);
             }
         }
     }
@@ -148,7 +160,8 @@ __global__ static void avgpool(const T *in, T *out, size_t rows, size_t places, 
 }
 
 template <class T, int V>
-__global__ static void unavgpool(const T *d_out, T *d_in, size_t rows, size_t places, size_t channels)
+__global__ static void unavgpool(const T *d_out, T *d_in, size_t rows, size_t places,
+                                 size_t channels)
 {
     size_t packs = channels / V, p = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (p >= rows * places * packs)
@@ -161,20 +174,20 @@ __global__ static void unavgpool(const T *d_out, T *d_in, size_t rows, size_t pl
 }
 
 template <class T, int V> struct run_maxpool {
-    static int run(const pool_shape *s, const void *in, void *out, uint16_t *argmax, kernel_drop drop,
-                   kernel_stream stream)
+    static int run(const pool_shape *s, const void *in, void *out, uint16_t *argmax,
+                   kernel_drop drop, kernel_stream stream)
     {
         auto kernel = maxpool<T, V>;
         size_t packs = (size_t)s->rows * (size_t)s->out_height * (size_t)s->out_width *
                        (size_t)(s->channels / V);
-        return LAUNCH(kernel, blocks_for(packs, THREADS), THREADS, stream, *s, (const T *)in, (T *)out,
-                      argmax, drop);
+        return LAUNCH(kernel, blocks_for(packs, THREADS), THREADS, stream, *s, (const T *)in,
+                      (T *)out, argmax, drop);
     }
 };
 template <class T, int V> struct run_unpool {
     static int run(const pool_shape *s, const void *y, const uint16_t *argmax, const void *d_out,
-                   void *d_in, kernel_drop drop, float *column_sums, float *partials, unsigned *ticket,
-                   kernel_stream stream)
+                   void *d_in, kernel_drop drop, float *column_sums, float *partials,
+                   unsigned *ticket, kernel_stream stream)
     {
         auto kernel = unpool<T, V>;
         size_t high = (size_t)((s->in_height + s->window_height - 1) / s->window_height);
@@ -218,8 +231,8 @@ extern "C" int kernel_unpool(kernel_type type, const pool_shape *s, const void *
     return dispatch<run_unpool>(type, (size_t)s->channels, s, y, argmax, d_out, d_in, *drop,
                                 column_sums, partials, ticket, stream);
 }
-extern "C" int kernel_avgpool(kernel_type type, const void *in, void *out, size_t rows, size_t places,
-                              size_t channels, kernel_stream stream)
+extern "C" int kernel_avgpool(kernel_type type, const void *in, void *out, size_t rows,
+                              size_t places, size_t channels, kernel_stream stream)
 {
     return dispatch<run_avgpool>(type, channels, in, out, rows, places, channels, stream);
 }

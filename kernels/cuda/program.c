@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- making ------------------------------------------------------------------------------------------ */
+/* ---- making ---- */
 
 void graphs_discard(program *p)
 {
@@ -45,11 +45,15 @@ static void tables_fill(const program *p, optimizer_part *parts, optimizer_piece
         const parameter *q = &n->parameters[k];
         const plan_parameter *own = &p->plan.parameters[k];
         parts[k] = (optimizer_part){
-            .start = q->start, .count = (uint32_t)q->count, .inner = (uint32_t)own->inner,
+            .start = q->start,
+            .count = (uint32_t)q->count,
+            .inner = (uint32_t)own->inner,
             .padded = (uint32_t)own->padded,
             .gradient = own->gradient == NOWHERE ? NULL : p->base[0] + own->gradient,
-            .copy = own->copy == NOWHERE ? NULL : p->base[0] + own->copy, .narrow = own->narrow,
-            .learns = own->learns, .decays = own->decays};
+            .copy = own->copy == NOWHERE ? NULL : p->base[0] + own->copy,
+            .narrow = own->narrow,
+            .learns = own->learns,
+            .decays = own->decays};
         for (size_t i = 0; i < pieces_of(q); i++)
             *pieces++ = (optimizer_piece){(uint32_t)k, (uint32_t)(i * OPTIMIZER_PIECE)};
     }
@@ -67,7 +71,8 @@ static int tables_new(program *p, error *e)
     if (!tables)
         return error_set(e, "cuda: out of memory");
     tables_fill(p, (optimizer_part *)tables, (optimizer_piece *)(tables + part_bytes));
-    int status = device_take(bytes, "the optimizer's tables", "take a smaller network", &p->tables, e);
+    int status =
+        device_take(bytes, "the optimizer's tables", "take a smaller network", &p->tables, e);
     if (status == 0)
         status = check_cuda((int)cudaMemcpy(p->tables, tables, bytes, cudaMemcpyHostToDevice),
                             "copying the optimizer's tables", e);
@@ -76,10 +81,15 @@ static int tables_new(program *p, error *e)
         status = check_cuda((int)cudaDeviceSynchronize(), "copying the optimizer's tables", e);
     free(tables);
     const optimizer *o = &p->spec.optimizer;
-    p->optimizer = (optimizer_task){
-        .parts = p->tables, .pieces = (void *)((char *)p->tables + part_bytes), .piece_count = pieces,
-        .kind = (int)o->kind, .beta1 = o->beta1, .beta2 = o->beta2, .epsilon = o->epsilon,
-        .momentum = o->momentum, .decay = o->weight_decay};
+    p->optimizer = (optimizer_task){.parts = p->tables,
+                                    .pieces = (void *)((char *)p->tables + part_bytes),
+                                    .piece_count = pieces,
+                                    .kind = (int)o->kind,
+                                    .beta1 = o->beta1,
+                                    .beta2 = o->beta2,
+                                    .epsilon = o->epsilon,
+                                    .momentum = o->momentum,
+                                    .decay = o->weight_decay};
     return status;
 }
 
@@ -98,10 +108,11 @@ static int arena_new(program *p, int slot, error *e)
 
 static int events_new(program *p, error *e)
 {
-    cudaEvent_t *events[] = {&p->forked, &p->joined, &p->submitted[0][0], &p->submitted[0][1],
-                             &p->submitted[1][0], &p->submitted[1][1]};
+    cudaEvent_t *events[] = {&p->forked,          &p->joined,          &p->submitted[0][0],
+                             &p->submitted[0][1], &p->submitted[1][0], &p->submitted[1][1]};
     for (size_t i = 0; i < sizeof events / sizeof *events; i++)
-        if (check_cuda((int)cudaEventCreateWithFlags(events[i], cudaEventDisableTiming), "event", e) != 0)
+        if (check_cuda((int)cudaEventCreateWithFlags(events[i], cudaEventDisableTiming), "event",
+                       e) != 0)
             return -1;
     return 0;
 }
@@ -139,13 +150,13 @@ void cuda_program_free(backend *b, program *p)
         dense_discard(&p->denses[i]);
     free(p->convs);
     free(p->denses);
-    cudaEvent_t events[] = {p->forked, p->joined, p->submitted[0][0], p->submitted[0][1],
-                            p->submitted[1][0], p->submitted[1][1]};
+    cudaEvent_t events[] = {p->forked,          p->joined,          p->submitted[0][0],
+                            p->submitted[0][1], p->submitted[1][0], p->submitted[1][1]};
     for (size_t i = 0; i < sizeof events / sizeof *events; i++)
         if (events[i])
             cudaEventDestroy(events[i]);
-    void *memory[] = {p->base[0], p->base[1], p->workspace[0], p->workspace[1], p->tables, p->images,
-                      p->labels, p->order, p->rates};
+    void *memory[] = {p->base[0], p->base[1], p->workspace[0], p->workspace[1], p->tables,
+                      p->images,  p->labels,  p->order,        p->rates};
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
         cudaFree(memory[i]);
     device_plan_free(&p->plan);
@@ -153,7 +164,7 @@ void cuda_program_free(backend *b, program *p)
     free(p);
 }
 
-/* ---- parameters -------------------------------------------------------------------------------------- */
+/* ---- parameters ---- */
 
 static int check_training(const program *p, error *e)
 {
@@ -197,8 +208,8 @@ int cuda_parameters_get(backend *b, program *p, float *parameters, error *e)
     return floats_out(p, p->plan.master, parameters, e) != 0 ? -1 : wait(p, e);
 }
 
-int cuda_optimizer_set(backend *b, program *p, uint64_t step, const float *first, const float *second,
-                       error *e)
+int cuda_optimizer_set(backend *b, program *p, uint64_t step, const float *first,
+                       const float *second, error *e)
 {
     (void)b;
     if (check_training(p, e) != 0 || floats_in(p, p->plan.first, first, e) != 0 ||
@@ -208,7 +219,8 @@ int cuda_optimizer_set(backend *b, program *p, uint64_t step, const float *first
     return wait(p, e);
 }
 
-int cuda_optimizer_get(backend *b, program *p, uint64_t *step, float *first, float *second, error *e)
+int cuda_optimizer_get(backend *b, program *p, uint64_t *step, float *first, float *second,
+                       error *e)
 {
     (void)b;
     if (check_training(p, e) != 0 || floats_out(p, p->plan.first, first, e) != 0 ||
@@ -218,7 +230,7 @@ int cuda_optimizer_get(backend *b, program *p, uint64_t *step, float *first, flo
     return wait(p, e);
 }
 
-/* ---- data -------------------------------------------------------------------------------------------- */
+/* ---- data ---- */
 
 int cuda_data_set(backend *b, program *p, const uint8_t *images, const int32_t *labels, size_t rows,
                   error *e)
@@ -234,8 +246,8 @@ int cuda_data_set(backend *b, program *p, const uint8_t *images, const int32_t *
     p->data_rows = 0;
     size_t bytes = rows * extent_size(p->net->input);
     void *memory;
-    if (device_take(bytes, "the training set", "use --device cpu, or train on fewer pictures", &memory,
-                    e) != 0)
+    if (device_take(bytes, "the training set", "use --device cpu, or train on fewer pictures",
+                    &memory, e) != 0)
         return -1;
     p->images = memory;
     if (device_take(rows * sizeof *labels, "the training set's labels", "train on fewer pictures",
@@ -244,8 +256,9 @@ int cuda_data_set(backend *b, program *p, const uint8_t *images, const int32_t *
     p->labels = memory;
     if (check_cuda((int)cudaMemcpy(p->images, images, bytes, cudaMemcpyHostToDevice),
                    "copying the training set", e) != 0 ||
-        check_cuda((int)cudaMemcpy(p->labels, labels, rows * sizeof *labels, cudaMemcpyHostToDevice),
-                   "copying the training set", e) != 0 ||
+        check_cuda(
+            (int)cudaMemcpy(p->labels, labels, rows * sizeof *labels, cudaMemcpyHostToDevice),
+            "copying the training set", e) != 0 ||
         check_cuda((int)cudaDeviceSynchronize(), "copying the training set", e) != 0)
         return -1;
     p->data_rows = rows;

@@ -1,5 +1,5 @@
-/* step.c: a step's launches, in order. They are captured into a graph for training and evaluation, and run
- * one by one for gradients. */
+/* step.c: a step's launches, in order. They are captured into a graph for training and evaluation,
+ * and run one by one for gradients. */
 #include "cuda.h"
 
 static int done(const run *r, int status, const char *kernel, error *e)
@@ -30,12 +30,21 @@ int run_gather(const run *r, bool augmented, error *e)
 {
     const program *p = r->p;
     const augmentation *a = &p->spec.augment;
-    gather_task t = {.images = p->images, .order = p->order, .state = state_of(r), .labels = p->labels,
-                     .batch_labels = place(r, p->plan.labels), .height = (int)p->net->input.height,
-                     .width = (int)p->net->input.width, .channels = (int)p->net->input.channels,
+    gather_task t = {.images = p->images,
+                     .order = p->order,
+                     .state = state_of(r),
+                     .labels = p->labels,
+                     .batch_labels = place(r, p->plan.labels),
+                     .height = (int)p->net->input.height,
+                     .width = (int)p->net->input.width,
+                     .channels = (int)p->net->input.channels,
                      .stored = (int)p->plan.input_channels,
-                     .augmented = augmented && (a->flip || a->shift || a->cutout), .flip = a->flip,
-                     .shift = a->shift, .cutout = a->cutout, .seed = p->spec.seed, .rows = r->rows,
+                     .augmented = augmented && (a->flip || a->shift || a->cutout),
+                     .flip = a->flip,
+                     .shift = a->shift,
+                     .cutout = a->cutout,
+                     .seed = p->spec.seed,
+                     .rows = r->rows,
                      .out = place(r, p->plan.input)};
     return done(r, kernel_gather(p->gpu->type, &t, p->gpu->streams[r->slot]), "gather", e);
 }
@@ -47,16 +56,23 @@ static head_task head_of(const run *r)
     const network *n = p->net;
     bool learns = r->mode != MODE_INFER, cosine = n->head == HEAD_COSINE;
     return (head_task){
-        .rows = r->rows, .dimension = n->dimension, .classes = n->class_count,
-        .embedding = place(r, q->embedding), .weight = master_of(r, n->head_weight),
-        .scale = cosine ? master_of(r, n->head_scale) : NULL, .labels = place(r, q->labels),
-        .smoothing = learns ? p->spec.label_smoothing : 0, .cosines = place(r, q->cosines),
-        .pulls = place(r, q->d_logits), .inverse_norms = place(r, q->inverse_norms),
+        .rows = r->rows,
+        .dimension = n->dimension,
+        .classes = n->class_count,
+        .embedding = place(r, q->embedding),
+        .weight = master_of(r, n->head_weight),
+        .scale = cosine ? master_of(r, n->head_scale) : NULL,
+        .labels = place(r, q->labels),
+        .smoothing = learns ? p->spec.label_smoothing : 0,
+        .cosines = place(r, q->cosines),
+        .pulls = place(r, q->d_logits),
+        .inverse_norms = place(r, q->inverse_norms),
         .row_sums = place(r, q->row_sums),
         .d_embedding = learns && !p->spec.freeze_backbone ? place(r, q->d_embedding) : NULL,
         .d_scale = learns && cosine ? place(r, q->parameters[n->head_scale].gradient) : NULL,
         .d_weight = learns ? place(r, q->parameters[n->head_weight].gradient) : NULL,
-        .state = state_of(r), .ticket = place(r, q->head_tickets)};
+        .state = state_of(r),
+        .ticket = place(r, q->head_tickets)};
 }
 
 int run_head(const run *r, bool advances, error *e)
@@ -131,7 +147,8 @@ optimizer_task optimizer_of(const run *r)
 int run_optimizer(const run *r, error *e)
 {
     optimizer_task t = optimizer_of(r);
-    return done(r, kernel_optimizer(r->p->gpu->type, &t, r->p->gpu->streams[r->slot]), "optimizer", e);
+    return done(r, kernel_optimizer(r->p->gpu->type, &t, r->p->gpu->streams[r->slot]), "optimizer",
+                e);
 }
 
 int run_step(const run *r, error *e)

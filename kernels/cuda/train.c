@@ -1,6 +1,6 @@
-/* train.c: training and evaluation. A call's order and rates go to the device at its beginning, its sums
- * come back at its end; between them graphs of whole steps are launched, which read step, place and rate
- * from the device and so need nothing of the host. */
+/* train.c: training and evaluation. A call's order and rates go to the device at its beginning, its
+ * sums come back at its end; between them graphs of whole steps are launched, which read step,
+ * place and rate from the device and so need nothing of the host. */
 #include "cuda.h"
 #include "element.h"
 
@@ -8,14 +8,15 @@
 
 #define BURST 16 /* steps in one launch */
 
-/* ---- graphs ------------------------------------------------------------------------------------------ */
+/* ---- graphs ---- */
 
 int train_state_set(program *p, error *e)
 {
     run r = {.p = p};
     step_state state = {.step = p->step};
     if (check_cuda((int)cudaMemcpyAsync(state_of(&r), &state, sizeof state, cudaMemcpyHostToDevice,
-                                        p->gpu->streams[0]), "starting a step", e) != 0)
+                                        p->gpu->streams[0]),
+                   "starting a step", e) != 0)
         return -1;
     return check_cuda((int)cudaStreamSynchronize(p->gpu->streams[0]), "starting a step", e);
 }
@@ -26,8 +27,8 @@ static int step_pass(const run *r, const operation *o, error *e)
     return run_step(r, e);
 }
 
-/* Everything is run once outside of a graph, so that no library loads its kernels in one; that changes
- * sums in the state, which is set anew before the first launch. */
+/* Everything is run once outside of a graph, so that no library loads its kernels in one; that
+ * changes sums in the state, which is set anew before the first launch. */
 static int warm_up(program *p, run r, error *e)
 {
     if (r.mode == MODE_TRAIN)
@@ -63,8 +64,8 @@ static int graph_make(program *p, run_mode mode, launch l, error *e)
     return check_cuda((int)cudaGraphUpload(ready, p->gpu->streams[0]), "loading a graph", e);
 }
 
-/* All graphs that `rows` rows need. Libraries are readied for every size first: that may want larger
- * workspaces, which the graphs then hold. */
+/* All graphs that `rows` rows need. Libraries are readied for every size first: that may want
+ * larger workspaces, which the graphs then hold. */
 static int graphs_make(program *p, run_mode mode, size_t rows, error *e)
 {
     size_t batch = p->spec.batch;
@@ -80,7 +81,7 @@ static int graphs_make(program *p, run_mode mode, size_t rows, error *e)
     return 0;
 }
 
-/* ---- calls ------------------------------------------------------------------------------------------- */
+/* ---- calls ---- */
 
 static int order_check(const program *p, const uint32_t *order, size_t rows, error *e)
 {
@@ -92,12 +93,13 @@ static int order_check(const program *p, const uint32_t *order, size_t rows, err
     return 0;
 }
 
-/* Room for the order and rates of that many rows, and at once for those of the whole data set: graphs hold
- * the arrays' addresses, and calls often begin with few rows and go on with more. */
+/* Room for the order and rates of that many rows, and at once for those of the whole data set:
+ * graphs hold the arrays' addresses, and calls often begin with few rows and go on with more. */
 static int order_grow(program *p, size_t rows, error *e)
 {
     size_t most = rows > p->data_rows ? rows : p->data_rows, batch = p->spec.batch;
-    size_t order_bytes = most * sizeof *p->order, rate_bytes = (most + batch - 1) / batch * sizeof *p->rates;
+    size_t order_bytes = most * sizeof *p->order,
+           rate_bytes = (most + batch - 1) / batch * sizeof *p->rates;
     if (order_bytes <= p->order_bytes && rate_bytes <= p->rate_bytes)
         return 0;
     graphs_discard(p);
@@ -119,9 +121,10 @@ static int rates_set(program *p, const float *rate, size_t steps, error *e)
 {
     const optimizer *o = &p->spec.optimizer;
     for (size_t s = 0; s < steps; s++)
-        p->host_rates[s] = (step_rate){rate[s], o->kind == OPTIMIZER_SGD
-                                                    ? rate[s]
-                                                    : element_adam_rate(rate[s], o->beta1, o->beta2, p->step + s + 1)};
+        p->host_rates[s] = (step_rate){
+            rate[s], o->kind == OPTIMIZER_SGD
+                         ? rate[s]
+                         : element_adam_rate(rate[s], o->beta1, o->beta2, p->step + s + 1)};
     return check_cuda((int)cudaMemcpyAsync(p->rates, p->host_rates, steps * sizeof *p->rates,
                                            cudaMemcpyHostToDevice, p->gpu->streams[0]),
                       "copying the learning rates", e);
@@ -134,8 +137,9 @@ static int order_set(program *p, const uint32_t *order, size_t rows, const float
     cudaStream_t stream = p->gpu->streams[0];
     if (order_grow(p, rows, e) != 0)
         return -1;
-    if (check_cuda((int)cudaMemcpyAsync(p->order, order, order_bytes, cudaMemcpyHostToDevice, stream),
-                   "copying the order", e) != 0)
+    if (check_cuda(
+            (int)cudaMemcpyAsync(p->order, order, order_bytes, cudaMemcpyHostToDevice, stream),
+            "copying the order", e) != 0)
         return -1;
     return rate ? rates_set(p, rate, steps, e) : 0;
 }
@@ -145,7 +149,8 @@ static int sums_get(program *p, metrics *total, error *e)
     run r = {.p = p};
     step_state state;
     if (check_cuda((int)cudaMemcpyAsync(&state, state_of(&r), sizeof state, cudaMemcpyDeviceToHost,
-                                        p->gpu->streams[0]), "copying the sums", e) != 0 ||
+                                        p->gpu->streams[0]),
+                   "copying the sums", e) != 0 ||
         check_cuda((int)cudaStreamSynchronize(p->gpu->streams[0]), "training", e) != 0)
         return -1;
     total->loss += state.loss;
@@ -154,8 +159,8 @@ static int sums_get(program *p, metrics *total, error *e)
     return 0;
 }
 
-static int rows_run(program *p, run_mode mode, const uint32_t *order, size_t rows, const float *rate,
-                    metrics *total, error *e)
+static int rows_run(program *p, run_mode mode, const uint32_t *order, size_t rows,
+                    const float *rate, metrics *total, error *e)
 {
     if (order_check(p, order, rows, e) != 0)
         return -1;
@@ -167,7 +172,8 @@ static int rows_run(program *p, run_mode mode, const uint32_t *order, size_t row
     for (size_t left = rows; left > 0;) {
         launch l = launch_next(left, p->spec.batch, BURST);
         captured *c = graph_find(p, mode, l.rows, l.steps);
-        if (check_cuda((int)cudaGraphLaunch(c->graph, p->gpu->streams[0]), "launching a graph", e) != 0)
+        if (check_cuda((int)cudaGraphLaunch(c->graph, p->gpu->streams[0]), "launching a graph",
+                       e) != 0)
             return -1;
         left -= l.rows * l.steps;
     }
@@ -185,7 +191,8 @@ int cuda_train(backend *b, program *p, const uint32_t *order, size_t rows, const
     return 0;
 }
 
-int cuda_evaluate(backend *b, program *p, const uint32_t *order, size_t rows, metrics *total, error *e)
+int cuda_evaluate(backend *b, program *p, const uint32_t *order, size_t rows, metrics *total,
+                  error *e)
 {
     (void)b;
     return rows_run(p, MODE_INFER, order, rows, NULL, total, e);
@@ -203,7 +210,8 @@ int cuda_gradients(backend *b, program *p, const uint32_t *order, size_t rows, f
     if (rows == 0 || rows > p->spec.batch)
         return error_set(e, "cuda: %zu rows in a batch of %zu", rows, p->spec.batch);
     if (order_set(p, order, rows, NULL, e) != 0 || run_prepare(p, rows, e) != 0 ||
-        train_state_set(p, e) != 0 || run_step(&r, e) != 0 || scratch_take(g, 1, &bytes, &flat, e) != 0)
+        train_state_set(p, e) != 0 || run_step(&r, e) != 0 ||
+        scratch_take(g, 1, &bytes, &flat, e) != 0)
         return -1;
     optimizer_task t = optimizer_of(&r);
     cudaStream_t stream = g->streams[0];

@@ -25,7 +25,7 @@ struct program {
     double *logits, *d_logits;
 };
 
-/* ---- making ---------------------------------------------------------------------------------- */
+/* ---- making ---- */
 
 static int program_fail(const program_spec *spec, error *e)
 {
@@ -112,7 +112,7 @@ void reference_program_free(backend *b, program *p)
     free(p);
 }
 
-/* ---- bf16 ------------------------------------------------------------------------------------ */
+/* ---- bf16 ---- */
 
 /* The nearest number of 8 significant bits, the even one of two as near. */
 static double round_bf16(double x)
@@ -143,7 +143,7 @@ static void weights_refresh(program *p)
     }
 }
 
-/* ---- state ----------------------------------------------------------------------------------- */
+/* ---- state ---- */
 
 static int check_training(const program *p, error *e)
 {
@@ -201,7 +201,7 @@ int reference_data_set(backend *b, program *p, const uint8_t *images, const int3
     return 0;
 }
 
-/* ---- forward --------------------------------------------------------------------------------- */
+/* ---- forward ---- */
 
 typedef enum { MODE_INFER, MODE_GRADIENT, MODE_TRAIN } mode; /* only MODE_TRAIN moves statistics */
 
@@ -293,7 +293,7 @@ static void forward_head(program *p, size_t rows, const double *embedding)
                            embedding, p->logits);
 }
 
-/* ---- back ------------------------------------------------------------------------------------ */
+/* ---- back ---- */
 
 static void backward_layer(program *p, size_t index, size_t rows)
 {
@@ -356,7 +356,7 @@ static void backward(program *p, size_t rows)
     }
 }
 
-/* ---- steps ----------------------------------------------------------------------------------- */
+/* ---- steps ---- */
 
 /* Fills the input and the labels with rows of the data set. */
 static void batch_load(program *p, const uint32_t *order, size_t rows, bool augmented)
@@ -453,7 +453,7 @@ int reference_evaluate(backend *b, program *p, const uint32_t *order, size_t row
     return 0;
 }
 
-/* ---- embeddings ------------------------------------------------------------------------------ */
+/* ---- embeddings ---- */
 
 static void embed_batch(program *p, const uint8_t *images, size_t rows, uint64_t first_row,
                         uint32_t view_number, float *embeddings)

@@ -35,8 +35,8 @@ int class_sample_grow(class_sample *s, size_t classes, error *e)
     return 0;
 }
 
-/* FNV-1a over the bytes, its bits then mixed (the finaliser of Steele, Lea, Flood: SplitMix, 2014), so
- * that the smallest hashes are a fair draw. */
+/* FNV-1a over the bytes, its bits then mixed (the finaliser of Steele, Lea, Flood: SplitMix, 2014),
+ * so that the smallest hashes are a fair draw. */
 static uint64_t hash_row(const float *row, size_t dimension)
 {
     const unsigned char *at = (const unsigned char *)row;
@@ -81,7 +81,8 @@ size_t class_sample_rows(const tensor *t, size_t class_index)
     return count;
 }
 
-void class_sample_offer_tensor(class_sample *s, size_t class_index, const tensor *t, size_t from_class)
+void class_sample_offer_tensor(class_sample *s, size_t class_index, const tensor *t,
+                               size_t from_class)
 {
     size_t count = class_sample_rows(t, from_class);
     for (size_t r = 0; r < count; r++)
@@ -105,7 +106,8 @@ static bool holds(const tensor *t, size_t class_index, const float *row)
     return false;
 }
 
-size_t class_sample_shared(const tensor *a, size_t i, const tensor *b, size_t k, const tensor *x, size_t c)
+size_t class_sample_shared(const tensor *a, size_t i, const tensor *b, size_t k, const tensor *x,
+                           size_t c)
 {
     size_t rows = class_sample_rows(b, k), shared = 0;
     for (size_t r = 0; r < rows; r++) {
@@ -117,7 +119,8 @@ size_t class_sample_shared(const tensor *a, size_t i, const tensor *b, size_t k,
 
 bool class_sample_contains(const tensor *whole, size_t i, const tensor *part, size_t k)
 {
-    size_t kept = class_sample_rows(whole, i), rows = class_sample_rows(part, k), width = whole->shape[2];
+    size_t kept = class_sample_rows(whole, i), rows = class_sample_rows(part, k),
+           width = whole->shape[2];
     bool full = kept == whole->shape[1];
     uint64_t last = full ? hash_row(row_at(whole, i, kept - 1), width) : 0;
     for (size_t r = 0; r < rows; r++) {

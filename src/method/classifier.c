@@ -12,9 +12,9 @@ struct classifier {
     backend *b;
     const model *m;
     size_t dimension, classes;
-    size_t proxies;   /* weights a class */
-    bool normalised;  /* embeddings are to be normalised first */
-    float *weights;   /* [classes * proxies][dimension], for cosine unit vectors times the scale */
+    size_t proxies;    /* weights a class */
+    bool normalised;   /* embeddings are to be normalised first */
+    float *weights;    /* [classes * proxies][dimension], for cosine unit vectors times the scale */
     const float *bias; /* [classes], or NULL */
     float spread;      /* what scores are multiplied by */
     float *embeddings; /* scratch: a normalised copy */
@@ -41,7 +41,8 @@ static void scale_weights(float *weights, size_t rows, size_t dimension, float s
 /* Weights of the head or of proxies, ready for products with embeddings. */
 static int prepare_head(classifier *c, error *e)
 {
-    const tensor *weight = model_find(c->m, "head/weight"), *proxies = model_find(c->m, "proxies/weight");
+    const tensor *weight = model_find(c->m, "head/weight"),
+                 *proxies = model_find(c->m, "proxies/weight");
     const tensor *scale = model_find(c->m, "head/scale");
     c->normalised = c->m->net.head == HEAD_COSINE;
     c->proxies = proxies ? proxies->shape[1] : 1;
@@ -49,7 +50,8 @@ static int prepare_head(classifier *c, error *e)
     c->weights = malloc(count * c->dimension * sizeof(float) + 1);
     if (!c->weights)
         return error_set(e, "out of memory for %zu weights", count);
-    memcpy(c->weights, proxies ? proxies->data : weight->data, count * c->dimension * sizeof(float));
+    memcpy(c->weights, proxies ? proxies->data : weight->data,
+           count * c->dimension * sizeof(float));
     if (c->normalised)
         scale_weights(c->weights, count, c->dimension, *(const float *)scale->data);
     return 0;
@@ -68,7 +70,9 @@ int classifier_new(backend *b, const model *m, classifier **out, error *e)
     c->proxies = 1;
     c->bias = bias ? bias->data : NULL;
     double spread;
-    c->spread = !model_find(m, "ridge/weight") && model_get_number(m, "made/scale", &spread) ? (float)spread : 1;
+    c->spread = !model_find(m, "ridge/weight") && model_get_number(m, "made/scale", &spread)
+                    ? (float)spread
+                    : 1;
     bool ridge = model_find(m, "ridge/weight") != NULL;
     if ((ridge ? projection_of_model(m, &c->features, e) : prepare_head(c, e)) < 0) {
         classifier_free(c);
@@ -118,12 +122,13 @@ static void take_best_proxy(const classifier *c, size_t rows, float *scores)
     }
 }
 
-static int ridge_scores(classifier *c, const float *embeddings, size_t rows, float *scores, error *e)
+static int ridge_scores(classifier *c, const float *embeddings, size_t rows, float *scores,
+                        error *e)
 {
     if (projection_features(&c->features, c->b, embeddings, rows, c->projected, e) < 0)
         return -1;
-    return c->b->scores(c->b, c->projected, rows, c->features.width, model_find(c->m, "ridge/weight")->data,
-                        c->classes, scores, e);
+    return c->b->scores(c->b, c->projected, rows, c->features.width,
+                        model_find(c->m, "ridge/weight")->data, c->classes, scores, e);
 }
 
 static int head_scores(classifier *c, const float *embeddings, size_t rows, float *scores, error *e)
@@ -135,8 +140,8 @@ static int head_scores(classifier *c, const float *embeddings, size_t rows, floa
         embeddings = c->embeddings;
     }
     float *products = c->proxies > 1 ? c->products : scores;
-    if (c->b->scores(c->b, embeddings, rows, c->dimension, c->weights, c->classes * c->proxies, products,
-                     e) < 0)
+    if (c->b->scores(c->b, embeddings, rows, c->dimension, c->weights, c->classes * c->proxies,
+                     products, e) < 0)
         return -1;
     if (c->proxies > 1)
         take_best_proxy(c, rows, scores);

@@ -4,11 +4,14 @@
  *
  *   cosine head    s * max over c's weights w of (w/|w|) . f'  + bias_c
  *   softmax head   max over c's weights w of w . f             + bias_c
- *   ridge          ridge/weight_c . x                         + bias_c   x: the features (projection.h), in a
- *                                                                         model that has such weights
+ *   ridge          ridge/weight_c . x                         + bias_c   x: the features
+ *                  (projection.h), in a
+ *                                                                         model that has such
+ *                                                                         weights
  *
- * times the note made/scale, 1 where there is none (ridge has it in its weights); where c's weights are its row of head/weight, or, in a model that has proxies, its proxies, and
- * bias is head/bias, zero where there is none. */
+ * times the note made/scale, 1 where there is none (ridge has it in its weights); where c's weights
+ * are its row of head/weight, or, in a model that has proxies, its proxies, and bias is head/bias,
+ * zero where there is none. */
 #ifndef METHOD_CLASSIFIER_H
 #define METHOD_CLASSIFIER_H
 
@@ -18,7 +21,8 @@
 
 typedef struct classifier classifier;
 
-/* Prepares the model's weights. Both the backend and the model are borrowed until classifier_free. */
+/* Prepares the model's weights. Both the backend and the model are borrowed until classifier_free.
+ * */
 int classifier_new(backend *b, const model *m, classifier **out, error *e);
 void classifier_free(classifier *c);
 
@@ -29,7 +33,8 @@ int classifier_scores(classifier *c, const float *embeddings, size_t rows, float
 void classifier_probabilities(const float *scores, size_t classes, float *probabilities);
 
 /* Fails if a stream's header says that its embeddings are of another network ("embedding-of", the
- * fingerprint in 16 hexadecimal digits) than the one of that model_fingerprint. 0 passes anything. */
+ * fingerprint in 16 hexadecimal digits) than the one of that model_fingerprint. 0 passes anything.
+ * */
 int classifier_check_origin(const stream_header *h, uint64_t fingerprint, error *e);
 
 #endif

@@ -4,8 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SAME_MERIT 0.003 /* harmonic means this close are taken as equal, and the middle of them is taken, */
-#define VALLEY 0.02      /* unless it is worse than the best by more than this */
+#define SAME_MERIT                                                                                 \
+    0.003 /* harmonic means this close are taken as equal, and the middle of them is taken, */
+#define VALLEY 0.02 /* unless it is worse than the best by more than this */
 
 int balance_parse(const char *word, balance *out)
 {
@@ -38,10 +39,10 @@ void contest_free(contest *c)
     *c = (contest){0};
 }
 
-/* ---- shares -------------------------------------------------------------------------------------------- */
+/* ---- shares ---- */
 
-/* Plays in turn, each one's rows by ascending difference; of equal ones base rows first: a bias that makes a
- * novel row right is above them. */
+/* Plays in turn, each one's rows by ascending difference; of equal ones base rows first: a bias
+ * that makes a novel row right is above them. */
 static int compare_rows(const void *a, const void *b)
 {
     const contestant *x = a, *y = b;
@@ -52,19 +53,20 @@ static int compare_rows(const void *a, const void *b)
     return (int)x->novel - (int)y->novel;
 }
 
-/* The sources' novel accuracy at each of the shares 0, 1 / steps, ... 1, and the base accuracy at 0. */
+/* The sources' novel accuracy at each of the shares 0, 1 / steps, ... 1, and the base accuracy at
+ * 0. */
 typedef struct {
-    size_t steps;               /* the real base rows that are right */
-    double base, base_rows;     /* their share of the real base rows, and the number of these */
-    double *real, *played;      /* [steps + 1]: novel rows that are right, */
+    size_t steps;                /* the real base rows that are right */
+    double base, base_rows;      /* their share of the real base rows, and the number of these */
+    double *real, *played;       /* [steps + 1]: novel rows that are right, */
     double real_rows, play_rows; /* of so many */
     balance how;
-    double class_share[2];      /* of base and of novel classes among all */
-    bool *open;                 /* [steps + 1]: a bias comes to it; none parts rows of equal differences */
+    double class_share[2]; /* of base and of novel classes among all */
+    bool *open; /* [steps + 1]: a bias comes to it; none parts rows of equal differences */
 } curves;
 
-/* Counts the rows of one play, rows [first, last). A novel row is right from the share on that its place
- * among its play's base rows gives. */
+/* Counts the rows of one play, rows [first, last). A novel row is right from the share on that its
+ * place among its play's base rows gives. */
 static void count_play(const contest *c, size_t first, size_t last, curves *k)
 {
     bool real = c->rows[first].play == 0;
@@ -135,18 +137,20 @@ static double merit_of_plays(const curves *k)
 {
     double best = -1;
     for (size_t i = 0; k->play_rows > 0 && i <= k->steps; i++)
-        best = fmax(best, harmonic_mean(k->base * (1 - share_at(k, i)), k->played[i] / k->play_rows));
+        best =
+            fmax(best, harmonic_mean(k->base * (1 - share_at(k, i)), k->played[i] / k->play_rows));
     return best;
 }
 
-/* ---- the bias ------------------------------------------------------------------------------------------ */
+/* ---- the bias ---- */
 
 static bool is_right_base(const contestant *row)
 {
     return row->play == 0 && !row->novel && row->right;
 }
 
-/* Which steps a bias comes to: between each two right base rows of different differences, and beyond all. */
+/* Which steps a bias comes to: between each two right base rows of different differences, and
+ * beyond all. */
 static void find_open(const contest *c, curves *k)
 {
     double last = -INFINITY;
@@ -169,8 +173,8 @@ static size_t step_of(const contest *c, double bias)
     return step;
 }
 
-/* The bias of an open step: over so many real base rows that are right and all rows under the next of these,
- * halfway to it. */
+/* The bias of an open step: over so many real base rows that are right and all rows under the next
+ * of these, halfway to it. */
 static double bias_of(const contest *c, size_t step)
 {
     double low = -INFINITY, high = INFINITY;

@@ -21,13 +21,13 @@ struct imprinting {
     uint64_t *rows_used;   /* [classes] */
     bool *left_out;        /* [classes]: base classes that are not to change */
     imprinting_rows rows;
-    projection projected;    /* with features: what their sums are of, */
+    projection projected;     /* with features: what their sums are of, */
     moments *feature_moments; /* on the device, as `running`, */
     double *feature_sums;     /* [classes][features], */
     double *gram;             /* [features][features] */
     class_sample sample;
-    float *unit;  /* scratch: the rows that count, normalised if the norm is l2, */
-    float *plain; /* and the plain pictures', where they are others, */
+    float *unit;     /* scratch: the rows that count, normalised if the norm is l2, */
+    float *plain;    /* and the plain pictures', where they are others, */
     float *features; /* [room][features]: of either */
     int32_t *labels;
     size_t room;
@@ -79,8 +79,8 @@ void imprinting_free(imprinting *i)
     free(i);
 }
 
-/* Ends moments on the device and adds them to sums on the host: of `classes` classes, `size` numbers each,
- * and the Gram matrix if there is one. */
+/* Ends moments on the device and adds them to sums on the host: of `classes` classes, `size`
+ * numbers each, and the Gram matrix if there is one. */
 static int end_moments(imprinting *i, moments **running, size_t size, double *sums, double *counts,
                        double *gram, error *e)
 {
@@ -110,8 +110,8 @@ static int collect(imprinting *i, error *e)
 {
     if (i->running && end_moments(i, &i->running, i->dimension, i->sums, i->counts, NULL, e) < 0)
         return -1;
-    return i->feature_moments ? end_moments(i, &i->feature_moments, i->projected.width, i->feature_sums, NULL,
-                                            i->gram, e)
+    return i->feature_moments ? end_moments(i, &i->feature_moments, i->projected.width,
+                                            i->feature_sums, NULL, i->gram, e)
                               : 0;
 }
 
@@ -123,8 +123,8 @@ static void *grow(void *memory, size_t from, size_t to, size_t item)
     return grown;
 }
 
-/* Rows of each class to keep: what the model has room for already, or was asked for; else the usual few, which
- * are the fewer the more classes there are. */
+/* Rows of each class to keep: what the model has room for already, or was asked for; else the usual
+ * few, which are the fewer the more classes there are. */
 static size_t sample_room(const imprinting *i, size_t classes)
 {
     const tensor *sample = model_find(i->m, "imprint/sample");
@@ -170,17 +170,17 @@ static int follow_classes(imprinting *i, const class_list *classes, error *e)
             return error_set(e, "out of memory");
     }
     i->running_classes = to;
-    if ((i->sample.room == 0 && class_sample_new(0, sample_room(i, to), i->dimension, &i->sample, e) < 0) ||
+    if ((i->sample.room == 0 &&
+         class_sample_new(0, sample_room(i, to), i->dimension, &i->sample, e) < 0) ||
         class_sample_grow(&i->sample, to, e) < 0 ||
         i->b->moments_new(i->b, i->dimension, NULL, 0, to, false, &i->running, e) < 0)
         return -1;
-    return n == 0 ? 0
-                  : i->b->moments_new(i->b, n, NULL, 0, to, true, &i->feature_moments, e);
+    return n == 0 ? 0 : i->b->moments_new(i->b, n, NULL, 0, to, true, &i->feature_moments, e);
 }
 
 /* Copies the rows that count to the scratch and returns their number. */
-static size_t choose_rows(imprinting *i, const float *embeddings, const float *plain, const int32_t *labels,
-                          size_t rows)
+static size_t choose_rows(imprinting *i, const float *embeddings, const float *plain,
+                          const int32_t *labels, size_t rows)
 {
     size_t kept = 0;
     for (size_t r = 0; r < rows; r++) {
@@ -225,13 +225,14 @@ static int make_room(imprinting *i, size_t rows, error *e)
 /* Of `unit`, or of `plain` where pictures have others. */
 static int add_features(imprinting *i, bool plain, size_t rows, error *e)
 {
-    if (projection_features(&i->projected, i->b, plain ? i->plain : i->unit, rows, i->features, e) < 0)
+    if (projection_features(&i->projected, i->b, plain ? i->plain : i->unit, rows, i->features, e) <
+        0)
         return -1;
     return i->b->moments_add(i->b, i->feature_moments, i->features, i->labels, rows, e);
 }
 
-int imprinting_add(imprinting *i, const class_list *classes, const float *embeddings, const float *plain,
-                   const int32_t *labels, size_t rows, error *e)
+int imprinting_add(imprinting *i, const class_list *classes, const float *embeddings,
+                   const float *plain, const int32_t *labels, size_t rows, error *e)
 {
     if (follow_classes(i, classes, e) < 0 || make_room(i, rows, e) < 0)
         return -1;
@@ -256,8 +257,8 @@ double imprinting_class_rows(const imprinting *i, size_t class_index)
 }
 
 /* A tensor of zeros, if the model has none of that name yet. */
-static int put_once(model *m, const char *name, tensor_type type, size_t rank, size_t second, size_t third,
-                    error *e)
+static int put_once(model *m, const char *name, tensor_type type, size_t rank, size_t second,
+                    size_t third, error *e)
 {
     tensor *t;
     size_t shape[3] = {m->classes.count, second, third};
@@ -281,7 +282,8 @@ static int put_sums(const imprinting *i, error *e)
     return put_once(m, "imprint/feature-sum", TYPE_F64, 2, n, 0, e);
 }
 
-/* The places in the model of the stream's classes that had rows, -1 of the others; new ones are added. */
+/* The places in the model of the stream's classes that had rows, -1 of the others; new ones are
+ * added. */
 static int place_classes(imprinting *i, int *places, error *e)
 {
     size_t count = i->classes.count;

@@ -44,7 +44,7 @@ void merging_free(merging *g)
     free(g);
 }
 
-/* ---- numbers within models ------------------------------------------------------------------- */
+/* ---- numbers within models ---- */
 
 static double imprinted(const model *m, size_t class_index)
 {
@@ -90,7 +90,7 @@ static void add_numbers(void *to, const void *from, tensor_type type, size_t cou
     }
 }
 
-/* ---- what inputs must share ------------------------------------------------------------------ */
+/* ---- what inputs must share ---- */
 
 static int compare_networks(const model *a, const model *b, error *e)
 {
@@ -194,7 +194,7 @@ static int compare_models(const model *a, const model *b, error *e)
     return 0;
 }
 
-/* ---- rows that would count twice ------------------------------------------------------------- */
+/* ---- rows that would count twice ---- */
 
 static uint64_t hash_row(const model *m, size_t class_index)
 {
@@ -230,23 +230,28 @@ static int mark_imprints(merging *g, const model *m, const size_t *places, error
     return 0;
 }
 
-/* Rows that are in the model and in those before, told by the samples that both keep; equal pictures look the same. */
+/* Rows that are in the model and in those before, told by the samples that both keep; equal
+ * pictures look the same. */
 static void note_shared(merging *g, const model *m, const size_t *places)
 {
-    const tensor *own = model_find(&g->whole, "imprint/sample"), *t = model_find(m, "imprint/sample");
+    const tensor *own = model_find(&g->whole, "imprint/sample"),
+                 *t = model_find(m, "imprint/sample");
     const tensor *base = g->base ? model_find(g->base, "imprint/sample") : NULL;
     for (size_t k = 0; own && t && k < m->classes.count && !g->note[0]; k++) {
         int c = base ? class_list_find(&g->base->classes, m->classes.names[k]) : -1;
-        size_t shared = class_sample_shared(own, places[k], t, k, c < 0 ? NULL : base, c < 0 ? 0 : (size_t)c);
+        size_t shared =
+            class_sample_shared(own, places[k], t, k, c < 0 ? NULL : base, c < 0 ? 0 : (size_t)c);
         if (shared > 0)
-            snprintf(g->note, sizeof g->note,
-                     "class '%.60s': %zu of the rows that it keeps are in the models before it, too; rows of two models "
-                     "count twice (--base takes the model that both were imprinted from)",
-                     m->classes.names[k], shared);
+            snprintf(
+                g->note, sizeof g->note,
+                "class '%.60s': %zu of the rows that it keeps are in the models before it, too; "
+                "rows of two models "
+                "count twice (--base takes the model that both were imprinted from)",
+                m->classes.names[k], shared);
     }
 }
 
-/* ---- adding ---------------------------------------------------------------------------------- */
+/* ---- adding ---- */
 
 /* The same tensor in the whole, made of zeros if it has none yet. */
 static tensor *counterpart(merging *g, const char *name, const tensor *t, error *e)
@@ -300,8 +305,8 @@ static int add_sample(tensor *own, size_t place, const tensor *t, size_t k, erro
 
 /* One class's row of one tensor. A class whose weights come from this input alone takes them over;
  * where both have imprinted it, sums add up and the weights are made anew at the end. */
-static int add_row(const char *name, tensor *own, size_t place, const tensor *t, size_t k, bool owner,
-                   error *e)
+static int add_row(const char *name, tensor *own, size_t place, const tensor *t, size_t k,
+                   bool owner, error *e)
 {
     bool sum = model_role(name) == ROLE_CLASS_SUM && of_group(name, "imprint");
     if (model_role(name) == ROLE_CLASS_SAMPLE && of_group(name, "imprint"))
@@ -355,7 +360,7 @@ static int add_model(merging *g, const model *m, error *e)
     return status;
 }
 
-/* ---- the common base ------------------------------------------------------------------------- */
+/* ---- the common base ---- */
 
 /* Takes the base's own imprint sums out of m (factor -1) or puts them in (factor 1). */
 static int add_base_sums(model *m, const model *base, double factor, error *e)
@@ -387,15 +392,18 @@ static int add_base_sums(model *m, const model *base, double factor, error *e)
     return 0;
 }
 
-/* What the base keeps of its imprinted classes' rows, models that were imprinted from it keep as well. */
+/* What the base keeps of its imprinted classes' rows, models that were imprinted from it keep as
+ * well. */
 static int check_descent(const model *m, const model *base, error *e)
 {
-    const tensor *part = model_find(base, "imprint/sample"), *whole = model_find(m, "imprint/sample");
+    const tensor *part = model_find(base, "imprint/sample"),
+                 *whole = model_find(m, "imprint/sample");
     for (size_t c = 0; part && whole && c < base->classes.count; c++) {
         int k = class_list_find(&m->classes, base->classes.names[c]);
         if (imprinted(base, c) > 0 && (k < 0 || !class_sample_contains(whole, (size_t)k, part, c)))
-            return error_set(e, "lacks rows of class '%.100s' that --base has, and so was not imprinted from it",
-                             base->classes.names[c]);
+            return error_set(
+                e, "lacks rows of class '%.100s' that --base has, and so was not imprinted from it",
+                base->classes.names[c]);
     }
     return 0;
 }
@@ -422,7 +430,7 @@ int merging_new(const model *base, merging **out, error *e)
     return 0;
 }
 
-/* ---- the whole ------------------------------------------------------------------------------- */
+/* ---- the whole ---- */
 
 static int remember_name(merging *g, const char *name, error *e)
 {

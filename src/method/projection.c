@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Two normal numbers from two words (Box, Muller: A note on the generation of random normal deviates,
- * 1958). The first is in (0, 1]. */
+/* Two normal numbers from two words (Box, Muller: A note on the generation of random normal
+ * deviates, 1958). The first is in (0, 1]. */
 static void normal_pair(uint32_t first, uint32_t second, float *out)
 {
     double length = sqrt(-2 * log(((double)first + 1) / 4294967296.0));
@@ -23,10 +23,12 @@ size_t projection_default(size_t dimension, size_t classes)
     return 16 * dimension < 2000 ? 16 * dimension : 2000;
 }
 
-int projection_new(uint64_t seed, size_t count, size_t dimension, bool plain, projection *out, error *e)
+int projection_new(uint64_t seed, size_t count, size_t dimension, bool plain, projection *out,
+                   error *e)
 {
     size_t total = count * dimension;
-    float *weight = malloc((total + 4) * sizeof *weight), factor = plain ? 1 / sqrtf((float)count) : 1;
+    float *weight = malloc((total + 4) * sizeof *weight),
+          factor = plain ? 1 / sqrtf((float)count) : 1;
     if (!weight)
         return error_set(e, "out of memory for %zu random features; take fewer", count);
     for (size_t i = 0; i < total; i += 4) {
@@ -50,8 +52,10 @@ int projection_of_model(const model *m, projection *out, error *e)
 {
     double count, seed, plain = 0;
     model_get_number(m, "ridge/plain", &plain);
-    if (!model_get_number(m, "ridge/features", &count) || !model_get_number(m, "ridge/seed", &seed) ||
-        !(count >= (plain != 0 ? 0 : 1) && count <= 1e6) || !(seed >= 0 && seed < 18446744073709551616.0))
+    if (!model_get_number(m, "ridge/features", &count) ||
+        !model_get_number(m, "ridge/seed", &seed) ||
+        !(count >= (plain != 0 ? 0 : 1) && count <= 1e6) ||
+        !(seed >= 0 && seed < 18446744073709551616.0))
         return error_set(e, "the model does not say which random features its sums are of");
     return projection_new((uint64_t)seed, (size_t)count, m->net.dimension, plain != 0, out, e);
 }
@@ -67,11 +71,13 @@ int projection_note(model *m, const projection *p, uint64_t seed, error *e)
 }
 
 /* Rows of f and of relu(P f), side by side. */
-static void join(const projection *p, const float *unit, const float *random, size_t rows, float *features)
+static void join(const projection *p, const float *unit, const float *random, size_t rows,
+                 float *features)
 {
     for (size_t r = 0; r < rows; r++) {
         memcpy(features + r * p->width, unit + r * p->dimension, p->dimension * sizeof *features);
-        memcpy(features + r * p->width + p->dimension, random + r * p->count, p->count * sizeof *features);
+        memcpy(features + r * p->width + p->dimension, random + r * p->count,
+               p->count * sizeof *features);
     }
 }
 
@@ -80,7 +86,8 @@ int projection_features(const projection *p, backend *b, const float *embeddings
 {
     float *unit = malloc((rows * p->dimension + 1) * sizeof *unit);
     float *random = p->plain ? malloc((rows * p->count + 1) * sizeof *random) : features;
-    int status = unit && random ? 0 : error_set(e, "out of memory for the features of %zu rows", rows);
+    int status =
+        unit && random ? 0 : error_set(e, "out of memory for the features of %zu rows", rows);
     if (status == 0) {
         memcpy(unit, embeddings, rows * p->dimension * sizeof *unit);
         status = b->normalise(b, unit, rows, p->dimension, e);

@@ -20,7 +20,7 @@ static double draw_unit(draws *d)
     return (double)block.v[0] / 4294967296.0;
 }
 
-/* ---- k-means++ ----------------------------------------------------------------------------------------- */
+/* ---- k-means++ ---- */
 
 /* A row drawn with a chance in proportion to its weight; the last of them where all are zero. */
 static size_t draw_row(draws *d, const double *weight, size_t rows)
@@ -62,11 +62,12 @@ static void draw_centres(draws *d, const float *unit, size_t rows, size_t dimens
     }
 }
 
-/* ---- k-means ------------------------------------------------------------------------------------------- */
+/* ---- k-means ---- */
 
-/* Each group's mean, normalised; a group without rows, or whose mean has no direction, keeps its centre. */
-static void move_centres(const float *unit, size_t rows, size_t dimension, const uint32_t *group, size_t count,
-                         double *sums, float *centres)
+/* Each group's mean, normalised; a group without rows, or whose mean has no direction, keeps its
+ * centre. */
+static void move_centres(const float *unit, size_t rows, size_t dimension, const uint32_t *group,
+                         size_t count, double *sums, float *centres)
 {
     memset(sums, 0, count * dimension * sizeof *sums);
     for (size_t i = 0; i < rows; i++)
@@ -81,11 +82,12 @@ static void move_centres(const float *unit, size_t rows, size_t dimension, const
     }
 }
 
-int proxies_of_rows(backend *b, const float *unit, size_t rows, size_t dimension, size_t count, uint64_t seed,
-                    float *out, error *e)
+int proxies_of_rows(backend *b, const float *unit, size_t rows, size_t dimension, size_t count,
+                    uint64_t seed, float *out, error *e)
 {
     draws d = {.seed = seed};
-    double *nearest = malloc(rows * sizeof *nearest), *sums = malloc(count * dimension * sizeof *sums);
+    double *nearest = malloc(rows * sizeof *nearest),
+           *sums = malloc(count * dimension * sizeof *sums);
     uint32_t *group = calloc(rows, sizeof *group), *before = calloc(rows, sizeof *before);
     float *likeness = malloc(rows * sizeof *likeness);
     int status = 0;
@@ -108,7 +110,7 @@ int proxies_of_rows(backend *b, const float *unit, size_t rows, size_t dimension
     return status;
 }
 
-/* ---- in a model ---------------------------------------------------------------------------------------- */
+/* ---- in a model ---- */
 
 static void repeat_weight(const model *m, size_t class_index, size_t count, float *to)
 {
@@ -118,8 +120,8 @@ static void repeat_weight(const model *m, size_t class_index, size_t count, floa
         memcpy(to + k * n, weight, n * sizeof *to);
 }
 
-static int make_class(backend *b, const model *m, size_t class_index, size_t count, uint64_t seed, float *to,
-                      error *e)
+static int make_class(backend *b, const model *m, size_t class_index, size_t count, uint64_t seed,
+                      float *to, error *e)
 {
     const tensor *sample = model_find(m, "imprint/sample");
     size_t n = m->net.dimension, rows = class_sample_rows(sample, class_index);
@@ -129,7 +131,8 @@ static int make_class(backend *b, const model *m, size_t class_index, size_t cou
     float *unit = malloc(rows * n * sizeof *unit);
     if (!unit)
         return error_set(e, "out of memory for the proxies of %zu rows", rows);
-    memcpy(unit, (const float *)sample->data + class_index * sample->shape[1] * n, rows * n * sizeof *unit);
+    memcpy(unit, (const float *)sample->data + class_index * sample->shape[1] * n,
+           rows * n * sizeof *unit);
     int status = b->normalise(b, unit, rows, n, e);
     if (status == 0)
         status = proxies_of_rows(b, unit, rows, n, count, seed, to, e);

@@ -6,13 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BASE_ROWS 1200   /* taken of all base classes together, about, */
-#define NOVEL_ROWS 1000  /* and of all novel ones; */
-#define NOVEL_LEAST 300  /* but no fewer than so many where there are */
-#define SCORES 300000    /* so many classes that their scores would pass this */
-#define PLAYS 24   /* at most, in all episodes, */
-#define EPISODES 8 /* of which there are no more than this */
-#define DRAWS 3    /* of a class that is played, at most */
+#define BASE_ROWS 1200  /* taken of all base classes together, about, */
+#define NOVEL_ROWS 1000 /* and of all novel ones; */
+#define NOVEL_LEAST 300 /* but no fewer than so many where there are */
+#define SCORES 300000   /* so many classes that their scores would pass this */
+#define PLAYS 24        /* at most, in all episodes, */
+#define EPISODES 8      /* of which there are no more than this */
+#define DRAWS 3         /* of a class that is played, at most */
 #define TOGETHER REHEARSAL_TOGETHER
 
 void rehearsal_free(rehearsal *r)
@@ -35,21 +35,23 @@ static double count_of(const model *m, const char *name, size_t class_index)
 /* The sample that a class's rows are taken from. */
 static const tensor *sample_of(const model *m, size_t class_index)
 {
-    const tensor *own = model_find(m, "statistics/sample"), *added = model_find(m, "imprint/sample");
+    const tensor *own = model_find(m, "statistics/sample"),
+                 *added = model_find(m, "imprint/sample");
     if (m->kinds[class_index] == CLASS_BASE && own && class_sample_rows(own, class_index) > 0)
         return own;
     return added;
 }
 
-/* How many rows each class of a kind gives: the same number of all, or where there are more classes than rows to
- * take, one of each of some classes. */
+/* How many rows each class of a kind gives: the same number of all, or where there are more classes
+ * than rows to take, one of each of some classes. */
 typedef struct {
     size_t most, step; /* of every step-th class */
 } share;
 
 static share share_of(size_t classes, size_t rows)
 {
-    return classes <= rows ? (share){classes ? rows / classes : rows, 1} : (share){1, (classes + rows - 1) / rows};
+    return classes <= rows ? (share){classes ? rows / classes : rows, 1}
+                           : (share){1, (classes + rows - 1) / rows};
 }
 
 /* The number of rows that the place-th class of its kind gives. */
@@ -105,8 +107,8 @@ static double shots_of_novel(const rehearsal *r, size_t n)
     return 0;
 }
 
-/* Adds the class to the last episode: a part of its rows, another for each draw, half of them at most. Not where it
- * is there already or has too few rows, or there is nothing to play for. */
+/* Adds the class to the last episode: a part of its rows, another for each draw, half of them at
+ * most. Not where it is there already or has too few rows, or there is nothing to play for. */
 static void add_play(rehearsal *r, size_t class_index, size_t draw)
 {
     size_t first, count = base_span(r, class_index, &first);
@@ -143,8 +145,10 @@ static int make_episodes(rehearsal *r, error *e)
     size_t together = novel < r->base_classes / 3 ? novel : r->base_classes / 3;
     together = together < 1 ? 1 : together > TOGETHER ? TOGETHER : together;
     for (size_t draw = 0; novel > 0 && draw < DRAWS; draw++)
-        for (size_t i = 0; i < count && r->play_count + together <= PLAYS && r->episode_count < EPISODES;
-             i += together > 2 ? together : 1) {
+        for (size_t i = 0; i < count && r->play_count + together <= PLAYS &&
+                                   r->episode_count<EPISODES; i += together> 2
+                               ? together
+                               : 1) {
             r->episodes[r->episode_count] = (episode){r->play_count, 0};
             for (size_t k = 0; k < together; k++)
                 add_play(r, who[(i + k * (1 + draw)) % count], draw);
@@ -166,7 +170,9 @@ int rehearsal_new(const model *m, rehearsal *out, error *e)
     rehearsal r = {.dimension = m->net.dimension, .classes = classes};
     const char *word = model_get_text(m, "imprint/balance");
     if (word && balance_parse(word, &r.how) < 0)
-        return error_set(e, "the model's note imprint/balance is '%.40s', and not harmonic, all or base:SHARE", word);
+        return error_set(
+            e, "the model's note imprint/balance is '%.40s', and not harmonic, all or base:SHARE",
+            word);
     r.shots = calloc(classes, sizeof *r.shots);
     r.is_base = calloc(classes, sizeof *r.is_base);
     r.plays = calloc(PLAYS, sizeof *r.plays);
@@ -177,7 +183,8 @@ int rehearsal_new(const model *m, rehearsal *out, error *e)
         r.base_classes += r.is_base[c];
         of_kind[m->kinds[c]]++;
     }
-    share base = share_of(of_kind[CLASS_BASE], BASE_ROWS), novel = share_of(of_kind[CLASS_NOVEL], novel_rows(classes));
+    share base = share_of(of_kind[CLASS_BASE], BASE_ROWS),
+          novel = share_of(of_kind[CLASS_NOVEL], novel_rows(classes));
     r.embeddings = malloc(((BASE_ROWS + NOVEL_ROWS) * r.dimension + 1) * sizeof *r.embeddings);
     r.class_of = malloc((BASE_ROWS + NOVEL_ROWS + 1) * sizeof *r.class_of);
     if (!r.shots || !r.is_base || !r.plays || !r.episodes || !r.embeddings || !r.class_of) {
@@ -206,7 +213,8 @@ static void add_mean(const float *rows, size_t count, size_t width, double *mean
         mean[d] /= (double)count;
 }
 
-int rehearsal_play_mean(const rehearsal *r, const play *p, const float *rows, size_t width, double *mean, error *e)
+int rehearsal_play_mean(const rehearsal *r, const play *p, const float *rows, size_t width,
+                        double *mean, error *e)
 {
     size_t first, count = base_span(r, p->class_index, &first);
     add_mean(rows + p->first * width, p->taken, width, mean);
@@ -224,7 +232,7 @@ int rehearsal_play_mean(const rehearsal *r, const play *p, const float *rows, si
     return 0;
 }
 
-/* ---- judging ------------------------------------------------------------------------------------------- */
+/* ---- judging ---- */
 
 static bool is_played(const rehearsal *r, const episode *x, size_t class_index)
 {
@@ -234,12 +242,14 @@ static bool is_played(const rehearsal *r, const episode *x, size_t class_index)
     return false;
 }
 
-/* The best score of a row among the classes of a kind, but those that an episode plays; the first of equals. */
+/* The best score of a row among the classes of a kind, but those that an episode plays; the first
+ * of equals. */
 static size_t best_of(const rehearsal *r, const float *scores, bool base, const episode *x)
 {
     size_t best = SIZE_MAX;
     for (size_t c = 0; c < r->classes; c++)
-        if (r->is_base[c] == base && !is_played(r, x, c) && (best == SIZE_MAX || scores[c] > scores[best]))
+        if (r->is_base[c] == base && !is_played(r, x, c) &&
+            (best == SIZE_MAX || scores[c] > scores[best]))
             best = c;
     return best;
 }
@@ -271,8 +281,8 @@ bool rehearsal_plays_row(const rehearsal *r, size_t k, size_t row)
     return row < r->base_rows;
 }
 
-int rehearsal_judge_episode(const rehearsal *r, size_t k, size_t row, const float *scores, const float *played,
-                            contest *out, error *e)
+int rehearsal_judge_episode(const rehearsal *r, size_t k, size_t row, const float *scores,
+                            const float *played, contest *out, error *e)
 {
     const episode *x = &r->episodes[k];
     size_t own = r->class_of[row], base = best_of(r, scores, true, x), best = 0;
@@ -288,10 +298,12 @@ int rehearsal_judge_episode(const rehearsal *r, size_t k, size_t row, const floa
 
 int rehearsal_judge(const rehearsal *r, contest *c, outcome *out, error *e)
 {
-    return contest_judge(c, r->how, (size_t[2]){r->base_classes, r->classes - r->base_classes}, out, e);
+    return contest_judge(c, r->how, (size_t[2]){r->base_classes, r->classes - r->base_classes}, out,
+                         e);
 }
 
-int rehearsal_contest(const rehearsal *r, const float *scores, const float *played, contest *out, error *e)
+int rehearsal_contest(const rehearsal *r, const float *scores, const float *played, contest *out,
+                      error *e)
 {
     float row_played[TOGETHER];
     for (size_t i = 0; i < r->rows; i++)

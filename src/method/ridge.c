@@ -184,8 +184,8 @@ static void centre(float *numbers, size_t classes, size_t width)
 }
 
 /* Where no row can be left out, what a class's mean scores above the others by is taken for the
- * logarithm of a few times as many odds as there are classes, which promises too little more often than
- * too much. */
+ * logarithm of a few times as many odds as there are classes, which promises too little more often
+ * than too much. */
 static double scale_of_shots(const fit *f)
 {
     double length = 0, classes = (double)f->problem.classes;
@@ -194,10 +194,10 @@ static double scale_of_shots(const fit *f)
     return length > 0 ? ONE_SHOT * (1 + log(classes)) / length : 1;
 }
 
-/* That of the rows that were left out. Beside base classes these are mostly base rows, and many. Else a
- * row left out is scored by the mean of n - 1 rows where a new one is by that of n, which is surer by about
- * sqrt(n / (n - 1)); and few rows are outweighed by what is expected of any (examples/low-shot/peers.py
- * prints the calibration error). */
+/* That of the rows that were left out. Beside base classes these are mostly base rows, and many.
+ * Else a row left out is scored by the mean of n - 1 rows where a new one is by that of n, which is
+ * surer by about sqrt(n / (n - 1)); and few rows are outweighed by what is expected of any
+ * (examples/low-shot/peers.py prints the calibration error). */
 static double scale_of(const fit *f)
 {
     double rows = 0, usual = scale_of_shots(f), n = f->shots > 2 ? f->shots : 2;
@@ -247,7 +247,8 @@ static int store(const fit *f, double bias, error *e)
     return 0;
 }
 
-/* The share of rows left out that their own class scores highest, every class as often; -1 for none. */
+/* The share of rows left out that their own class scores highest, every class as often; -1 for
+ * none. */
 static int find_accuracy(const rehearsal *r, const float *scores, double *out, error *e)
 {
     double *right = calloc(r->classes, sizeof *right), *rows = calloc(r->classes, sizeof *rows);

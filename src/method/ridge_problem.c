@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NO_VARIANCE 1e-9 /* of rows of length 1: less is rounding, as where all rows of a class are equal */
+#define NO_VARIANCE                                                                                \
+    1e-9 /* of rows of length 1: less is rounding, as where all rows of a class are equal */
 
 const char *ridge_kind_name(ridge_kind kind)
 {
@@ -396,8 +397,8 @@ int ridge_solve(const ridge_problem *p, ridge_kind kind, double lambda, ridge_so
         status = error_set(e, "out of memory for ridge with %zu features; take fewer", n);
     if (status == 0) {
         memcpy(matrix, p->matrix[kind], n * n * sizeof *matrix);
-        status =
-            p->b->solve(p->b, matrix, n, lambda * fmax(p->trace[kind], NO_VARIANCE), right, p->classes + exact, e);
+        status = p->b->solve(p->b, matrix, n, lambda * fmax(p->trace[kind], NO_VARIANCE), right,
+                             p->classes + exact, e);
     }
     if (status == 0) {
         take_solved(&s, right, exact);

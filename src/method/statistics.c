@@ -28,17 +28,19 @@ size_t statistics_sample_room(size_t classes)
     return room > 100 ? 100 : room < 4 ? 4 : room;
 }
 
-int statistics_choose(const model *m, size_t features, uint64_t seed, statistics_options *out, error *e)
+int statistics_choose(const model *m, size_t features, uint64_t seed, statistics_options *out,
+                      error *e)
 {
     double count, own_seed, plain = 0;
     size_t usual = projection_default(m->net.dimension, m->classes.count);
-    *out = (statistics_options){.sums = true, .plain = true, .features = features ? features : usual, .seed = seed};
+    *out = (statistics_options){
+        .sums = true, .plain = true, .features = features ? features : usual, .seed = seed};
     if (!model_find(m, "imprint/feature-sum") || !model_get_number(m, "ridge/features", &count) ||
         !model_get_number(m, "ridge/seed", &own_seed))
         return 0;
     if (features && (double)features != count)
-        return error_set(e, "--features %zu: the sums of the model's imprinted classes are of %.0f", features,
-                         count);
+        return error_set(e, "--features %zu: the sums of the model's imprinted classes are of %.0f",
+                         features, count);
     model_get_number(m, "ridge/plain", &plain);
     out->features = (size_t)count;
     out->plain = plain != 0;
@@ -69,7 +71,8 @@ int statistics_new(backend *b, model *m, const statistics_options *o, statistics
     s->m = m;
     s->options = *o;
     size_t classes = m->classes.count, dimension = m->net.dimension;
-    int status = class_sample_new(classes, statistics_sample_room(classes), dimension, &s->sample, e);
+    int status =
+        class_sample_new(classes, statistics_sample_room(classes), dimension, &s->sample, e);
     if (status == 0 && o->sums)
         status = projection_new(o->seed, o->features, dimension, o->plain, &s->features, e);
     if (status == 0 && o->sums)
@@ -99,7 +102,8 @@ static int make_room(statistics *s, size_t rows, error *e)
     return 0;
 }
 
-int statistics_add(statistics *s, const float *embeddings, const int32_t *labels, size_t rows, error *e)
+int statistics_add(statistics *s, const float *embeddings, const int32_t *labels, size_t rows,
+                   error *e)
 {
     size_t dimension = s->m->net.dimension, kept = 0;
     if (make_room(s, rows, e) < 0)
@@ -151,7 +155,8 @@ static int put_sums(statistics *s, error *e)
 int statistics_finish(statistics *s, error *e)
 {
     if (s->rows == 0)
-        return error_set(e, "no rows of the model's base classes came, so there is nothing to keep of them");
+        return error_set(
+            e, "no rows of the model's base classes came, so there is nothing to keep of them");
     if (put_sample(s, e) < 0)
         return -1;
     return s->running ? put_sums(s, e) : 0;

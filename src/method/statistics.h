@@ -1,8 +1,9 @@
 /* statistics.h: what a model keeps of its base classes' training rows, for ridge and calibration.
  *
  * Of the features (projection.h) class sums, counts and the Gram matrix (statistics/sum, count,
- * gram; notes ridge/features, ridge/plain, ridge/seed); and of the embeddings as they came a few of each class
- * (statistics/sample). All are sums or samples over rows: their order does not matter. */
+ * gram; notes ridge/features, ridge/plain, ridge/seed); and of the embeddings as they came a few of
+ * each class (statistics/sample). All are sums or samples over rows: their order does not matter.
+ * */
 #ifndef METHOD_STATISTICS_H
 #define METHOD_STATISTICS_H
 
@@ -19,9 +20,10 @@ typedef struct {
     uint64_t seed;   /* of the projection */
 } statistics_options;
 
-/* Sums over so many random features (0: the usual) of that seed; where imprinted classes of the model have sums of
- * features already, of those, and it fails if `features` is another number. */
-int statistics_choose(const model *m, size_t features, uint64_t seed, statistics_options *out, error *e);
+/* Sums over so many random features (0: the usual) of that seed; where imprinted classes of the
+ * model have sums of features already, of those, and it fails if `features` is another number. */
+int statistics_choose(const model *m, size_t features, uint64_t seed, statistics_options *out,
+                      error *e);
 
 /* Rows of each class that samples keep, for a model of that many classes. */
 size_t statistics_sample_room(size_t classes);
@@ -32,7 +34,8 @@ void statistics_free(statistics *s);
 
 /* Adds rows: embeddings [rows][dimension], labels indices into the model's classes. Rows of novel
  * classes (and of label -1) are left out. */
-int statistics_add(statistics *s, const float *embeddings, const int32_t *labels, size_t rows, error *e);
+int statistics_add(statistics *s, const float *embeddings, const int32_t *labels, size_t rows,
+                   error *e);
 
 /* Puts them into the model, in place of what it had. Fails if no base class had rows. */
 int statistics_finish(statistics *s, error *e);

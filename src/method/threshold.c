@@ -14,7 +14,8 @@ static int compare_rows(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Rows whose class is that one row say nothing of how high others score. Returns how many there are beside. */
+/* Rows whose class is that one row say nothing of how high others score. Returns how many there are
+ * beside. */
 static size_t weigh(const rehearsal *r, const float *scores, size_t *of_class, known_row *rows)
 {
     size_t count = 0;
@@ -68,15 +69,19 @@ int threshold_of_rate(classifier *c, const model *m, double rate, double *thresh
     size_t *of_class = calloc(r.classes + 1, sizeof *of_class), count = 0;
     int status = -1;
     if (r.rows == 0)
-        error_set(e, "the model keeps no rows to take a threshold from; give a score in place of auto, or train "
-                     "it anew");
+        error_set(
+            e,
+            "the model keeps no rows to take a threshold from; give a score in place of auto, or "
+            "train "
+            "it anew");
     else if (!scores || !rows || !of_class)
         error_set(e, "out of memory for a threshold over %zu rows", r.rows);
     else
         status = classifier_scores(c, r.embeddings, r.rows, scores, e);
     if (status == 0 && (count = weigh(&r, scores, of_class, rows)) == 0)
-        status = error_set(e, "each class was imprinted from one row, which says nothing of how high others of it "
-                              "score; give a score in place of auto");
+        status = error_set(
+            e, "each class was imprinted from one row, which says nothing of how high others of it "
+               "score; give a score in place of auto");
     if (status == 0) {
         qsort(rows, count, sizeof *rows, compare_rows);
         *threshold = quantile(rows, count, rate);

@@ -15,13 +15,13 @@ typedef struct {
     const model *m;
     const rehearsal *r;
     weighting how;
-    size_t proxies;          /* a class; 0 for means */
-    float *entering;         /* [rows][dimension]: embeddings as they enter the sums */
-    float *facing;           /* and as the head sees them */
-    float *scores, *played;  /* as rehearsal_contest takes them */
-    double *sum;             /* scratch: one sum, */
-    float *weight;           /* one class's weights, */
-    float *others;           /* and some rows */
+    size_t proxies;         /* a class; 0 for means */
+    float *entering;        /* [rows][dimension]: embeddings as they enter the sums */
+    float *facing;          /* and as the head sees them */
+    float *scores, *played; /* as rehearsal_contest takes them */
+    double *sum;            /* scratch: one sum, */
+    float *weight;          /* one class's weights, */
+    float *others;          /* and some rows */
 } trial;
 
 static void trial_free(trial *t)
@@ -38,7 +38,8 @@ static void trial_free(trial *t)
 static int trial_new(backend *b, const model *m, const rehearsal *r, trial *t, error *e)
 {
     const tensor *proxies = model_find(m, "proxies/weight");
-    *t = (trial){.b = b, .m = m, .r = r, .how = weighting_of(m), .proxies = proxies ? proxies->shape[1] : 0};
+    *t = (trial){
+        .b = b, .m = m, .r = r, .how = weighting_of(m), .proxies = proxies ? proxies->shape[1] : 0};
     size_t n = t->how.dimension, bytes = (r->rows * n + 1) * sizeof *t->entering;
     t->entering = malloc(bytes);
     t->facing = malloc(bytes);
@@ -47,7 +48,8 @@ static int trial_new(backend *b, const model *m, const rehearsal *r, trial *t, e
     t->played = malloc((r->play_count * r->base_rows + 1) * sizeof *t->played);
     t->sum = malloc(n * sizeof *t->sum);
     t->weight = malloc((t->proxies + 1) * n * sizeof *t->weight);
-    if (!t->entering || !t->facing || !t->others || !t->scores || !t->played || !t->sum || !t->weight)
+    if (!t->entering || !t->facing || !t->others || !t->scores || !t->played || !t->sum ||
+        !t->weight)
         return error_set(e, "out of memory for a calibration of %zu rows", r->rows);
     memcpy(t->entering, r->embeddings, r->rows * n * sizeof *t->entering);
     memcpy(t->facing, r->embeddings, r->rows * n * sizeof *t->facing);
@@ -69,7 +71,7 @@ static float score(const trial *t, size_t row)
     return best;
 }
 
-/* ---- novel rows ---------------------------------------------------------------------------------------- */
+/* ---- novel rows ---- */
 
 static void score_by_mean_without(trial *t, size_t row)
 {
@@ -99,7 +101,8 @@ static int score_folds(trial *t, size_t first, size_t count, error *e)
         size_t kept = 0;
         for (size_t i = 0; i < count; i++)
             if (i % FOLDS != fold)
-                memcpy(t->others + kept++ * n, t->entering + (first + i) * n, n * sizeof *t->others);
+                memcpy(t->others + kept++ * n, t->entering + (first + i) * n,
+                       n * sizeof *t->others);
         if (kept == count)
             continue;
         if (make_proxies(t, t->others, kept, e) < 0)
@@ -124,7 +127,7 @@ static int score_novel(trial *t, error *e)
     return 0;
 }
 
-/* ---- plays --------------------------------------------------------------------------------------------- */
+/* ---- plays ---- */
 
 static int score_play(trial *t, size_t k, error *e)
 {
@@ -176,7 +179,8 @@ static float best_but(const rehearsal *r, const float *scores, bool base, size_t
 
 int trial_bare_bias(const rehearsal *r, const float *scores, double *bias, error *e)
 {
-    double *own = malloc((r->rows + 1) * sizeof *own), *foreign = malloc((r->rows + 1) * sizeof *foreign), single = 0;
+    double *own = malloc((r->rows + 1) * sizeof *own),
+           *foreign = malloc((r->rows + 1) * sizeof *foreign), single = 0;
     size_t owns = 0, foreigns = 0;
     if (!own || !foreign) {
         free(own);
@@ -185,7 +189,8 @@ int trial_bare_bias(const rehearsal *r, const float *scores, double *bias, error
     }
     for (size_t i = 0; i < r->rows; i++) {
         const float *row = scores + i * r->classes;
-        double base = best_but(r, row, true, SIZE_MAX), other = best_but(r, row, false, r->class_of[i]);
+        double base = best_but(r, row, true, SIZE_MAX),
+               other = best_but(r, row, false, r->class_of[i]);
         single += (base - TRIAL_SINGLE * row[r->class_of[i]]) / (double)r->rows;
         if (!rehearsal_leaves_out(r, i))
             continue;
@@ -203,7 +208,8 @@ int trial_bare_bias(const rehearsal *r, const float *scores, double *bias, error
     return 0;
 }
 
-int trial_judge(backend *b, const model *m, const rehearsal *r, outcome *out, float **scores, error *e)
+int trial_judge(backend *b, const model *m, const rehearsal *r, outcome *out, float **scores,
+                error *e)
 {
     trial t;
     contest c = {0};
@@ -216,7 +222,8 @@ int trial_judge(backend *b, const model *m, const rehearsal *r, outcome *out, fl
         status = -1;
     if (status == 0 && r->base_rows == 0 && r->base_classes > 0)
         status = trial_bare_bias(r, t.scores, &out->bias, e);
-    else if (status == 0 && (rehearsal_contest(r, t.scores, t.played, &c, e) < 0 || rehearsal_judge(r, &c, out, e) < 0))
+    else if (status == 0 && (rehearsal_contest(r, t.scores, t.played, &c, e) < 0 ||
+                             rehearsal_judge(r, &c, out, e) < 0))
         status = -1;
     if (status == 0) {
         *scores = t.scores;

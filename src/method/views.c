@@ -63,8 +63,8 @@ static void take(views *v, const float *row, int32_t label)
         mean[d] += (row[d] - mean[d]) / (float)v->open;
 }
 
-int views_add(views *v, const float *embeddings, const uint16_t *number, const int32_t *labels, size_t rows,
-              error *e)
+int views_add(views *v, const float *embeddings, const uint16_t *number, const int32_t *labels,
+              size_t rows, error *e)
 {
     forget(v);
     if (make_room(v, rows + 1, e) < 0)
@@ -73,9 +73,11 @@ int views_add(views *v, const float *embeddings, const uint16_t *number, const i
         if (number[i] == 0)
             close_picture(v);
         if (number[i] != v->open || (v->open > 0 && labels[i] != v->labels[v->count]))
-            return error_set(e, "view %u comes after %zu views of a picture: the views of each must stand "
-                                "together; filter pictures before embed --views, or take --average",
-                             number[i], v->open);
+            return error_set(
+                e,
+                "view %u comes after %zu views of a picture: the views of each must stand "
+                "together; filter pictures before embed --views, or take --average",
+                number[i], v->open);
         take(v, embeddings + i * v->dimension, labels[i]);
     }
     return 0;

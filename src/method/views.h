@@ -1,7 +1,8 @@
 /* views.h: the rows of a picture's views, one after the other, to one row a picture.
  *
- * embed --views numbers a picture's rows 0, 1, ... in the field `view`. For imprinting they are one shot: their
- * mean is what enters, as from embed --average, and the plain view, number 0, is what is calibrated by. */
+ * embed --views numbers a picture's rows 0, 1, ... in the field `view`. For imprinting they are one
+ * shot: their mean is what enters, as from embed --average, and the plain view, number 0, is what
+ * is calibrated by. */
 #ifndef METHOD_VIEWS_H
 #define METHOD_VIEWS_H
 
@@ -22,11 +23,11 @@ typedef struct {
 void views_begin(views *v, size_t dimension);
 void views_free(views *v);
 
-/* Forgets the pictures that are complete, then takes in rows: embeddings [rows][dimension], number [rows], the
- * field `view`, and labels. A view 0 begins a picture; fails where another number comes than the next one, or
- * another label than the picture's. */
-int views_add(views *v, const float *embeddings, const uint16_t *number, const int32_t *labels, size_t rows,
-              error *e);
+/* Forgets the pictures that are complete, then takes in rows: embeddings [rows][dimension], number
+ * [rows], the field `view`, and labels. A view 0 begins a picture; fails where another number comes
+ * than the next one, or another label than the picture's. */
+int views_add(views *v, const float *embeddings, const uint16_t *number, const int32_t *labels,
+              size_t rows, error *e);
 
 /* Forgets the pictures that are complete; the open one, if there is one, then is. */
 void views_end(views *v);

@@ -15,8 +15,8 @@ typedef struct {
 
 weighting weighting_of(const model *m);
 
-/* The weight w [dimension] of the sum of `count` rows. Norm l2: the mean's direction; norm none: the mean as
- * it is. -1 where the mean has no direction. */
+/* The weight w [dimension] of the sum of `count` rows. Norm l2: the mean's direction; norm none:
+ * the mean as it is. -1 where the mean has no direction. */
 int weight_from_sum(const weighting *how, const double *sum, double count, float *w);
 
 /* The head's logit for an embedding, which the cosine head takes normalised. */

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- the mean ------------------------------------------------------------------------------------------ */
+/* ---- the mean ---- */
 
 static int make_means(model *m, const bool *changed, error *e)
 {
@@ -24,15 +24,17 @@ static int make_means(model *m, const bool *changed, error *e)
         double count = ((const double *)model_find(m, "imprint/count")->data)[c];
         float *w = (float *)model_find(m, "head/weight")->data + c * how.dimension;
         if (weight_from_sum(&how, sum, count, w) < 0)
-            return error_set(e,
-                             "class %s: its embeddings are zeros or cancel out, so their mean has no "
-                             "direction",
-                             m->classes.names[c]);
+            return error_set(
+                e,
+                "class %s: its embeddings are zeros or cancel out, so their mean has no "
+                "direction",
+                m->classes.names[c]);
     }
     return 0;
 }
 
-/* A head that came with biases keeps them: those of its classes, aside from what imprinting makes. */
+/* A head that came with biases keeps them: those of its classes, aside from what imprinting makes.
+ * */
 static int keep_base_bias(model *m, error *e)
 {
     tensor *t;
@@ -41,7 +43,8 @@ static int keep_base_bias(model *m, error *e)
         return 0;
     if (model_put(m, "base/bias", TYPE_F32, 1, &m->classes.count, &t, e) < 0)
         return -1;
-    memcpy(model_find(m, "base/bias")->data, model_find(m, "head/bias")->data, m->classes.count * sizeof(float));
+    memcpy(model_find(m, "base/bias")->data, model_find(m, "head/bias")->data,
+           m->classes.count * sizeof(float));
     return 0;
 }
 
@@ -60,14 +63,17 @@ static int put_bias(model *m, double bias, error *e)
     const tensor *count = model_find(m, "imprint/count");
     float *to = model_find(m, "head/bias")->data;
     for (size_t c = 0; c < m->classes.count; c++)
-        to[c] = m->kinds[c] == CLASS_NOVEL && count && ((const double *)count->data)[c] > 0 ? (float)bias : own ? ((const float *)own->data)[c] : 0;
+        to[c] = m->kinds[c] == CLASS_NOVEL && count && ((const double *)count->data)[c] > 0
+                    ? (float)bias
+                : own ? ((const float *)own->data)[c]
+                      : 0;
     return 0;
 }
 
-/* ---- which --------------------------------------------------------------------------------------------- */
+/* ---- which ---- */
 
-/* Whether ridge has all that it needs: sums of every class (a novel one that was trained has none), and another
- * class to tell it from. */
+/* Whether ridge has all that it needs: sums of every class (a novel one that was trained has none),
+ * and another class to tell it from. */
 static bool ridge_complete(const model *m)
 {
     const tensor *count = model_find(m, "imprint/count"), *base = model_find(m, "statistics/count");
@@ -114,22 +120,25 @@ static int make_by_ridge(backend *b, model *m, const rehearsal *r, error *e)
     return note_expected(m, &found, e);
 }
 
-/* By the head's weights, which stand, or proxies. Calibrated, novel classes have a bias, and scores are spread so that
- * they fit as log-probabilities. */
+/* By the head's weights, which stand, or proxies. Calibrated, novel classes have a bias, and scores
+ * are spread so that they fit as log-probabilities. */
 static int make_by_head(backend *b, model *m, const char *name, const rehearsal *r, error *e)
 {
     outcome found = {.base = -1, .novel = -1};
     float *scores = NULL;
     if (takes_bias(m) && trial_judge(b, m, r, &found, &scores, e) < 0)
         return -1;
-    int status = note_method(m, name, e) < 0 || note_expected(m, &found, e) < 0 ? -1 : put_bias(m, found.bias, e);
+    int status = note_method(m, name, e) < 0 || note_expected(m, &found, e) < 0
+                     ? -1
+                     : put_bias(m, found.bias, e);
     if (status == 0 && scores) {
         for (size_t i = 0; i < r->rows * r->classes; i++)
             scores[i] += r->is_base[i % r->classes] ? 0 : (float)found.bias;
         /* Without base rows nothing is known of their probabilities. */
         bool bare = r->base_rows == 0 && r->base_classes > 0;
         double scale = bare ? 1 : scale_fit(r, scores, NULL);
-        if (model_note_number(m, "made/scale", scale) < 0 || (bare && model_note_number(m, "made/bare", 1) < 0))
+        if (model_note_number(m, "made/scale", scale) < 0 ||
+            (bare && model_note_number(m, "made/bare", 1) < 0))
             status = error_set(e, "out of memory");
         else
             status = known_put(m, r, scores, scale, false, e);
@@ -152,8 +161,8 @@ static int make_from(backend *b, model *m, const rehearsal *r, error *e)
 
 int weights_make(backend *b, model *m, const bool *changed, error *e)
 {
-    static const char *const made[] = {"made/lambda", "made/kind", "made/scale", "made/base-accuracy",
-                                       "made/novel-accuracy", "made/bare"};
+    static const char *const made[] = {"made/lambda",        "made/kind",           "made/scale",
+                                       "made/base-accuracy", "made/novel-accuracy", "made/bare"};
     rehearsal r = {0};
     if (keep_base_bias(m, e) < 0 || make_means(m, changed, e) < 0 || put_bias(m, 0, e) < 0)
         return -1;
@@ -169,11 +178,11 @@ int weights_make(backend *b, model *m, const bool *changed, error *e)
     return status;
 }
 
-/* ---- a class less -------------------------------------------------------------------------------------- */
+/* ---- a class less ---- */
 
 /* gram -= sum sum^T / count: from then on the class counts as rows around a mean of zero. */
-static void take_mean(const model *m, const char *gram_name, const char *sum_name, const char *count_name,
-                      size_t class_index)
+static void take_mean(const model *m, const char *gram_name, const char *sum_name,
+                      const char *count_name, size_t class_index)
 {
     const tensor *gram = model_find(m, gram_name), *sums = model_find(m, sum_name);
     const tensor *counts = model_find(m, count_name);

@@ -8,8 +8,8 @@
  *
  *     train PRECISION STEPS       steps of the batch (default 64), Adam
  *     embed PRECISION ROWS BATCHES
- *     peak PRECISION SIZE         what the machine can do: SIZE^3 products of matrices by OpenBLAS's
- *                                 sgemm, in GFLOP/s, whatever the precision
+ *     peak PRECISION SIZE         what the machine can do: SIZE^3 products of matrices by
+ *                                 OpenBLAS's sgemm, in GFLOP/s, whatever the precision
  *     profile PRECISION STEPS     answers a table and an empty line
  *     profile-embed PRECISION ROWS BATCHES */
 #include "../../kernels/cpu/cpu.h"

@@ -27,8 +27,8 @@ static void read_names(const uint8_t *data, size_t size)
 }
 
 /* Row by row as the layout says, without the shuffles. */
-static void check_rows(const cifar_kind *kind, const uint8_t *records, size_t rows, const uint8_t *images,
-                       const int32_t *labels)
+static void check_rows(const cifar_kind *kind, const uint8_t *records, size_t rows,
+                       const uint8_t *images, const int32_t *labels)
 {
     for (size_t row = 0; row < rows; row++) {
         const uint8_t *record = records + row * cifar_record(kind);

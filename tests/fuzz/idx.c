@@ -1,4 +1,5 @@
-/* Any bytes as an IDX file, plain or gzip: read to its end as its head says, or refused with one line. */
+/* Any bytes as an IDX file, plain or gzip: read to its end as its head says, or refused with one
+ * line. */
 #include "../../common/idx.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* Any bytes: the stream reader takes them or refuses them with one line, from memory and from a pipe
- * alike, and what it takes can be checked, cut down, written and read again. */
+/* Any bytes: the stream reader takes them or refuses them with one line, from memory and from a
+ * pipe alike, and what it takes can be checked, cut down, written and read again. */
 #include "../../common/output.h"
 #include "../../common/stream.h"
 

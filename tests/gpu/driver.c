@@ -1,10 +1,14 @@
 /* driver.c: what one backend does in a second, for tests/gpu/run.
  *
- *     driver DEVICE PRECISION train BATCH STEPS     keras-cnn, cosine head, Adam; pictures uploaded once
- *     driver DEVICE PRECISION embed BATCH BATCHES   pictures from host memory the device copies from quickly
+ *     driver DEVICE PRECISION train BATCH STEPS     keras-cnn, cosine head, Adam; pictures uploaded
+ *                                                   once
+ *     driver DEVICE PRECISION embed BATCH BATCHES   pictures from host memory the device copies
+ *                                                   from quickly
  *     driver DEVICE PRECISION scores ROWS CLASSES   logits and top-1 of embeddings of dimension 512
- *     driver DEVICE PRECISION gram ROWS FEATURES    class sums and Gram matrix of as many random features
- *     driver DEVICE PRECISION times-train BATCH 1   each launch of a step: name, seconds, bytes, operations,
+ *     driver DEVICE PRECISION gram ROWS FEATURES    class sums and Gram matrix of as many random
+ *                                                   features
+ *     driver DEVICE PRECISION times-train BATCH 1   each launch of a step: name, seconds, bytes,
+ *                                                   operations,
  *     driver DEVICE PRECISION times-embed BATCH 1   tab between them (CUDA only)
  *     driver DEVICE PRECISION open                  milliseconds until the device is ready for work
  *
@@ -81,7 +85,10 @@ static program *make_program(backend *b, network *net, size_t batch, bool traini
     error e = {""};
     program *p;
     must(network_parse("keras-cnn", (extent){SIDE, SIDE, 3}, HEAD_COSINE, CLASSES, net, &e), &e);
-    program_spec spec = {.net = net, .batch = batch, .training = training, .seed = 1,
+    program_spec spec = {.net = net,
+                         .batch = batch,
+                         .training = training,
+                         .seed = 1,
                          .optimizer = {OPTIMIZER_ADAM, 0.9f, 0.999f, 1e-7f, 0, 0}};
     float *parameters = room(net->total * sizeof *parameters);
     network_initialise(net, 1, parameters);
@@ -130,7 +137,9 @@ static double measure_embed(backend *b, size_t batch, size_t batches)
         double begun = now();
         for (size_t i = 0; i < batches; i++) {
             size_t half = i % 2 * batch;
-            must(b->embed_submit(b, p, images + half * PIXELS, batch, 0, 0, out + half * net.dimension, &e), &e);
+            must(b->embed_submit(b, p, images + half * PIXELS, batch, 0, 0,
+                                 out + half * net.dimension, &e),
+                 &e);
         }
         must(b->embed_wait(b, p, &e), &e);
         best = better(best, turn, batch * batches, begun);
@@ -174,12 +183,13 @@ static double measure_gram(backend *b, size_t rows, size_t count)
     return best;
 }
 
-/* ---- launch by launch -------------------------------------------------------------------------------- */
+/* ---- launch by launch ---- */
 
 typedef void (*measure_report)(void *, const char *, double, double, double);
 typedef int (*measure_function)(program *, measure_report, void *, error *);
 
-static void print_launch(void *unused, const char *name, double seconds, double bytes, double operations)
+static void print_launch(void *unused, const char *name, double seconds, double bytes,
+                         double operations)
 {
     (void)unused;
     printf("%s\t%.9f\t%.0f\t%.0f\n", name, seconds, bytes, operations);
@@ -213,7 +223,9 @@ int main(int count, char **words)
     backend *b;
     double begun = now();
     if (count < 4 || (strcmp(words[3], "open") != 0 && count != 6)) {
-        fputs("usage: driver DEVICE PRECISION train|embed|scores|gram|times-train|times-embed N M, or open\n", stderr);
+        fputs("usage: driver DEVICE PRECISION train|embed|scores|gram|times-train|times-embed N M, "
+              "or open\n",
+              stderr);
         return 2;
     }
     backend_options options = {.device = words[1]};

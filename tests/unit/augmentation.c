@@ -11,7 +11,8 @@
 static void words_go_both_ways(void **state)
 {
     (void)state;
-    const char *cases[] = {"flip", "shift:4", "cutout:8", "flip,shift:4", "flip,shift:1,cutout:9999"};
+    const char *cases[] = {"flip", "shift:4", "cutout:8", "flip,shift:4",
+                           "flip,shift:1,cutout:9999"};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         augmentation made;
         error e = {""};
@@ -35,8 +36,9 @@ static void any_order_is_read(void **state)
 static void wrong_words_are_named(void **state)
 {
     (void)state;
-    const char *cases[] = {"",         "flop",     "flip,",     "shift",    "shift:", "shift:0",
-                           "shift:-1", "shift:4x", "cutout:99999", "flip;shift:4", "shift:4:2"};
+    const char *cases[] = {
+        "",         "flop",     "flip,",        "shift",        "shift:",   "shift:0",
+        "shift:-1", "shift:4x", "cutout:99999", "flip;shift:4", "shift:4:2"};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         augmentation made = {.shift = 3};
         error e = {""};

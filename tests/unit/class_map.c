@@ -68,7 +68,8 @@ static void long_lists_of_names_end_in_dots(void **state)
     class_list list = make_list((const char *[]){"airplane", "automobile", "bird", "cat"}, 4);
     const bool all[] = {true, true, true, true};
     char text[36];
-    assert_string_equal(class_map_names(&list, all, text, sizeof text), "airplane, automobile, bird, ...");
+    assert_string_equal(class_map_names(&list, all, text, sizeof text),
+                        "airplane, automobile, bird, ...");
     char ample[64];
     assert_string_equal(class_map_names(&list, all, ample, sizeof ample),
                         "airplane, automobile, bird, cat");

@@ -135,7 +135,7 @@ static void test_assign(backend *b, backend *reference, sizes z, source *s, verd
     free(x), free(w), free(got), free(truth), free(index), free(right);
 }
 
-/* ---- moments ------------------------------------------------------------------------------ */
+/* ---- moments ---- */
 
 enum { MOMENT_CLASSES = 9 };
 
@@ -207,7 +207,7 @@ static void test_projected_gram(backend *b, backend *reference, sizes z, source 
     compare_moments(b, reference, z, s, v, true, true);
 }
 
-/* ---- linear algebra ----------------------------------------------------------------------- */
+/* ---- linear algebra ---- */
 
 /* x x^T of n random vectors over n: positive definite, nearly so without a ridge. */
 static double *gram_new(source *s, size_t n)

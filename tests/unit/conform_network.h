@@ -16,7 +16,7 @@ typedef struct {
 
 enum { STEPS = 3, VIEW = 2, ATTEMPTS = 7 };
 
-/* ---- inputs ------------------------------------------------------------------------------- */
+/* ---- inputs ---- */
 
 /* What every backend is given alike. The last of the steps has half a batch (at least one row). */
 typedef struct {
@@ -118,11 +118,11 @@ static void inputs_free(inputs *in)
     free(in->second);
 }
 
-/* ---- running ------------------------------------------------------------------------------ */
+/* ---- running ---- */
 
 typedef struct {
-    float *embedding, *view;        /* [rows][dimension]; plain, and of view VIEW */
-    float *gradient;                /* of one batch */
+    float *embedding, *view;            /* [rows][dimension]; plain, and of view VIEW */
+    float *gradient;                    /* of one batch */
     float *parameters, *first, *second; /* after STEPS steps */
     float *update;                      /* what the parameters moved by */
     metrics gradients, train, evaluate;
@@ -217,7 +217,7 @@ static void outcome_free(outcome *o)
     free(o->second);
 }
 
-/* ---- judging ------------------------------------------------------------------------------ */
+/* ---- judging ---- */
 
 /* What is compared with what, `truth` being the reference in double.
  *
@@ -404,8 +404,8 @@ static void conform_once(backend *b, const network_case *c, source *s, verdict *
 }
 
 /* New inputs after a failure: one may be a kink's doing, or in bf16 a batch's of a few rows, whose
- * errors are few numbers' and so may be several times those of `rounded`. About one in eight fails of the
- * worst case, a batch of 7 in bf16. What is wrong fails with all of them. */
+ * errors are few numbers' and so may be several times those of `rounded`. About one in eight fails
+ * of the worst case, a batch of 7 in bf16. What is wrong fails with all of them. */
 static void conform_network(backend *b, const network_case *c, source *s)
 {
     verdict v;

@@ -32,7 +32,7 @@ typedef struct {
     sizes z;
 } test_case;
 
-/* ---- the cases ---------------------------------------------------------------------------- */
+/* ---- the cases ---- */
 
 #define PICTURE_GREY                                                                               \
     {                                                                                              \
@@ -233,7 +233,7 @@ static const struct {
     {"eigen", test_eigen, {{1, 0, 0}, {7, 0, 0}, {100, 0, 0}}},
 };
 
-/* ---- the list ----------------------------------------------------------------------------- */
+/* ---- the list ---- */
 
 static test_case *cases;
 static size_t case_count;
@@ -259,7 +259,8 @@ static double work_of(const network_case *c)
     for (size_t i = 0; i < n.layer_count; i++) {
         const layer *l = &n.layers[i];
         if (l->kind == LAYER_CONV)
-            work += (double)(extent_size(l->out) * l->kernel_height * l->kernel_width * l->in.channels);
+            work +=
+                (double)(extent_size(l->out) * l->kernel_height * l->kernel_width * l->in.channels);
         else if (l->kind == LAYER_DENSE)
             work += (double)extent_size(l->out) * (double)extent_size(l->in);
         else
@@ -349,7 +350,7 @@ static void target_add(const target *on, const char *missing, bool all)
     embeddings_add(on, missing);
 }
 
-/* ---- running ------------------------------------------------------------------------------ */
+/* ---- running ---- */
 
 static backend *target_open(const target *on, bool deterministic)
 {
@@ -460,11 +461,10 @@ static int run_part(size_t part, size_t parts)
 
 int main(int count, char **words)
 {
-    static const struct option options[] = {{"device", 1, NULL, 'd'},  {"precision", 1, NULL, 'p'},
-                                            {"threads", 1, NULL, 't'}, {"seed", 1, NULL, 's'},
-                                            {"all", 0, NULL, 'a'},     {"only", 1, NULL, 'o'},
-                                            {"part", 1, NULL, 'n'},
-                                            {"most", 1, NULL, 'm'},    {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"device", 1, NULL, 'd'}, {"precision", 1, NULL, 'p'}, {"threads", 1, NULL, 't'},
+        {"seed", 1, NULL, 's'},   {"all", 0, NULL, 'a'},       {"only", 1, NULL, 'o'},
+        {"part", 1, NULL, 'n'},   {"most", 1, NULL, 'm'},      {NULL, 0, NULL, 0}};
     size_t part = 1, parts = 1;
     target on = {NULL, PRECISION_FP32, 0};
     bool all = false;

@@ -1,9 +1,10 @@
-/* cuda_choices.c: what kernels/cuda decides and says without a GPU: precision, errors, kept algorithms. */
+/* cuda_choices.c: what kernels/cuda decides and says without a GPU: precision, errors, kept
+ * algorithms. */
 #include "fixture.h"
 
 #include "../../kernels/cuda/host/choices.h"
 
-/* ---- precision --------------------------------------------------------------------------------------- */
+/* ---- precision ---- */
 
 static void auto_is_bf16_where_the_card_computes_it(void **state)
 {
@@ -37,14 +38,15 @@ static void what_a_card_cannot_compute_is_refused(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         precision_kind got = PRECISION_AUTO;
         error e = {""};
-        assert_int_equal(precision_choose(cases[i].wanted, cases[i].major, cases[i].minor, &got, &e), -1);
+        assert_int_equal(
+            precision_choose(cases[i].wanted, cases[i].major, cases[i].minor, &got, &e), -1);
         if (!strstr(e.text, cases[i].says))
             fail_msg("\"%s\" does not say \"%s\"", e.text, cases[i].says);
         assert_int_equal(got, PRECISION_AUTO);
     }
 }
 
-/* ---- errors ------------------------------------------------------------------------------------------ */
+/* ---- errors ---- */
 
 static void bytes_are_said_in_their_unit(void **state)
 {
@@ -52,9 +54,14 @@ static void bytes_are_said_in_their_unit(void **state)
     static const struct {
         size_t bytes;
         const char *text;
-    } cases[] = {{0, "0 B"}, {1023, "1023 B"}, {1024, "1.0 KiB"}, {1536, "1.5 KiB"},
-                 {(size_t)1 << 20, "1.0 MiB"}, {(size_t)80 << 30, "80.0 GiB"},
-                 {(size_t)3 << 40, "3.0 TiB"}, {SIZE_MAX, "16777216.0 TiB"}};
+    } cases[] = {{0, "0 B"},
+                 {1023, "1023 B"},
+                 {1024, "1.0 KiB"},
+                 {1536, "1.5 KiB"},
+                 {(size_t)1 << 20, "1.0 MiB"},
+                 {(size_t)80 << 30, "80.0 GiB"},
+                 {(size_t)3 << 40, "3.0 TiB"},
+                 {SIZE_MAX, "16777216.0 TiB"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char text[32];
         assert_string_equal(memory_text(cases[i].bytes, text), cases[i].text);
@@ -66,9 +73,11 @@ static void out_of_memory_says_asked_free_and_what_helps(void **state)
     (void)state;
     error e = {""};
     assert_int_equal(memory_refuse(&e, (size_t)3 << 30, "the training set", (size_t)1 << 29,
-                                   (size_t)80 << 30, "train on fewer pictures"), -1);
-    assert_string_equal(e.text, "cuda: out of memory: 3.0 GiB wanted for the training set, 512.0 MiB of "
-                                "80.0 GiB free; train on fewer pictures");
+                                   (size_t)80 << 30, "train on fewer pictures"),
+                     -1);
+    assert_string_equal(e.text,
+                        "cuda: out of memory: 3.0 GiB wanted for the training set, 512.0 MiB of "
+                        "80.0 GiB free; train on fewer pictures");
 }
 
 static void absences_are_told_apart(void **state)
@@ -99,12 +108,17 @@ static void the_only_device_is_named_alone(void **state)
     assert_non_null(strstr(e.text, "there is only cuda:0"));
 }
 
-/* ---- algorithms -------------------------------------------------------------------------------------- */
+/* ---- algorithms ---- */
 
 static layer some_conv(void)
 {
-    return (layer){.kind = LAYER_CONV, .kernel_height = 3, .kernel_width = 5, .pad_height = 1,
-                   .pad_width = 2, .in = {32, 30, 3}, .out = {32, 30, 16}};
+    return (layer){.kind = LAYER_CONV,
+                   .kernel_height = 3,
+                   .kernel_width = 5,
+                   .pad_height = 1,
+                   .pad_width = 2,
+                   .in = {32, 30, 3},
+                   .out = {32, 30, 16}};
 }
 
 /* Whatever an algorithm depends on makes another key. */
@@ -115,19 +129,23 @@ static void every_part_of_a_key_counts(void **state)
     conv_key base = conv_key_make(CONV_FORWARD, &l, 8, 64, PRECISION_BF16, false, true, false);
     conv_key others[32];
     size_t count = 0;
-    others[count++] = conv_key_make(CONV_BACKWARD_DATA, &l, 8, 64, PRECISION_BF16, false, true, false);
-    others[count++] = conv_key_make(CONV_BACKWARD_WEIGHT, &l, 8, 64, PRECISION_BF16, false, true, false);
+    others[count++] =
+        conv_key_make(CONV_BACKWARD_DATA, &l, 8, 64, PRECISION_BF16, false, true, false);
+    others[count++] =
+        conv_key_make(CONV_BACKWARD_WEIGHT, &l, 8, 64, PRECISION_BF16, false, true, false);
     others[count++] = conv_key_make(CONV_FORWARD, &l, 3, 64, PRECISION_BF16, false, true, false);
     others[count++] = conv_key_make(CONV_FORWARD, &l, 8, 63, PRECISION_BF16, false, true, false);
     others[count++] = conv_key_make(CONV_FORWARD, &l, 8, 64, PRECISION_FP32, false, true, false);
     others[count++] = conv_key_make(CONV_FORWARD, &l, 8, 64, PRECISION_BF16, true, true, false);
     others[count++] = conv_key_make(CONV_FORWARD, &l, 8, 64, PRECISION_BF16, false, false, false);
     others[count++] = conv_key_make(CONV_FORWARD, &l, 8, 64, PRECISION_BF16, false, true, true);
-    size_t *parts[] = {&l.kernel_height, &l.kernel_width, &l.pad_height, &l.pad_width, &l.in.height,
-                       &l.in.width, &l.out.height, &l.out.width, &l.out.channels};
+    size_t *parts[] = {&l.kernel_height, &l.kernel_width, &l.pad_height,
+                       &l.pad_width,     &l.in.height,    &l.in.width,
+                       &l.out.height,    &l.out.width,    &l.out.channels};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         ++*parts[i];
-        others[count++] = conv_key_make(CONV_FORWARD, &l, 8, 64, PRECISION_BF16, false, true, false);
+        others[count++] =
+            conv_key_make(CONV_FORWARD, &l, 8, 64, PRECISION_BF16, false, true, false);
         --*parts[i];
     }
     conv_key again = conv_key_make(CONV_FORWARD, &l, 8, 64, PRECISION_BF16, false, true, false);
@@ -149,7 +167,8 @@ static void choices_are_kept(void **state)
     assert_int_equal(got.algorithm, 7);
     for (size_t rows = 1; rows <= MANY; rows++) {
         key = conv_key_make(CONV_FORWARD, &l, 8, rows, PRECISION_BF16, false, true, false);
-        assert_int_equal(choices_add(&kept, &key, (conv_choice){(int)rows, 1, rows * 10, rows % 2}), 0);
+        assert_int_equal(choices_add(&kept, &key, (conv_choice){(int)rows, 1, rows * 10, rows % 2}),
+                         0);
     }
     for (size_t rows = MANY; rows >= 1; rows--) {
         key = conv_key_make(CONV_FORWARD, &l, 8, rows, PRECISION_BF16, false, true, false);

@@ -1,8 +1,10 @@
-/* cuda_conformance.c: the CUDA backend, kernels and host, against the reference where there is no GPU: runs
- * `conformance` on the plug-in that is built for the CPU (tests/gpu/emulated), in fp32 and bf16. The larger
- * networks are left to tests/gpu/run: emulated, they take minutes and show no more than the small ones.
+/* cuda_conformance.c: the CUDA backend, kernels and host, against the reference where there is no
+ * GPU: runs `conformance` on the plug-in that is built for the CPU (tests/gpu/emulated), in fp32
+ * and bf16. The larger networks are left to tests/gpu/run: emulated, they take minutes and show no
+ * more than the small ones.
  *
- * Its lines are conformance's own; without a C++ compiler there is no such plug-in, and one line says so. */
+ * Its lines are conformance's own; without a C++ compiler there is no such plug-in, and one line
+ * says so. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -38,14 +40,17 @@ static int run(const char *precision)
 int main(void)
 {
 #ifdef __SANITIZE_ADDRESS__
-    puts("1..1\nok 1 - CUDA's kernels on the CPU # SKIP their threads change stacks, which sanitizers do not follow");
+    puts("1..1\nok 1 - CUDA's kernels on the CPU # SKIP their threads change stacks, which "
+         "sanitizers do not follow");
     return 0;
 #endif
     char relative[1024];
     snprintf(relative, sizeof relative, "%s/emulated/backend-cuda.so", folder());
     char *plugin = realpath(relative, NULL);
     if (!plugin) {
-        puts("1..1\nok 1 - CUDA's kernels on the CPU # SKIP there was no C++ compiler to build them with");
+        puts(
+            "1..1\nok 1 - CUDA's kernels on the CPU # SKIP there was no C++ compiler to build them "
+            "with");
         return 0;
     }
     setenv("LOWSHOT_PLUGIN", plugin, 1);

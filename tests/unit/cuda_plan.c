@@ -1,10 +1,10 @@
-/* cuda_plan.c: what kernels/cuda plans before a GPU is there: which layers run in one pass, where every array
- * lies, and how a call is cut into launches. */
+/* cuda_plan.c: what kernels/cuda plans before a GPU is there: which layers run in one pass, where
+ * every array lies, and how a call is cut into launches. */
 #include "fixture.h"
 
 #include "../../kernels/cuda/host/device_plan.h"
 
-/* ---- arena ------------------------------------------------------------------------------------------- */
+/* ---- arena ---- */
 
 static bool overlap(size_t a, size_t a_bytes, size_t b, size_t b_bytes)
 {
@@ -20,7 +20,8 @@ static void arrays_needed_together_lie_apart(void **state)
         size_t count = 1 + source_below(&s, 40), sum = 0;
         for (size_t i = 0; i < count; i++) {
             size_t first = source_below(&s, 20);
-            blocks[i] = (arena_block){source_below(&s, 5000), first, first + source_below(&s, 8), SIZE_MAX};
+            blocks[i] =
+                (arena_block){source_below(&s, 5000), first, first + source_below(&s, 8), SIZE_MAX};
             sum += blocks[i].bytes + ARENA_ALIGNMENT;
         }
         size_t bytes = arena_layout(blocks, count);
@@ -45,7 +46,7 @@ static void arrays_of_other_times_share_memory(void **state)
     assert_int_equal(arena_layout(chain, 10), 2 << 20);
 }
 
-/* ---- launches ---------------------------------------------------------------------------------------- */
+/* ---- launches ---- */
 
 static void launches_do_every_row_once(void **state)
 {
@@ -78,11 +79,13 @@ static void groups_of_rows(void **state)
     assert_int_equal(norm_groups(65, 32), 3);
     assert_int_equal(norm_groups(32, 32), 1);
     assert_int_equal(norm_groups(7, 32), 1);
-    for (size_t groups = 1; groups <= 1000; groups++) /* never more partial sums than there is room for */
-        assert_true(norm_chunks(groups) * groups <= (groups > COLUMN_CHUNKS ? groups : COLUMN_CHUNKS));
+    for (size_t groups = 1; groups <= 1000;
+         groups++) /* never more partial sums than there is room for */
+        assert_true(norm_chunks(groups) * groups <=
+                    (groups > COLUMN_CHUNKS ? groups : COLUMN_CHUNKS));
 }
 
-/* ---- plans ------------------------------------------------------------------------------------------- */
+/* ---- plans ---- */
 
 typedef struct {
     network net;
@@ -95,7 +98,8 @@ static planned plan_text(const char *text, extent input, size_t batch, bool trai
     static planned p; /* the plan holds its network's address */
     p = (planned){0};
     must(network_parse(text, input, HEAD_COSINE, 9, &p.net, e));
-    program_spec spec = {.net = &p.net, .batch = batch, .training = training, .freeze_backbone = freeze};
+    program_spec spec = {
+        .net = &p.net, .batch = batch, .training = training, .freeze_backbone = freeze};
     must(device_plan_new(&spec, precision, &p.plan, e));
     return p;
 }
@@ -116,12 +120,13 @@ static void keras_cnn_takes_seven_passes(void **state)
         bool relu, settled, settles;
         float drop;
         mask_kind mask;
-    } passes[] = {
-        {OP_CONV, true, false, false, 0, MASK_POSITIVE}, {OP_CONV, true, true, false, 0, MASK_POSITIVE},
-        {OP_MAXPOOL, false, false, true, 0.25f, MASK_POSITIVE},
-        {OP_CONV, true, false, false, 0, MASK_POSITIVE}, {OP_CONV, true, true, false, 0, MASK_POSITIVE},
-        {OP_MAXPOOL, false, false, true, 0.25f, MASK_POSITIVE},
-        {OP_DENSE, true, false, false, 0.5f, MASK_POSITIVE}};
+    } passes[] = {{OP_CONV, true, false, false, 0, MASK_POSITIVE},
+                  {OP_CONV, true, true, false, 0, MASK_POSITIVE},
+                  {OP_MAXPOOL, false, false, true, 0.25f, MASK_POSITIVE},
+                  {OP_CONV, true, false, false, 0, MASK_POSITIVE},
+                  {OP_CONV, true, true, false, 0, MASK_POSITIVE},
+                  {OP_MAXPOOL, false, false, true, 0.25f, MASK_POSITIVE},
+                  {OP_DENSE, true, false, false, 0.5f, MASK_POSITIVE}};
     planned p = plan_text("keras-cnn", colour, 64, true, false, PRECISION_BF16);
     assert_int_equal(p.plan.count, sizeof passes / sizeof *passes);
     for (size_t i = 0; i < p.plan.count; i++) {
@@ -184,31 +189,35 @@ static size_t arrays_of(const plan *p, array *all)
 {
     const network *n = p->net;
     size_t count = 0, floats = n->total * sizeof(float);
-    const array own[] = {{"input", p->input, p->batch * n->input.height * n->input.width *
-                                                 p->input_channels * p->element},
-                         {"master", p->master, floats},
-                         {"first", p->first, floats},
-                         {"second", p->second, floats},
-                         {"labels", p->labels, p->batch * 4},
-                         {"logits", p->d_logits, p->batch * n->class_count * 4},
-                         {"cosines", p->cosines, p->batch * n->class_count * 4},
-                         {"norms", p->inverse_norms, p->batch * 4},
-                         {"sums", p->row_sums, p->batch * 16},
-                         {"state", p->state, sizeof(step_state)},
-                         {"tickets", p->head_tickets, 4},
-                         {"d_embedding", p->d_embedding, p->batch * n->dimension * p->element}};
+    const array own[] = {
+        {"input", p->input,
+         p->batch * n->input.height * n->input.width * p->input_channels * p->element},
+        {"master", p->master, floats},
+        {"first", p->first, floats},
+        {"second", p->second, floats},
+        {"labels", p->labels, p->batch * 4},
+        {"logits", p->d_logits, p->batch * n->class_count * 4},
+        {"cosines", p->cosines, p->batch * n->class_count * 4},
+        {"norms", p->inverse_norms, p->batch * 4},
+        {"sums", p->row_sums, p->batch * 16},
+        {"state", p->state, sizeof(step_state)},
+        {"tickets", p->head_tickets, 4},
+        {"d_embedding", p->d_embedding, p->batch * n->dimension * p->element}};
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         all[count++] = own[i];
     for (size_t i = 0; i < p->count; i++) {
         const operation *o = &p->ops[i];
         if (o->output != o->input)
-            all[count++] = (array){"output", o->output, p->batch * extent_size(o->out) * p->element};
+            all[count++] =
+                (array){"output", o->output, p->batch * extent_size(o->out) * p->element};
         if (o->argmax != NOWHERE)
             all[count++] = (array){"argmax", o->argmax, p->batch * extent_size(o->out) * 2};
         if (o->d_masked != NOWHERE && o->d_masked != o->d_output)
-            all[count++] = (array){"d_masked", o->d_masked, p->batch * extent_size(o->out) * p->element};
+            all[count++] =
+                (array){"d_masked", o->d_masked, p->batch * extent_size(o->out) * p->element};
         if (o->d_input != NOWHERE && o->d_input != o->d_output)
-            all[count++] = (array){"d_input", o->d_input, p->batch * extent_size(o->in) * p->element};
+            all[count++] =
+                (array){"d_input", o->d_input, p->batch * extent_size(o->in) * p->element};
         all[count++] = (array){"op's tickets", o->tickets, 8};
     }
     for (size_t k = 0; k < n->parameter_count; k++) {
@@ -314,7 +323,8 @@ static void a_frozen_backbone_is_not_gone_back_through(void **state)
 static void only_weights_decay(void **state)
 {
     (void)state;
-    planned p = plan_text("conv:3x3x8 batchnorm relu dense:8", colour, 8, true, false, PRECISION_FP32);
+    planned p =
+        plan_text("conv:3x3x8 batchnorm relu dense:8", colour, 8, true, false, PRECISION_FP32);
     for (size_t q = 0; q < p.net.parameter_count; q++) {
         const parameter *of = &p.net.parameters[q];
         assert_int_equal(p.plan.parameters[q].decays, of->initial == INITIAL_GLOROT);

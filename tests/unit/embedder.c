@@ -1,5 +1,6 @@
 /* The embedder against a device that is as late as the contract of embed_submit allows: it computes
- * nothing before a third submission or a wait forces it to, and spoils what it has not written yet. */
+ * nothing before a third submission or a wait forces it to, and spoils what it has not written yet.
+ * */
 #include "../../kernels/embedder.h"
 
 #include <setjmp.h>
@@ -10,7 +11,8 @@
 
 #include <cmocka.h>
 
-/* Pictures of 1 x 3 x 1; an embedding is {left pixel, right pixel, 1000 * view + row in the stream}. */
+/* Pictures of 1 x 3 x 1; an embedding is {left pixel, right pixel, 1000 * view + row in the
+ * stream}. */
 enum { WIDTH = 3, DIMENSION = 3 };
 
 typedef struct {
@@ -41,8 +43,8 @@ static void compute(void)
     device.count--;
 }
 
-static int late_submit(backend *b, program *p, const uint8_t *images, size_t rows, uint64_t first_row,
-                       uint32_t view, float *embeddings, error *e)
+static int late_submit(backend *b, program *p, const uint8_t *images, size_t rows,
+                       uint64_t first_row, uint32_t view, float *embeddings, error *e)
 {
     (void)b, (void)p;
     if (device.fail)

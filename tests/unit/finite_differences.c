@@ -4,9 +4,9 @@
  *
  * The loss comes in double and the step actually taken is known exactly, so that little but the h^2
  * of the formula is left. Near a kink (relu at 0, equal values under a max-pool) a difference means
- * nothing. There the slopes above and below differ by twice what the difference is off, where a wrong
- * gradient leaves them alike: such an element is not judged. One unit at its kink may spoil most elements;
- * then other numbers are drawn. */
+ * nothing. There the slopes above and below differ by twice what the difference is off, where a
+ * wrong gradient leaves them alike: such an element is not judged. One unit at its kink may spoil
+ * most elements; then other numbers are drawn. */
 #include "fixture.h"
 
 typedef struct {

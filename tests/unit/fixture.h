@@ -18,7 +18,7 @@
 
 #include "../../kernels/backend.h"
 
-/* ---- random inputs ------------------------------------------------------------------------ */
+/* ---- random inputs ---- */
 
 static uint64_t fixture_seed; /* printed by main, set by --seed */
 
@@ -63,7 +63,7 @@ static inline float source_normal(source *s)
     return (float)(sum * 0.8660254037844386);
 }
 
-/* ---- arrays ------------------------------------------------------------------------------- */
+/* ---- arrays ---- */
 
 static inline void *array_new(size_t count, size_t size)
 {
@@ -101,7 +101,7 @@ static inline bool margin_intact(const float *all, size_t count)
     return true;
 }
 
-/* ---- comparisons -------------------------------------------------------------------------- */
+/* ---- comparisons ---- */
 
 /* |a - b|_2 / |b|_2 and max |a - b| / max |b|; `floor` (a root mean square) bounds the denominators
  * from below, for arrays that ought to be zero. NaN in `a` gives infinity. */

@@ -7,7 +7,7 @@
 
 enum { DIMENSION = 6 };
 
-/* ---- samples ------------------------------------------------------------------------------------------- */
+/* ---- samples ---- */
 
 static void random_rows(source *s, float *rows, size_t count)
 {
@@ -32,10 +32,12 @@ static void test_sample_of_parts(void **state)
     assert_int_equal(class_sample_new(1, ROOM, DIMENSION, &both, &e), 0);
     for (size_t i = 0; i < ROWS; i++) {
         class_sample_offer(&whole, 0, rows + i * DIMENSION);
-        class_sample_offer(source_below(&s, 2) ? &first : &second, 0, rows + (ROWS - 1 - i) * DIMENSION);
+        class_sample_offer(source_below(&s, 2) ? &first : &second, 0,
+                           rows + (ROWS - 1 - i) * DIMENSION);
     }
     float held[2][ROOM * DIMENSION];
-    tensor parts[2] = {{TYPE_F32, 3, {1, ROOM, DIMENSION}, held[0]}, {TYPE_F32, 3, {1, ROOM, DIMENSION}, held[1]}};
+    tensor parts[2] = {{TYPE_F32, 3, {1, ROOM, DIMENSION}, held[0]},
+                       {TYPE_F32, 3, {1, ROOM, DIMENSION}, held[1]}};
     class_sample_store(&first, 0, &parts[0], 0);
     class_sample_store(&second, 0, &parts[1], 0);
     class_sample_offer_tensor(&both, 0, &parts[1], 0);
@@ -55,7 +57,8 @@ static void fill(class_sample *s, const float *rows, size_t count)
         class_sample_offer(s, i % s->classes, rows + i / s->classes * DIMENSION);
 }
 
-/* Any number of parts, rows, room and equal rows; the parts merged in any order, one of them twice. */
+/* Any number of parts, rows, room and equal rows; the parts merged in any order, one of them twice.
+ * */
 static void test_sample_of_any_parts(void **state)
 {
     (void)state;
@@ -64,13 +67,16 @@ static void test_sample_of_any_parts(void **state)
     error e = {""};
     for (int turn = 0; turn < 300; turn++) {
         float rows[ROWS * DIMENSION];
-        size_t room = 1 + source_below(&s, MOST), count = source_below(&s, ROWS), parts = 1 + source_below(&s, 5);
+        size_t room = 1 + source_below(&s, MOST), count = source_below(&s, ROWS),
+               parts = 1 + source_below(&s, 5);
         class_sample whole, merged, part[5];
         random_rows(&s, rows, ROWS);
         for (size_t i = 0; i < count; i++)
             if (source_below(&s, 3) == 0) /* equal to another, or zeros */
-                memcpy(rows + i * DIMENSION, source_below(&s, 4) ? rows + source_below(&s, ROWS) * DIMENSION
-                       : (float[DIMENSION]){0}, DIMENSION * sizeof *rows);
+                memcpy(rows + i * DIMENSION,
+                       source_below(&s, 4) ? rows + source_below(&s, ROWS) * DIMENSION
+                                           : (float[DIMENSION]){0},
+                       DIMENSION * sizeof *rows);
         assert_int_equal(class_sample_new(CLASSES, room, DIMENSION, &whole, &e), 0);
         assert_int_equal(class_sample_new(0, room, DIMENSION, &merged, &e), 0);
         assert_int_equal(class_sample_grow(&merged, 1, &e), 0);
@@ -95,7 +101,8 @@ static void test_sample_of_any_parts(void **state)
         for (size_t c = 0; c < CLASSES; c++) {
             assert_true(whole.count[c] <= room);
             assert_int_equal(whole.count[c], merged.count[c]);
-            assert_memory_equal(whole.rows + c * room * DIMENSION, merged.rows + c * room * DIMENSION,
+            assert_memory_equal(whole.rows + c * room * DIMENSION,
+                                merged.rows + c * room * DIMENSION,
                                 whole.count[c] * DIMENSION * sizeof *rows);
         }
         class_sample_free(&whole);
@@ -105,7 +112,8 @@ static void test_sample_of_any_parts(void **state)
     }
 }
 
-/* Few rows: all of them, equal ones once, zeros never; every row of many is as likely to be kept. */
+/* Few rows: all of them, equal ones once, zeros never; every row of many is as likely to be kept.
+ * */
 static void test_sample_is_a_fair_draw(void **state)
 {
     (void)state;
@@ -122,14 +130,15 @@ static void test_sample_is_a_fair_draw(void **state)
             class_sample_offer(&c, 0, rows + i * DIMENSION);
         for (size_t i = 0; i < ROWS; i++)
             for (size_t k = 0; k < c.count[0]; k++)
-                kept[i] += memcmp(rows + i * DIMENSION, c.rows + k * DIMENSION, DIMENSION * sizeof *rows) == 0;
+                kept[i] += memcmp(rows + i * DIMENSION, c.rows + k * DIMENSION,
+                                  DIMENSION * sizeof *rows) == 0;
         class_sample_free(&c);
     }
     for (size_t i = 0; i < ROWS; i++)
         assert_in_range(kept[i], TURNS / 2 - 200, TURNS / 2 + 200);
 }
 
-/* ---- projection and proxies ---------------------------------------------------------------------------- */
+/* ---- projection and proxies ---- */
 
 static void test_projection_is_normal(void **state)
 {
@@ -183,10 +192,8 @@ int main(void)
 {
     fixture_begin();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sample_of_parts),
-        cmocka_unit_test(test_sample_of_any_parts),
-        cmocka_unit_test(test_sample_is_a_fair_draw),
-        cmocka_unit_test(test_projection_is_normal),
+        cmocka_unit_test(test_sample_of_parts),       cmocka_unit_test(test_sample_of_any_parts),
+        cmocka_unit_test(test_sample_is_a_fair_draw), cmocka_unit_test(test_projection_is_normal),
         cmocka_unit_test(test_proxies_find_groups),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

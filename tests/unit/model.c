@@ -276,7 +276,8 @@ static void test_begins_empty(void **state)
     class_list two = {0};
     class_list_add(&two, "first");
     class_list_add(&two, "second");
-    assert_int_equal(model_add_classes(&m, &two, NULL, (class_kind[]){CLASS_NOVEL, CLASS_BASE}, &e), 0);
+    assert_int_equal(model_add_classes(&m, &two, NULL, (class_kind[]){CLASS_NOVEL, CLASS_BASE}, &e),
+                     0);
     assert_true(m.classes.count == 2 && m.kinds[0] == CLASS_NOVEL && m.kinds[1] == CLASS_BASE);
     assert_int_equal(model_check(&m, &e), 0);
     class_list_free(&two);
@@ -370,7 +371,7 @@ static void test_cut_short(void **state)
     model_free(&m);
 }
 
-/* ---- files with one thing wrong -------------------------------------------------------------- */
+/* ---- files with one thing wrong ---- */
 
 typedef enum {
     NOTHING,

@@ -76,7 +76,8 @@ static void empty_and_single_orders_pass(void **state)
     assert_int_equal(order[0], 0);
 }
 
-/* 90 rows of class 0, 9 of class 2, 1 of class 3, none of class 1; and rows that are not to be drawn. */
+/* 90 rows of class 0, 9 of class 2, 1 of class 3, none of class 1; and rows that are not to be
+ * drawn. */
 static void make_labels(int32_t *labels, uint32_t *rows)
 {
     for (size_t i = 0; i < 200; i++)

@@ -35,7 +35,8 @@ static void make_batch(batch *b, size_t first, size_t rows, size_t side)
         labels[i] = (int32_t)((first + i) % 2);
     }
     *b = (batch){0};
-    assert_int_equal(batch_put(b, "image", (tensor){TYPE_U8, 4, {rows, side, side, 1}, pixels}, &e), 0);
+    assert_int_equal(batch_put(b, "image", (tensor){TYPE_U8, 4, {rows, side, side, 1}, pixels}, &e),
+                     0);
     assert_int_equal(batch_put(b, "label", (tensor){TYPE_I32, 1, {rows}, labels}, &e), 0);
 }
 

@@ -6,7 +6,7 @@
 
 #include "../../kernels/random.h"
 
-/* ---- a network with known answers --------------------------------------------------------- */
+/* ---- a network with known answers ---- */
 
 enum { ROWS = 7, CLASSES = 4, STEPS = 3, PIXELS = 9 * 11 * 3 };
 static const char all_layers[] = "conv:3x5x6:same batchnorm relu maxpool:2 save "
@@ -112,7 +112,7 @@ static void a_network_has_pytorchs_answers(void **state)
     }
 }
 
-/* ---- pictures ----------------------------------------------------------------------------- */
+/* ---- pictures ---- */
 
 /* What random.h says, done step by step on whole pictures. */
 static void see_plainly(const uint8_t *image, int height, int width, random_view v, int cutout,
@@ -214,7 +214,7 @@ static void dropout_keeps_the_mean(void **state)
     b->close(b);
 }
 
-/* ---- embeddings --------------------------------------------------------------------------- */
+/* ---- embeddings ---- */
 
 static void top_k_puts_the_lower_index_first(void **state)
 {
@@ -317,7 +317,7 @@ static void eigenvalues_ascend(void **state)
     b->close(b);
 }
 
-/* ---- main --------------------------------------------------------------------------------- */
+/* ---- main ---- */
 
 static void dump_array(const char *folder, const char *name, const void *data, size_t bytes)
 {

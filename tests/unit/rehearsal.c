@@ -6,7 +6,7 @@
 #include "../../src/method/rehearsal.h"
 #include "../../src/method/scale.h"
 
-/* ---- calibration --------------------------------------------------------------------------------------- */
+/* ---- calibration ---- */
 
 static const balance harmonic = {BALANCE_HARMONIC, 0};
 static const size_t two[2] = {8, 2};
@@ -48,8 +48,9 @@ static double merit_of_share(const contest *c, double share)
     base /= base_rows;
     double expected = CONTEST_RIGHT * fmin(1, share / fmin(1, CONTEST_SPREAD * (1 - base) + 1e-9));
     double weight = play_rows > 0 ? CONTEST_PLAYED : 0;
-    double novel = (CONTEST_PRIOR * expected + right + (play_rows > 0 ? weight * played / play_rows : 0)) /
-                   (CONTEST_PRIOR + weight + rows);
+    double novel =
+        (CONTEST_PRIOR * expected + right + (play_rows > 0 ? weight * played / play_rows : 0)) /
+        (CONTEST_PRIOR + weight + rows);
     base *= 1 - share;
     return base > 0 && novel > 0 ? 2 * base * novel / (base + novel) : 0;
 }
@@ -81,14 +82,15 @@ static double best_merit(const contest *c)
     return best;
 }
 
-/* Base rows, novel ones, and plays of both, of which some are wrong within their kind. Differences are multiples
- * of `grain`, where it is not 0. */
+/* Base rows, novel ones, and plays of both, of which some are wrong within their kind. Differences
+ * are multiples of `grain`, where it is not 0. */
 static contest drawn_contest(source *s, size_t rows, double apart, double grain)
 {
     contest c = {0};
     error e = {""};
     for (size_t i = 0; i < rows; i++) {
-        contestant r = {.novel = i % 2, .play = source_below(s, 4), .right = i < 8 || source_below(s, 6)};
+        contestant r = {
+            .novel = i % 2, .play = source_below(s, 4), .right = i < 8 || source_below(s, 6)};
         r.difference = 2 * source_normal(s) + (r.novel ? apart : apart + 2) + 30 * (double)r.play;
         r.difference = grain > 0 ? grain * round(r.difference / grain) : r.difference;
         r.play = i < 8 ? i / 2 % 2 : r.play;
@@ -130,13 +132,15 @@ static void test_plays_are_compared_by_shares(void **state)
         }
         assert_int_equal(contest_judge(&c, harmonic, two, &found, &e), 0);
         assert_int_equal(contest_judge(&other, harmonic, two, &moved, &e), 0);
-        assert_true(found.bias == moved.bias && found.merit == moved.merit && found.plays == moved.plays);
+        assert_true(found.bias == moved.bias && found.merit == moved.merit &&
+                    found.plays == moved.plays);
         contest_free(&c);
         contest_free(&other);
     }
 }
 
-/* Many real rows outweigh what plays and expectation say: the bias is that of the real rows alone. */
+/* Many real rows outweigh what plays and expectation say: the bias is that of the real rows alone.
+ * */
 static void test_many_rows_decide(void **state)
 {
     (void)state;
@@ -151,14 +155,18 @@ static void test_many_rows_decide(void **state)
     }
     for (size_t i = 0; i < 400; i++)
         assert_int_equal(
-            contest_add(&c, (contestant){.novel = i % 2, .play = 1, .right = true, .difference = (double)i}, &e), 0);
+            contest_add(
+                &c, (contestant){.novel = i % 2, .play = 1, .right = true, .difference = (double)i},
+                &e),
+            0);
     assert_int_equal(contest_judge(&c, harmonic, two, &found, &e), 0);
     assert_true(fabs(found.bias - 4) < 0.2);
     contest_free(&c);
 }
 
-/* Real rows as numerous as in test_many_rows_decide, with base rows one higher: the accuracy over all classes has its
- * best bias where the densities meet, weighed by classes; and a loss that is allowed is used as far as it serves. */
+/* Real rows as numerous as in test_many_rows_decide, with base rows one higher: the accuracy over
+ * all classes has its best bias where the densities meet, weighed by classes; and a loss that is
+ * allowed is used as far as it serves. */
 static void test_balances(void **state)
 {
     (void)state;
@@ -181,7 +189,10 @@ static void test_balances(void **state)
     assert_int_equal(contest_judge(&c, how, two, &found, &e), 0);
     assert_true(found.base > 0.945 && found.base < 0.955);
     for (size_t i = 0; i < 6; i++)
-        assert_int_equal(balance_parse((const char *[]){"", "base", "base:", "base:2", "base:x", "most"}[i], &how), -1);
+        assert_int_equal(
+            balance_parse((const char *[]){"", "base", "base:", "base:2", "base:x", "most"}[i],
+                          &how),
+            -1);
     contest_free(&c);
 }
 
@@ -194,13 +205,14 @@ static void test_contest_of_one_kind(void **state)
     assert_int_equal(contest_judge(&c, harmonic, two, &found, &e), 0);
     assert_true(found.bias == 0 && found.plays == -1);
     found.bias = 5;
-    assert_int_equal(contest_add(&c, (contestant){.difference = 1, .novel = true, .right = true}, &e), 0);
+    assert_int_equal(
+        contest_add(&c, (contestant){.difference = 1, .novel = true, .right = true}, &e), 0);
     assert_int_equal(contest_judge(&c, harmonic, two, &found, &e), 0);
     assert_true(found.bias == 0 && found.plays == -1);
     contest_free(&c);
 }
 
-/* ---- plays --------------------------------------------------------------------------------------------- */
+/* ---- plays ---- */
 
 enum { DIMENSION = 3, ROOM = 10, CLASSES = 4 };
 
@@ -215,7 +227,8 @@ static model sampled_model(size_t shots)
     source s = source_named("sampled");
     for (size_t c = 0; c < CLASSES; c++)
         assert_int_equal(class_list_add(&classes, (const char *[]){"a", "b", "c", "d"}[c]), (int)c);
-    assert_int_equal(model_new(NULL, (extent){0}, DIMENSION, HEAD_COSINE, &classes, CLASS_BASE, &m, &e), 0);
+    assert_int_equal(
+        model_new(NULL, (extent){0}, DIMENSION, HEAD_COSINE, &classes, CLASS_BASE, &m, &e), 0);
     m.kinds[CLASSES - 1] = CLASS_NOVEL;
     class_list_free(&classes);
     size_t shape[3] = {CLASSES, ROOM, DIMENSION}, sums[2] = {CLASSES, DIMENSION};
@@ -249,7 +262,8 @@ static void test_plays(void **state)
             const play *p = &r.plays[k];
             size_t begin = p->class_index ? 10 : 0, count = p->class_index ? 7 : 10;
             double mean[DIMENSION];
-            assert_true(p->class_index < 2 && p->shots == (double)shots && r.episodes[k].count == 1);
+            assert_true(p->class_index < 2 && p->shots == (double)shots &&
+                        r.episodes[k].count == 1);
             assert_true(p->first >= begin && p->first + p->taken <= begin + count);
             assert_int_equal(p->taken, shots < count / 2 ? shots : count / 2);
             assert_int_equal(rehearsal_play_mean(&r, p, r.embeddings, DIMENSION, mean, &e), 0);
@@ -269,7 +283,8 @@ static void test_plays(void **state)
     }
 }
 
-/* Every row is judged by scores that it had no part in, and the class that is played is out of the base. */
+/* Every row is judged by scores that it had no part in, and the class that is played is out of the
+ * base. */
 static void test_rows_of_a_contest(void **state)
 {
     (void)state;
@@ -308,8 +323,8 @@ static void test_rows_of_a_contest(void **state)
     model_free(&m);
 }
 
-/* With several novel classes several base classes are played at a time, a third of them at most: all are out of the
- * base, and a row is its class's only where it scores above the others. */
+/* With several novel classes several base classes are played at a time, a third of them at most:
+ * all are out of the base, and a row is its class's only where it scores above the others. */
 static void test_plays_together(void **state)
 {
     (void)state;
@@ -323,13 +338,15 @@ static void test_plays_together(void **state)
     source s = source_named("together");
     for (size_t k = 0; k < ALL; k++)
         assert_int_equal(class_list_add(&classes, (char[]){(char)('a' + k), 0}), (int)k);
-    assert_int_equal(model_new(NULL, (extent){0}, DIMENSION, HEAD_COSINE, &classes, CLASS_BASE, &m, &e), 0);
+    assert_int_equal(
+        model_new(NULL, (extent){0}, DIMENSION, HEAD_COSINE, &classes, CLASS_BASE, &m, &e), 0);
     class_list_free(&classes);
     size_t shape[3] = {ALL, ROWS, DIMENSION};
     assert_int_equal(model_put(&m, "statistics/sample", TYPE_F32, 3, shape, &t, &e), 0);
     for (size_t i = 0; i < BASE * ROWS * DIMENSION; i++)
         ((float *)t->data)[i] = source_normal(&s);
-    assert_int_equal(model_put(&m, "imprint/sum", TYPE_F64, 2, (size_t[]){ALL, DIMENSION}, &t, &e), 0);
+    assert_int_equal(model_put(&m, "imprint/sum", TYPE_F64, 2, (size_t[]){ALL, DIMENSION}, &t, &e),
+                     0);
     assert_int_equal(model_put(&m, "imprint/count", TYPE_F64, 1, shape, &t, &e), 0);
     for (size_t k = BASE; k < ALL; k++) {
         m.kinds[k] = CLASS_NOVEL;
@@ -395,7 +412,7 @@ static void test_single_rows_and_trained_classes(void **state)
     }
 }
 
-/* ---- scale --------------------------------------------------------------------------------------------- */
+/* ---- scale ---- */
 
 static void test_scale_is_the_best(void **state)
 {
@@ -406,8 +423,13 @@ static void test_scale_is_the_best(void **state)
     double shots[3] = {0};
     bool is_base[3] = {true, true, true};
     float scores[ROWS * 3];
-    rehearsal r = {.classes = 3, .base_rows = ROWS, .rows = ROWS, .class_of = class_of, .shots = shots,
-                   .is_base = is_base, .base_classes = 3};
+    rehearsal r = {.classes = 3,
+                   .base_rows = ROWS,
+                   .rows = ROWS,
+                   .class_of = class_of,
+                   .shots = shots,
+                   .is_base = is_base,
+                   .base_classes = 3};
     for (size_t i = 0; i < ROWS; i++) {
         class_of[i] = i % 3;
         for (size_t c = 0; c < 3; c++)
@@ -432,7 +454,8 @@ static void test_scale_is_the_best(void **state)
         }
     }
     assert_true(fabs(found / best - 1) < 0.01);
-    /* Rows that are all right have a bound: own class 1 above two others, (1 - 1 / 202) meant for it. */
+    /* Rows that are all right have a bound: own class 1 above two others, (1 - 1 / 202) meant for
+     * it. */
     for (size_t i = 0; i < ROWS; i++)
         for (size_t c = 0; c < 3; c++)
             scores[i * 3 + c] = c == class_of[i];

@@ -1,5 +1,5 @@
-/* ridge.c: statistics and ridge against plain computations of the same, and leaving rows out against really
- * leaving them out. */
+/* ridge.c: statistics and ridge against plain computations of the same, and leaving rows out
+ * against really leaving them out. */
 #include "fixture.h"
 
 #include "../../src/method/imprinting.h"
@@ -10,7 +10,7 @@
 
 enum { DIMENSION = 6, CLASSES = 4, RANDOM = 9, FEATURES = DIMENSION + RANDOM };
 
-/* ---- ridge --------------------------------------------------------------------------------------------- */
+/* ---- ridge ---- */
 
 typedef struct {
     backend *b;
@@ -25,12 +25,13 @@ static void add_rows(setting *t, source *s, int32_t label, size_t count)
     for (size_t i = 0; i < count; i++, t->count++) {
         t->labels[t->count] = label;
         for (size_t d = 0; d < DIMENSION; d++)
-            t->rows[t->count * DIMENSION + d] =
-                (float)(1 + sin(1.7 * label + (double)d)) + (0.2f + 0.3f * (float)(d % 3)) * source_normal(s);
+            t->rows[t->count * DIMENSION + d] = (float)(1 + sin(1.7 * label + (double)d)) +
+                                                (0.2f + 0.3f * (float)(d % 3)) * source_normal(s);
     }
 }
 
-/* Three base classes with statistics from rows [0, 180), and a novel one of `shots` rows after them. */
+/* Three base classes with statistics from rows [0, 180), and a novel one of `shots` rows after
+ * them. */
 static void begin(setting *t, const char *name, size_t shots)
 {
     source s = source_named(name);
@@ -41,7 +42,8 @@ static void begin(setting *t, const char *name, size_t shots)
     *t = (setting){.b = reference_open()};
     for (size_t c = 0; c + 1 < CLASSES; c++)
         assert_int_equal(class_list_add(&classes, (const char *[]){"a", "b", "c"}[c]), (int)c);
-    assert_int_equal(model_new(NULL, (extent){0}, DIMENSION, HEAD_COSINE, &classes, CLASS_BASE, &t->m, &e), 0);
+    assert_int_equal(
+        model_new(NULL, (extent){0}, DIMENSION, HEAD_COSINE, &classes, CLASS_BASE, &t->m, &e), 0);
     *(float *)model_find(&t->m, "head/scale")->data = 10;
     for (int32_t c = 0; c + 1 < CLASSES; c++)
         add_rows(t, &s, c, 60);
@@ -49,7 +51,8 @@ static void begin(setting *t, const char *name, size_t shots)
     assert_int_equal(statistics_new(t->b, &t->m, &how, &base, &e), 0);
     for (size_t i = 0; i < t->count; i += 7)
         assert_int_equal(statistics_add(base, t->rows + i * DIMENSION, t->labels + i,
-                                        t->count - i < 7 ? t->count - i : 7, &e), 0);
+                                        t->count - i < 7 ? t->count - i : 7, &e),
+                         0);
     assert_int_equal(statistics_finish(base, &e), 0);
     statistics_free(base);
     add_rows(t, &s, CLASSES - 1, shots);
@@ -58,7 +61,9 @@ static void begin(setting *t, const char *name, size_t shots)
     model_note_number(&t->m, "ridge/lambda", 0.5);
     imprinting_options imprint = {.features = true};
     assert_int_equal(imprinting_new(t->b, &t->m, &imprint, &work, &e), 0);
-    assert_int_equal(imprinting_add(work, &classes, t->rows + 180 * DIMENSION, NULL, t->labels + 180, shots, &e), 0);
+    assert_int_equal(
+        imprinting_add(work, &classes, t->rows + 180 * DIMENSION, NULL, t->labels + 180, shots, &e),
+        0);
     assert_int_equal(imprinting_finish(work, &e), 0);
     imprinting_free(work);
     class_list_free(&classes);
@@ -96,10 +101,11 @@ static void gauss(double *a, double *x, size_t n)
         x[k] /= a[k * n + k];
 }
 
-/* A x = b with A = W + B (balanced) or W, from rows of `x` of which one may be left out, plus a ridge; means [classes]
- * and the centre come out too. W is a sum over rows divided by `all`. */
-static void plain_matrix(const float *x, const int32_t *labels, size_t rows, size_t without, double all, bool balanced,
-                         double a[FEATURES][FEATURES], double mean[CLASSES][FEATURES], double centre[FEATURES])
+/* A x = b with A = W + B (balanced) or W, from rows of `x` of which one may be left out, plus a
+ * ridge; means [classes] and the centre come out too. W is a sum over rows divided by `all`. */
+static void plain_matrix(const float *x, const int32_t *labels, size_t rows, size_t without,
+                         double all, bool balanced, double a[FEATURES][FEATURES],
+                         double mean[CLASSES][FEATURES], double centre[FEATURES])
 {
     double count[CLASSES] = {0};
     memset(a, 0, sizeof(double[FEATURES][FEATURES]));
@@ -118,8 +124,10 @@ static void plain_matrix(const float *x, const int32_t *labels, size_t rows, siz
     for (size_t d = 0; d < FEATURES; d++)
         for (size_t f = 0; f < FEATURES; f++) {
             for (size_t i = 0; i < rows; i++)
-                a[d][f] += i == without ? 0 : ((double)x[i * FEATURES + d] - mean[labels[i]][d]) *
-                                                  ((double)x[i * FEATURES + f] - mean[labels[i]][f]) / all;
+                a[d][f] += i == without
+                               ? 0
+                               : ((double)x[i * FEATURES + d] - mean[labels[i]][d]) *
+                                     ((double)x[i * FEATURES + f] - mean[labels[i]][f]) / all;
             for (size_t c = 0; balanced && c < CLASSES; c++)
                 a[d][f] += (mean[c][d] - centre[d]) * (mean[c][f] - centre[f]) / CLASSES;
         }
@@ -152,7 +160,8 @@ static void features_of(setting *t, float *x)
     projection_free(&p);
 }
 
-/* The embedding itself stands first, normalised; then relu of its random projection, over sqrt(M). */
+/* The embedding itself stands first, normalised; then relu of its random projection, over sqrt(M).
+ * */
 static void test_features(void **state)
 {
     (void)state;
@@ -170,9 +179,11 @@ static void test_features(void **state)
         for (size_t d = 0; d < DIMENSION; d++)
             square += (double)t.rows[i * DIMENSION + d] * t.rows[i * DIMENSION + d];
         for (size_t d = 0; d < DIMENSION; d++)
-            assert_true(fabs(x[i * FEATURES + d] - t.rows[i * DIMENSION + d] / sqrt(square)) < 1e-5);
+            assert_true(fabs(x[i * FEATURES + d] - t.rows[i * DIMENSION + d] / sqrt(square)) <
+                        1e-5);
         for (size_t k = 0; k < RANDOM; k++)
-            assert_true(fabs(x[i * FEATURES + DIMENSION + k] - unscaled[i * RANDOM + k] / 3) < 1e-5);
+            assert_true(fabs(x[i * FEATURES + DIMENSION + k] - unscaled[i * RANDOM + k] / 3) <
+                        1e-5);
     }
     projection_free(&random);
     end(&t);
@@ -189,7 +200,8 @@ static void test_ridge_as_the_formula_reads(void **state)
     plain_matrix(x, t.labels, t.count, SIZE_MAX, (double)t.count, true, a, mean, centre);
     for (size_t d = 0; d < FEATURES; d++)
         trace += a[d][d];
-    const float *w = model_find(&t.m, "ridge/weight")->data, *o = model_find(&t.m, "head/bias")->data;
+    const float *w = model_find(&t.m, "ridge/weight")->data,
+                *o = model_find(&t.m, "head/bias")->data;
     for (size_t row = 0; row < t.count; row += 9) {
         double want[CLASSES], got[CLASSES];
         plain_scores(a, 0.5 * trace / FEATURES, mean, centre, true, x + row * FEATURES, want);
@@ -208,8 +220,9 @@ static void test_ridge_as_the_formula_reads(void **state)
     end(&t);
 }
 
-/* Scores of rows left out in closed form are those of sums that really lack the row, in its class's mean, in the
- * covariance within classes and in that between them; classes of two rows and of many, both kinds. */
+/* Scores of rows left out in closed form are those of sums that really lack the row, in its class's
+ * mean, in the covariance within classes and in that between them; classes of two rows and of many,
+ * both kinds. */
 static void test_ridge_leaves_rows_out(void **state)
 {
     (void)state;
@@ -230,11 +243,13 @@ static void test_ridge_leaves_rows_out(void **state)
         ridge_rows judged = {t.count, 0, x, class_of};
         assert_int_equal(ridge_sums_of_model(&t.m, &sums, &e), 0);
         assert_int_equal(ridge_problem_new(t.b, &sums, &judged, &p, &e), 0);
-        assert_int_equal(ridge_solve(&p, balanced ? RIDGE_BALANCED : RIDGE_DISCRIMINANT, lambda, &s, &e), 0);
+        assert_int_equal(
+            ridge_solve(&p, balanced ? RIDGE_BALANCED : RIDGE_DISCRIMINANT, lambda, &s, &e), 0);
         for (size_t row = 0; row < t.count; row += row < 170 ? 17 : 1) {
             double a[FEATURES][FEATURES], mean[CLASSES][FEATURES], centre[FEATURES], want[CLASSES];
             plain_matrix(x, t.labels, t.count, row, (double)t.count, balanced, a, mean, centre);
-            plain_scores(a, lambda * p.trace[s.kind], mean, centre, balanced, x + row * FEATURES, want);
+            plain_scores(a, lambda * p.trace[s.kind], mean, centre, balanced, x + row * FEATURES,
+                         want);
             const float *got = s.scores + row * CLASSES;
             for (size_t c = 1; c < CLASSES; c++) {
                 double near = 2e-3 * (1 + fabs(want[c] - want[0]));
@@ -266,9 +281,10 @@ static void test_ridge_refuses(void **state)
     end(&t);
 }
 
-/* ---- statistics ---------------------------------------------------------------------------------------- */
+/* ---- statistics ---- */
 
-static void statistics_by(setting *t, const size_t *order, const int32_t *labels, size_t most, source *s, model *out)
+static void statistics_by(setting *t, const size_t *order, const int32_t *labels, size_t most,
+                          source *s, model *out)
 {
     error e = {""};
     statistics *work;
@@ -310,7 +326,8 @@ static void test_statistics_of_any_batches(void **state)
         double rows = 0;
         for (size_t i = 0; i < t.count; i++)
             rows += labels[i] == (int32_t)c;
-        assert_true(count[c] == (c + 1 < CLASSES ? rows : 0)); /* rows of the novel class are left out */
+        assert_true(count[c] ==
+                    (c + 1 < CLASSES ? rows : 0)); /* rows of the novel class are left out */
     }
     for (int turn = 0; turn < 20; turn++) {
         model other;
@@ -327,7 +344,8 @@ static void test_statistics_of_any_batches(void **state)
                 assert_true(fabs(a - b) <= 1e-12 * (1 + fabs(a)));
             }
         }
-        const tensor *x = model_find(&first, "statistics/sample"), *y = model_find(&other, "statistics/sample");
+        const tensor *x = model_find(&first, "statistics/sample"),
+                     *y = model_find(&other, "statistics/sample");
         assert_memory_equal(x->data, y->data, tensor_bytes(x));
         model_free(&other);
     }

@@ -22,7 +22,8 @@ static batch make_batch(void)
 
 static void check_rows(row_buffer *rows, const int32_t *expected, size_t count)
 {
-    const tensor *label = batch_find(&rows->held, "label"), *point = batch_find(&rows->held, "point");
+    const tensor *label = batch_find(&rows->held, "label"),
+                 *point = batch_find(&rows->held, "point");
     assert_int_equal(rows->held.rows, count);
     assert_int_equal(tensor_rows(label), count);
     assert_int_equal(tensor_rows(point), count);

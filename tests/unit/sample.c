@@ -1,6 +1,7 @@
-/* sample.c: samples of each class are as large as they can be, in order, fair, and the seed's alone. */
-#include "../../common/output.h"
+/* sample.c: samples of each class are as large as they can be, in order, fair, and the seed's
+ * alone. */
 #include "../../common/sample.h"
+#include "../../common/output.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

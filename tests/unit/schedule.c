@@ -20,7 +20,8 @@ static void one_cycle_rises_and_falls(void **state)
 {
     (void)state;
     schedule s = {.kind = SCHEDULE_ONE_CYCLE, .rate = 1, .warm_up = 0.4, .steps = 10};
-    const double expected[] = {0.25, 0.5, 0.75, 1, 6 / 7., 5 / 7., 4 / 7., 3 / 7., 2 / 7., 1 / 7., 0};
+    const double expected[] = {0.25,   0.5,    0.75,   1,      6 / 7., 5 / 7.,
+                               4 / 7., 3 / 7., 2 / 7., 1 / 7., 0};
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
         assert_float_equal(schedule_rate(&s, i), expected[i], 1e-12);
     assert_float_equal(schedule_rate(&s, 1000), 0, 0);
@@ -49,7 +50,8 @@ static void one_cycle_all_warm_up_ends_at_the_peak(void **state)
 static void pieces_continue(void **state)
 {
     (void)state;
-    schedule s = {.kind = SCHEDULE_ONE_CYCLE, .rate = 1, .decay = 0.01, .warm_up = 0.3, .steps = 20};
+    schedule s = {
+        .kind = SCHEDULE_ONE_CYCLE, .rate = 1, .decay = 0.01, .warm_up = 0.3, .steps = 20};
     float whole[20], piece[20];
     schedule_rates(&s, 0, 20, whole);
     schedule_rates(&s, 0, 7, piece);

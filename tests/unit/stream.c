@@ -1,7 +1,7 @@
-/* stream.c: reading and writing tensor streams: what is written is read, streams concatenate, classes
- * match by name, and what is wrong is refused. */
-#include "../../common/output.h"
+/* stream.c: reading and writing tensor streams: what is written is read, streams concatenate,
+ * classes match by name, and what is wrong is refused. */
 #include "../../common/stream.h"
+#include "../../common/output.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-/* ---- helpers ---------------------------------------------------------------------------------------- */
+/* ---- helpers ---- */
 
 typedef struct {
     char *data;
@@ -108,7 +108,7 @@ static void expect_error(blob from, const char *part)
 
 static const char *const three[] = {"cat", "dog", "ship", NULL};
 
-/* ---- reading what was written ------------------------------------------------------------------------ */
+/* ---- reading what was written ---- */
 
 static void reads_what_was_written(void **state)
 {
@@ -202,7 +202,7 @@ static void refuses_other_embeddings(void **state)
     stream_header_free(&two);
 }
 
-/* ---- refusing what is wrong --------------------------------------------------------------------------- */
+/* ---- refusing what is wrong ---- */
 
 static void refuses_every_cut(void **state)
 {
@@ -226,31 +226,52 @@ static void refuses_every_cut(void **state)
     stream_header_free(&h);
 }
 
-#define HEADER "\x82\xadtensor-stream\x01\xa7" "classes\x92\xa1" "a\xa1" "b"
+#define HEADER                                                                                     \
+    "\x82\xadtensor-stream\x01\xa7"                                                                \
+    "classes\x92\xa1"                                                                              \
+    "a\xa1"                                                                                        \
+    "b"
 #define ND "\xc4\x02nd\xc3"
 #define KIND "\xc4\x04kind\xc4\x00"
 #define TYPE(T) "\xc4\x04type\xa3" T
 #define SHAPE(S) "\xc4\x05shape" S
-#define DATA(D) "\xc4\x04" "data" D
-#define END(N) "\x81\xa3" "end" N
+#define DATA(D)                                                                                    \
+    "\xc4\x04"                                                                                     \
+    "data" D
+#define END(N)                                                                                     \
+    "\x81\xa3"                                                                                     \
+    "end" N
 
 static const struct {
     const char *text;
     size_t bytes;
     const char *says; /* NULL: all is well */
 } cases[] = {
-#define CASE(T, SAYS) {T, sizeof T - 1, SAYS}
-    CASE(HEADER "\x81\xa1x\x85" ND TYPE("|u1") KIND SHAPE("\x91\x02") DATA("\xc4\x02zz") END("\x02"), NULL),
+#define CASE(T, SAYS)                                                                              \
+    {                                                                                              \
+        T, sizeof T - 1, SAYS                                                                      \
+    }
+    CASE(HEADER "\x81\xa1x\x85" ND TYPE("|u1") KIND SHAPE("\x91\x02") DATA("\xc4\x02zz")
+             END("\x02"),
+         NULL),
     /* Any order of keys; text for byte strings and the other way round; keys nobody knows. */
-    CASE(HEADER "\x81\xc4\x01x\x86\xa4" "data\xa2zz\xa1?\x92\xc0\xc2\xa4type\xc4\x03|u1\xa2nd\xc3\xa5shape\x91"
-         "\xcf\0\0\0\0\0\0\0\2\xa4kind\xa0" END("\xcd\0\x02"), NULL),
+    CASE(HEADER "\x81\xc4\x01x\x86\xa4"
+                "data\xa2zz\xa1?\x92\xc0\xc2\xa4type\xc4\x03|u1\xa2nd\xc3\xa5shape\x91"
+                "\xcf\0\0\0\0\0\0\0\2\xa4kind\xa0" END("\xcd\0\x02"),
+         NULL),
     CASE(HEADER END("\x00"), NULL),
     CASE("", "empty"),
     CASE("hello", "not a tensor stream"),
     CASE("\x81\xa5hello\x01", "no key 'tensor-stream'"),
     CASE("\x81\xadtensor-stream\x02", "version"),
-    CASE("\x82\xadtensor-stream\x01\xa7" "classes\x92\xa1" "a\xa1" "a", "twice"),
-    CASE("\x82\xadtensor-stream\x01\xa7" "classes\xdd\xff\xff\xff\xff", "larger than any"),
+    CASE("\x82\xadtensor-stream\x01\xa7"
+         "classes\x92\xa1"
+         "a\xa1"
+         "a",
+         "twice"),
+    CASE("\x82\xadtensor-stream\x01\xa7"
+         "classes\xdd\xff\xff\xff\xff",
+         "larger than any"),
     CASE("\x81\xadtensor-stream\x01" HEADER, "without an end record"),
     CASE(HEADER "\xc1", "0xc1"),
     CASE(HEADER "\x07", "no record"),
@@ -258,26 +279,40 @@ static const struct {
     CASE(HEADER "\xdf\xff\xff\xff\xff", "at most 64"),
     CASE(HEADER "\x81\xa1x\x01", "no tensor"),
     CASE(HEADER "\x81\xa1x\x81\xa2nd\xc3", "lacks"),
-    CASE(HEADER "\x81\xa1x\x83\xa2nd\xc2\xa4type\xa3<f4\xa4" "data\xc4\4\0\0\0\0", "single number"),
+    CASE(HEADER "\x81\xa1x\x83\xa2nd\xc2\xa4type\xa3<f4\xa4"
+                "data\xc4\4\0\0\0\0",
+         "single number"),
     CASE(HEADER "\x81\xa1x\x85" ND TYPE(">f4"), "big-endian"),
     CASE(HEADER "\x81\xa1x\x85" ND TYPE("<c8"), "type '<c8'"),
     CASE(HEADER "\x81\xa1x\x85" ND "\xc4\x04kind\xc4\x01O", "objects"),
-    CASE(HEADER "\x81\xa1x\x85" ND "\xc4\x04type\x91\x92\xa1" "f\xa3<f4", "structured"),
-    CASE(HEADER "\x81\xa1x\x85" ND TYPE("|u1") KIND SHAPE("\x90") DATA("\xc4\x01z"), "no dimensions"),
-    CASE(HEADER "\x81\xa1x\x85" ND TYPE("|u1") KIND SHAPE("\x92\x02\x00") DATA("\xc4\x00"), "dimension of 0"),
-    CASE(HEADER "\x81\xa1x\x85" ND TYPE("|u1") KIND SHAPE("\x91\x03") DATA("\xc4\x02zz"), "claims 2 bytes"),
-    CASE(HEADER "\x81\xa1x\x85" ND DATA("\xc4\x02zz") TYPE("|u1") KIND SHAPE("\x91\x03"), "has 2 bytes"),
+    CASE(HEADER "\x81\xa1x\x85" ND "\xc4\x04type\x91\x92\xa1"
+                "f\xa3<f4",
+         "structured"),
+    CASE(HEADER "\x81\xa1x\x85" ND TYPE("|u1") KIND SHAPE("\x90") DATA("\xc4\x01z"),
+         "no dimensions"),
+    CASE(HEADER "\x81\xa1x\x85" ND TYPE("|u1") KIND SHAPE("\x92\x02\x00") DATA("\xc4\x00"),
+         "dimension of 0"),
+    CASE(HEADER "\x81\xa1x\x85" ND TYPE("|u1") KIND SHAPE("\x91\x03") DATA("\xc4\x02zz"),
+         "claims 2 bytes"),
+    CASE(HEADER "\x81\xa1x\x85" ND DATA("\xc4\x02zz") TYPE("|u1") KIND SHAPE("\x91\x03"),
+         "has 2 bytes"),
     CASE(HEADER "\x81\xa1x\x85" ND TYPE("<f8") KIND SHAPE("\x92\xcf\x20\0\0\0\0\0\0\1\x01")
-         DATA("\xc4\x08zzzzzzzz"), "more than"),
+             DATA("\xc4\x08zzzzzzzz"),
+         "more than"),
     CASE(HEADER "\x81\xa1x\x85" ND DATA("\xc6\xff\xff\xff\xff"), "at most"),
     CASE(HEADER "\x81\xa1x\x85" ND DATA("\xc6\x30\0\0\0zz"), "cut short"),
-    CASE(HEADER "\x82\xa1x\x85" ND TYPE("|u1") KIND SHAPE("\x91\x02") DATA("\xc4\x02zz")
-         "\xa1y\x85" ND TYPE("|u1") KIND SHAPE("\x91\x01") DATA("\xc4\x01z"), "has 1 rows where 'x' has 2"),
-    CASE(HEADER "\x82\xa1x\x85" ND TYPE("|u1") KIND SHAPE("\x91\x02") DATA("\xc4\x02zz") "\xa1x", "twice"),
-    CASE(HEADER "\x81\xa1x\x85" ND TYPE("|u1") KIND SHAPE("\x91\x02") DATA("\xc4\x02zz") END("\x03"),
+    CASE(HEADER "\x82\xa1x\x85" ND TYPE("|u1") KIND SHAPE("\x91\x02")
+             DATA("\xc4\x02zz") "\xa1y\x85" ND TYPE("|u1") KIND SHAPE("\x91\x01") DATA("\xc4\x01z"),
+         "has 1 rows where 'x' has 2"),
+    CASE(HEADER "\x82\xa1x\x85" ND TYPE("|u1") KIND SHAPE("\x91\x02") DATA("\xc4\x02zz") "\xa1x",
+         "twice"),
+    CASE(HEADER "\x81\xa1x\x85" ND TYPE("|u1") KIND SHAPE("\x91\x02") DATA("\xc4\x02zz")
+             END("\x03"),
          "counts 3 rows where 2"),
-    CASE(HEADER "\x81\xa1x\x86" ND "\xa1?\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91"
-         "\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x01", "deep"),
+    CASE(HEADER "\x81\xa1x\x86" ND
+                "\xa1?\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91"
+                "\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x01",
+         "deep"),
 };
 
 static void reads_or_refuses_by_the_letter(void **state)
@@ -295,7 +330,7 @@ static void reads_or_refuses_by_the_letter(void **state)
     }
 }
 
-/* ---- batches and classes ------------------------------------------------------------------------------- */
+/* ---- batches and classes ---- */
 
 static void keeps_and_checks_rows(void **state)
 {
@@ -352,7 +387,8 @@ static void chooses_classes(void **state)
     assert_memory_equal(chosen, ((bool[]){false, true, true, false, true, false}), sizeof chosen);
     assert_int_equal(class_list_choose(&list, "1-3", chosen, &e), 0);
     assert_memory_equal(chosen, ((bool[]){false, true, true, true, false, false}), sizeof chosen);
-    const char *const wrong[] = {"", "bird", "6", "3-1", "0-6", "-1", "1-", "0x1", "cat,", "cat,,dog"};
+    const char *const wrong[] = {"",   "bird", "6",   "3-1",  "0-6",
+                                 "-1", "1-",   "0x1", "cat,", "cat,,dog"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         assert_int_equal(class_list_choose(&list, wrong[i], chosen, &e), -1);
     assert_int_equal(class_list_choose(&list, "bird", chosen, &e), -1);

@@ -22,8 +22,8 @@ typedef struct {
 
 static record made;
 
-static int record_train(backend *b, program *p, const uint32_t *order, size_t rows, const float *rate,
-                        metrics *total, error *e)
+static int record_train(backend *b, program *p, const uint32_t *order, size_t rows,
+                        const float *rate, metrics *total, error *e)
 {
     (void)b, (void)p;
     if (made.fail)
@@ -60,7 +60,8 @@ static int begin(void **state)
 
 static trainer make(void)
 {
-    return (trainer){.device = &recorder, .rates = &rates, .batch = BATCH, .proceed = ask, .context = &made};
+    return (trainer){
+        .device = &recorder, .rates = &rates, .batch = BATCH, .proceed = ask, .context = &made};
 }
 
 static void fill(uint32_t *order)

@@ -4,18 +4,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- precision ------------------------------------------------------------------------------------- */
+/* ---- precision ---- */
 
 int precision_choose(precision_kind wanted, int major, int minor, precision_kind *out, error *e)
 {
     int capability = 10 * major + minor;
     if (capability < 75)
-        return error_set(e, "cuda: compute capability %d.%d; it takes 7.5 or more: use --device cpu",
+        return error_set(e,
+                         "cuda: compute capability %d.%d; it takes 7.5 or more: use --device cpu",
                          major, minor);
     bool native = capability >= 80;
     if (!native && (wanted == PRECISION_BF16 || wanted == PRECISION_TF32))
-        return error_set(e, "cuda: precision %s takes compute capability 8.0, the card has %d.%d; use "
-                            "--precision fp32", wanted == PRECISION_BF16 ? "bf16" : "tf32", major, minor);
+        return error_set(e,
+                         "cuda: precision %s takes compute capability 8.0, the card has %d.%d; use "
+                         "--precision fp32",
+                         wanted == PRECISION_BF16 ? "bf16" : "tf32", major, minor);
     if (wanted == PRECISION_AUTO)
         *out = native ? PRECISION_BF16 : PRECISION_FP32;
     else
@@ -23,7 +26,7 @@ int precision_choose(precision_kind wanted, int major, int minor, precision_kind
     return 0;
 }
 
-/* ---- memory ---------------------------------------------------------------------------------------- */
+/* ---- memory ---- */
 
 char *memory_text(size_t bytes, char *text)
 {
@@ -51,20 +54,23 @@ int memory_refuse(error *e, size_t asked, const char *what, size_t free_bytes, s
                      advice);
 }
 
-/* ---- devices --------------------------------------------------------------------------------------- */
+/* ---- devices ---- */
 
 int device_refuse(error *e, absence why, int number, int count)
 {
     switch (why) {
     case ABSENT_DRIVER:
-        return error_set(e, "CUDA: there is no driver (libcuda.so.1); install NVIDIA's driver, or use "
-                            "--device cpu");
+        return error_set(e,
+                         "CUDA: there is no driver (libcuda.so.1); install NVIDIA's driver, or use "
+                         "--device cpu");
     case ABSENT_NEWER_DRIVER:
-        return error_set(e, "CUDA: the driver is older than the CUDA version these tools were built "
-                            "with; update the driver, or use --device cpu");
+        return error_set(e,
+                         "CUDA: the driver is older than the CUDA version these tools were built "
+                         "with; update the driver, or use --device cpu");
     case ABSENT_DEVICE:
-        return error_set(e, "CUDA: there is no device (CUDA_VISIBLE_DEVICES hides some); use --device "
-                            "cpu");
+        return error_set(e,
+                         "CUDA: there is no device (CUDA_VISIBLE_DEVICES hides some); use --device "
+                         "cpu");
     case ABSENT_NUMBER:
         break;
     }
@@ -74,7 +80,7 @@ int device_refuse(error *e, absence why, int number, int count)
                      count - 1);
 }
 
-/* ---- convolution algorithms -------------------------------------------------------------------------- */
+/* ---- convolution algorithms ---- */
 
 struct conv_entry {
     conv_key key;
@@ -85,14 +91,22 @@ conv_key conv_key_make(conv_direction direction, const layer *l, size_t in_chann
                        precision_kind precision, bool deterministic, bool bias, bool relu)
 {
     bool forward = direction == CONV_FORWARD;
-    return (conv_key){.direction = (int32_t)direction, .rows = (int32_t)rows,
-                      .in_height = (int32_t)l->in.height, .in_width = (int32_t)l->in.width,
-                      .in_channels = (int32_t)in_channels, .out_height = (int32_t)l->out.height,
-                      .out_width = (int32_t)l->out.width, .out_channels = (int32_t)l->out.channels,
+    return (conv_key){.direction = (int32_t)direction,
+                      .rows = (int32_t)rows,
+                      .in_height = (int32_t)l->in.height,
+                      .in_width = (int32_t)l->in.width,
+                      .in_channels = (int32_t)in_channels,
+                      .out_height = (int32_t)l->out.height,
+                      .out_width = (int32_t)l->out.width,
+                      .out_channels = (int32_t)l->out.channels,
                       .kernel_height = (int32_t)l->kernel_height,
-                      .kernel_width = (int32_t)l->kernel_width, .pad_height = (int32_t)l->pad_height,
-                      .pad_width = (int32_t)l->pad_width, .precision = (int32_t)precision,
-                      .deterministic = deterministic, .bias = forward && bias, .relu = forward && relu};
+                      .kernel_width = (int32_t)l->kernel_width,
+                      .pad_height = (int32_t)l->pad_height,
+                      .pad_width = (int32_t)l->pad_width,
+                      .precision = (int32_t)precision,
+                      .deterministic = deterministic,
+                      .bias = forward && bias,
+                      .relu = forward && relu};
 }
 
 bool choices_find(const conv_choices *c, const conv_key *key, conv_choice *out)

@@ -4,34 +4,35 @@
 
 #include "../../backend.h"
 
-/* ---- precision ------------------------------------------------------------------------------------- */
+/* ---- precision ---- */
 
 /* What `wanted` comes to on a card of that compute capability: auto is bf16 from 8.0 on, else fp32.
  * Fails for tf32 and bf16 below 8.0, and for cards below 7.5, for which there is no code. */
 int precision_choose(precision_kind wanted, int major, int minor, precision_kind *out, error *e);
 
-/* ---- memory ---------------------------------------------------------------------------------------- */
+/* ---- memory ---- */
 
-/* Fills *e with what was asked for and for what, what was free of how much, and `advice`, which says
- * which option makes it smaller; returns -1. */
+/* Fills *e with what was asked for and for what, what was free of how much, and `advice`, which
+ * says which option makes it smaller; returns -1. */
 int memory_refuse(error *e, size_t asked, const char *what, size_t free_bytes, size_t total,
                   const char *advice);
 
 /* "384 B", "1.5 MiB", into text of at least 32 bytes, which is returned. */
 char *memory_text(size_t bytes, char *text);
 
-/* ---- devices --------------------------------------------------------------------------------------- */
+/* ---- devices ---- */
 
 /* Why there is none to use, for the error: no driver, one too old, no device, or no device of that
  * number. */
 typedef enum { ABSENT_DRIVER, ABSENT_NEWER_DRIVER, ABSENT_DEVICE, ABSENT_NUMBER } absence;
 int device_refuse(error *e, absence why, int number, int count);
 
-/* ---- convolution algorithms -------------------------------------------------------------------------- */
+/* ---- convolution algorithms ---- */
 
 typedef enum { CONV_FORWARD, CONV_BACKWARD_DATA, CONV_BACKWARD_WEIGHT } conv_direction;
 
-/* Everything that an algorithm's choice depends on. Unused bytes are zero: keys compare bytewise. */
+/* Everything that an algorithm's choice depends on. Unused bytes are zero: keys compare bytewise.
+ * */
 typedef struct {
     int32_t direction, rows;
     int32_t in_height, in_width, in_channels;
@@ -44,8 +45,8 @@ typedef struct {
 conv_key conv_key_make(conv_direction direction, const layer *l, size_t in_channels, size_t rows,
                        precision_kind precision, bool deterministic, bool bias, bool relu);
 
-/* The library's number for an algorithm and for the kind of arithmetic, the memory it works in, and whether it
- * does bias and ReLU too. ALGORITHM_OWN: the library has none, our own kernels do it. */
+/* The library's number for an algorithm and for the kind of arithmetic, the memory it works in, and
+ * whether it does bias and ReLU too. ALGORITHM_OWN: the library has none, our own kernels do it. */
 #define ALGORITHM_OWN (-1)
 typedef struct {
     int algorithm, math;

@@ -5,7 +5,7 @@
 
 #define WINDOW_LIMIT 65536 /* places in a window that a uint16 can name */
 
-/* ---- memory ---------------------------------------------------------------------------------------- */
+/* ---- memory ---- */
 
 static size_t aligned(size_t bytes)
 {
@@ -47,7 +47,7 @@ size_t arena_layout(arena_block *blocks, size_t count)
     return end;
 }
 
-/* ---- time ------------------------------------------------------------------------------------------ */
+/* ---- time ---- */
 
 launch launch_next(size_t left, size_t batch, size_t burst)
 {
@@ -56,14 +56,14 @@ launch launch_next(size_t left, size_t batch, size_t burst)
     return (launch){batch, left / batch >= burst ? burst : 1};
 }
 
-/* ---- sums over rows --------------------------------------------------------------------------------- */
+/* ---- sums over rows ---- */
 
 size_t norm_groups(size_t rows, size_t group)
 {
     return group && group < rows ? (rows + group - 1) / group : 1;
 }
 
-/* ---- planning ---------------------------------------------------------------------------------------- */
+/* ---- planning ---- */
 
 /* While planning, a place is the number of a block; at the end it becomes that block's offset. */
 typedef struct {
@@ -94,7 +94,8 @@ static size_t block_keep(planner *k, size_t bytes)
     return block_add(k, bytes, 0, k->forever);
 }
 
-/* An activation's block; inference gives it back when its last reader is done (block_use says so). */
+/* An activation's block; inference gives it back when its last reader is done (block_use says so).
+ * */
 static size_t block_activation(planner *k, size_t elements, size_t time)
 {
     size_t bytes = k->spec->batch * elements * k->p->element;
@@ -120,10 +121,11 @@ static bool is(const layer *l, layer_kind kind)
 static op_kind kind_of(layer_kind kind)
 {
     static const op_kind kinds[] = {
-        [LAYER_CONV] = OP_CONV,           [LAYER_DENSE] = OP_DENSE,     [LAYER_RELU] = OP_RELU,
-        [LAYER_MAXPOOL] = OP_MAXPOOL,     [LAYER_AVGPOOL] = OP_AVGPOOL, [LAYER_DROPOUT] = OP_DROPOUT,
-        [LAYER_BATCHNORM] = OP_BATCHNORM, [LAYER_SCALE] = OP_SCALE,     [LAYER_SAVE] = OP_SAVE,
-        [LAYER_ADD] = OP_ADD,
+        [LAYER_CONV] = OP_CONV,           [LAYER_DENSE] = OP_DENSE,
+        [LAYER_RELU] = OP_RELU,           [LAYER_MAXPOOL] = OP_MAXPOOL,
+        [LAYER_AVGPOOL] = OP_AVGPOOL,     [LAYER_DROPOUT] = OP_DROPOUT,
+        [LAYER_BATCHNORM] = OP_BATCHNORM, [LAYER_SCALE] = OP_SCALE,
+        [LAYER_SAVE] = OP_SAVE,           [LAYER_ADD] = OP_ADD,
     };
     return kinds[kind];
 }
@@ -132,8 +134,13 @@ static op_kind kind_of(layer_kind kind)
 static operation operation_read(const network *n, size_t *i)
 {
     const layer *l = &n->layers[*i];
-    operation o = {.kind = kind_of(l->kind), .layer = *i, .in = l->in, .out = l->out,
-                   .in_channels = l->in.channels, .partner = l->partner, .settles = NOWHERE};
+    operation o = {.kind = kind_of(l->kind),
+                   .layer = *i,
+                   .in = l->in,
+                   .out = l->out,
+                   .in_channels = l->in.channels,
+                   .partner = l->partner,
+                   .settles = NOWHERE};
     o.input = o.output = o.other = o.argmax = o.weight = o.bias = NOWHERE;
     o.d_output = o.d_masked = o.d_input = o.d_other = o.d_weight = o.d_bias = NOWHERE;
     o.moments = o.partials = o.tickets = NOWHERE;
@@ -154,21 +161,29 @@ static operation operation_read(const network *n, size_t *i)
     return o;
 }
 
-/* cuDNN counts a tensor's elements in 31 bits, and a grid has so many blocks along its third side. */
+/* cuDNN counts a tensor's elements in 31 bits, and a grid has so many blocks along its third side.
+ * */
 #define ELEMENTS_LIMIT ((size_t)1 << 31)
 #define GROUPS_LIMIT 65535
 
 static int limits_check(const planner *k, const operation *o, const layer *l, error *e)
 {
     size_t rows = k->p->batch, out = extent_size(o->out);
-    size_t in = o->in.height * o->in.width * (o->in.channels > 8 ? o->in.channels : 8); /* pictures may be padded */
+    size_t in = o->in.height * o->in.width *
+                (o->in.channels > 8 ? o->in.channels : 8); /* pictures may be padded */
     size_t most = in > out ? in : out;
     if (o->kind == OP_CONV && rows > (ELEMENTS_LIMIT - 1) / most)
-        return error_set(e, "cuda: %zu rows of a convolution's pictures at once are too many; take a smaller --batch",
-                         rows);
+        return error_set(
+            e,
+            "cuda: %zu rows of a convolution's pictures at once are too many; take a smaller "
+            "--batch",
+            rows);
     if (o->kind == OP_BATCHNORM && k->spec->training && norm_groups(rows, l->group) > GROUPS_LIMIT)
-        return error_set(e, "cuda: batches of %zu rows have more than %d groups of batchnorm; take a smaller --batch",
-                         rows, GROUPS_LIMIT);
+        return error_set(
+            e,
+            "cuda: batches of %zu rows have more than %d groups of batchnorm; take a smaller "
+            "--batch",
+            rows, GROUPS_LIMIT);
     return 0;
 }
 
@@ -215,7 +230,8 @@ static void masks_choose(planner *k)
             break;
         case OP_MAXPOOL:
             o->mask = positive ? MASK_POSITIVE : o->drop > 0 ? MASK_RANDOM : MASK_NONE;
-            if (before && (before->kind == OP_CONV || before->kind == OP_DENSE) && before->drop == 0) {
+            if (before && (before->kind == OP_CONV || before->kind == OP_DENSE) &&
+                before->drop == 0) {
                 o->settles = i - 1;
                 before->settled = true;
             }
@@ -253,8 +269,8 @@ static void activations_place(planner *k)
     block_use(k, at, k->forever);
 }
 
-/* Parameter `index` of the network: its aligned copy, and its gradient, of the activations' type where
- * the convolution library writes it so. */
+/* Parameter `index` of the network: its aligned copy, and its gradient, of the activations' type
+ * where the convolution library writes it so. */
 static void weight_place(planner *k, size_t index, size_t inner, size_t padded, bool narrow,
                          size_t *copy, size_t *gradient)
 {
@@ -266,8 +282,8 @@ static void weight_place(planner *k, size_t index, size_t inner, size_t padded, 
     *copy = block_keep(k, stored * p->element);
     *gradient = p->training ? block_keep(k, stored * (narrow ? p->element : 4)) : NOWHERE;
     plan_parameter *own = &p->parameters[index];
-    *own = (plan_parameter){*gradient, narrow && p->element != 4, *copy, inner, padded,
-                            own->learns, own->decays};
+    *own = (plan_parameter){
+        *gradient, narrow && p->element != 4, *copy, inner, padded, own->learns, own->decays};
 }
 
 static void weights_place(planner *k)
@@ -279,7 +295,8 @@ static void weights_place(planner *k)
         bool conv = o->kind == OP_CONV;
         if (!conv && o->kind != OP_DENSE)
             continue;
-        /* A dense layer reads rows of all its inputs, where only the last dimension may be padded. */
+        /* A dense layer reads rows of all its inputs, where only the last dimension may be padded.
+         * */
         weight_place(k, l->weight, o->in.channels, o->in_channels, conv, &o->weight, &o->d_weight);
         weight_place(k, l->offset, 1, 1, false, &o->bias, &o->d_bias);
     }
@@ -292,7 +309,8 @@ static void weights_place(planner *k)
 static bool learns_below(const plan *p, size_t i)
 {
     for (size_t j = 0; j < i; j++)
-        if (p->ops[j].kind == OP_CONV || p->ops[j].kind == OP_DENSE || p->ops[j].kind == OP_BATCHNORM)
+        if (p->ops[j].kind == OP_CONV || p->ops[j].kind == OP_DENSE ||
+            p->ops[j].kind == OP_BATCHNORM)
             return true;
     return false;
 }
@@ -313,12 +331,12 @@ static void sums_place(planner *k, operation *o)
     }
 }
 
-/* From the embedding's gradient down, each operation's d_output is the d_input of the one behind it. */
+/* From the embedding's gradient down, each operation's d_output is the d_input of the one behind
+ * it. */
 static void gradients_place(planner *k)
 {
     plan *p = k->p;
-    size_t at = p->d_embedding =
-        block_keep(k, p->batch * p->net->dimension * p->element);
+    size_t at = p->d_embedding = block_keep(k, p->batch * p->net->dimension * p->element);
     bool shared = false; /* whether an addition still needs this gradient as it is */
     bool going = !k->spec->freeze_backbone;
     for (size_t i = p->count; i-- > 0;) {
@@ -372,7 +390,11 @@ static void parameters_begin(planner *k)
     for (size_t q = 0; q < n->parameter_count; q++) {
         const parameter *own = &n->parameters[q];
         bool head = q == n->head_scale || q == n->head_weight;
-        p->parameters[q] = (plan_parameter){NOWHERE, false, NOWHERE, own->count, own->count,
+        p->parameters[q] = (plan_parameter){NOWHERE,
+                                            false,
+                                            NOWHERE,
+                                            own->count,
+                                            own->count,
                                             own->trainable && (head || !k->spec->freeze_backbone),
                                             own->initial == INITIAL_GLOROT};
     }
@@ -383,18 +405,19 @@ static void places_resolve(planner *k)
 {
     plan *p = k->p;
     p->bytes = arena_layout(k->blocks, k->block_count);
-    size_t *of_plan[] = {&p->input, &p->embedding, &p->d_embedding, &p->labels, &p->d_logits,
-                         &p->cosines, &p->inverse_norms, &p->row_sums, &p->head_tickets, &p->master,
-                         &p->first, &p->second, &p->optimizer_tickets, &p->state, &p->zeroed,
-                         &p->zeroed_end, &p->staging, &p->embeddings};
+    size_t *of_plan[] = {
+        &p->input,      &p->embedding,     &p->d_embedding,       &p->labels,       &p->d_logits,
+        &p->cosines,    &p->inverse_norms, &p->row_sums,          &p->head_tickets, &p->master,
+        &p->first,      &p->second,        &p->optimizer_tickets, &p->state,        &p->zeroed,
+        &p->zeroed_end, &p->staging,       &p->embeddings};
     for (size_t i = 0; i < sizeof of_plan / sizeof *of_plan; i++)
         if (*of_plan[i] != NOWHERE)
             *of_plan[i] = k->blocks[*of_plan[i]].offset;
     for (size_t i = 0; i < p->count; i++) {
         operation *o = &p->ops[i];
-        size_t *of_op[] = {&o->input, &o->output, &o->other, &o->argmax, &o->weight, &o->bias,
-                           &o->d_output, &o->d_masked, &o->d_input, &o->d_other, &o->d_weight,
-                           &o->d_bias, &o->moments, &o->partials, &o->tickets};
+        size_t *of_op[] = {&o->input,    &o->output,   &o->other,    &o->argmax,   &o->weight,
+                           &o->bias,     &o->d_output, &o->d_masked, &o->d_input,  &o->d_other,
+                           &o->d_weight, &o->d_bias,   &o->moments,  &o->partials, &o->tickets};
         for (size_t j = 0; j < sizeof of_op / sizeof *of_op; j++)
             if (*of_op[j] != NOWHERE)
                 *of_op[j] = k->blocks[*of_op[j]].offset;
@@ -417,7 +440,8 @@ static int plan_make(planner *k, error *e)
 {
     plan *p = k->p;
     const network *n = p->net;
-    p->d_embedding = p->labels = p->d_logits = p->cosines = p->inverse_norms = p->row_sums = NOWHERE;
+    p->d_embedding = p->labels = p->d_logits = p->cosines = p->inverse_norms = p->row_sums =
+        NOWHERE;
     p->head_tickets = p->first = p->second = p->optimizer_tickets = p->state = NOWHERE;
     p->zeroed = p->zeroed_end = NOWHERE;
     p->parameters = calloc(n->parameter_count, sizeof *p->parameters);
@@ -445,7 +469,9 @@ int device_plan_new(const program_spec *spec, precision_kind precision, plan *ou
 {
     if (spec->batch == 0)
         return error_set(e, "cuda: a batch of no rows");
-    *out = (plan){.net = spec->net, .batch = spec->batch, .training = spec->training,
+    *out = (plan){.net = spec->net,
+                  .batch = spec->batch,
+                  .training = spec->training,
                   .element = precision == PRECISION_BF16 ? 2 : 4};
     planner k = {.p = out, .spec = spec};
     /* All blocks that a network can want, so that no later one runs out of memory. */

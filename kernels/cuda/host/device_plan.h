@@ -1,6 +1,6 @@
-/* device_plan.h: what a program does on the GPU, before any GPU is there: which layers run in one pass, where
- * every array lies in the one piece of memory that the program takes, and how a call of train is cut
- * into launches. Plain C: it is built and tested on machines without CUDA.
+/* device_plan.h: what a program does on the GPU, before any GPU is there: which layers run in one
+ * pass, where every array lies in the one piece of memory that the program takes, and how a call of
+ * train is cut into launches. Plain C: it is built and tested on machines without CUDA.
  *
  * Layers run together where that saves a pass over memory and a launch:
  *
@@ -8,13 +8,14 @@
  *   ... + dropout                   (behind a ReLU) in place, in the same pass as bias and ReLU
  *   maxpool + dropout               in one pass
  *
- * Backward, what is masked by a ReLU and its dropout need not be drawn again: an output is positive only
- * where it was neither cut off nor dropped (MASK_POSITIVE). A pool behind a convolution masks its
- * gradient and adds up its bias' gradient in the same pass ("settles" it).
+ * Backward, what is masked by a ReLU and its dropout need not be drawn again: an output is positive
+ * only where it was neither cut off nor dropped (MASK_POSITIVE). A pool behind a convolution masks
+ * its gradient and adds up its bias' gradient in the same pass ("settles" it).
  *
- * Arrays: activations and their gradients are float or bfloat16 ("narrow"), [row][height][width][channel];
- * the input's channels are padded with zeros to a multiple of eight where the tensor cores want it.
- * Every weight and bias of conv and dense has an aligned copy in that type, which the optimizer writes. */
+ * Arrays: activations and their gradients are float or bfloat16 ("narrow"),
+ * [row][height][width][channel]; the input's channels are padded with zeros to a multiple of eight
+ * where the tensor cores want it. Every weight and bias of conv and dense has an aligned copy in
+ * that type, which the optimizer writes. */
 #ifndef KERNELS_CUDA_DEVICE_PLAN_H
 #define KERNELS_CUDA_DEVICE_PLAN_H
 
@@ -67,7 +68,8 @@ typedef struct {
     size_t settles; /* pool: the operation for which it does that */
     size_t d_output, d_masked, d_input, d_other; /* gradients; d_masked may be d_output */
     size_t d_weight, d_bias;
-    size_t moments;  /* batchnorm: float [groups][2][channels]: mean, 1 / deviation; then as much again
+    size_t
+        moments; /* batchnorm: float [groups][2][channels]: mean, 1 / deviation; then as much again
                         for the backward pass' sums */
     size_t partials; /* of sums over rows: float */
     size_t tickets;  /* two counters of blocks that are done, zero between uses */
@@ -75,9 +77,9 @@ typedef struct {
 
 /* Where the optimizer finds a parameter's gradient and writes its copy. */
 typedef struct {
-    size_t gradient;  /* place */
-    bool narrow;      /* whether that gradient is of the activations' type; float otherwise */
-    size_t copy;      /* place; NOWHERE for none */
+    size_t gradient;      /* place */
+    bool narrow;          /* whether that gradient is of the activations' type; float otherwise */
+    size_t copy;          /* place; NOWHERE for none */
     size_t inner, padded; /* elements of the last dimension, and as they are stored there */
     bool learns, decays;
 } plan_parameter;
@@ -103,7 +105,7 @@ typedef struct {
     size_t head_tickets;
     size_t master, first, second; /* float [net->total] */
     size_t optimizer_tickets;
-    size_t state;       /* struct step_state */
+    size_t state;              /* struct step_state */
     size_t zeroed, zeroed_end; /* what must be zero before the first step: tickets and state */
     /* For embedding. */
     size_t staging;    /* uint8 [batch][height][width][channels] */
@@ -112,12 +114,12 @@ typedef struct {
     size_t bytes; /* of it all */
 } plan;
 
-/* Plans the network of `spec` for a precision (fp32, tf32 or bf16). Fails on what the kernels cannot
- * do, or without memory. device_plan_free also bears a zeroed plan. */
+/* Plans the network of `spec` for a precision (fp32, tf32 or bf16). Fails on what the kernels
+ * cannot do, or without memory. device_plan_free also bears a zeroed plan. */
 int device_plan_new(const program_spec *spec, precision_kind precision, plan *out, error *e);
 void device_plan_free(plan *p);
 
-/* ---- memory ---------------------------------------------------------------------------------------- */
+/* ---- memory ---- */
 
 /* An array that is needed from time `first` to time `last`, both included. */
 typedef struct {
@@ -127,20 +129,20 @@ typedef struct {
 
 #define ARENA_ALIGNMENT 256
 
-/* Gives every block a place, aligned, so that no two that are needed at the same time overlap; returns the
- * bytes of it all. Blocks of no bytes get place 0. */
+/* Gives every block a place, aligned, so that no two that are needed at the same time overlap;
+ * returns the bytes of it all. Blocks of no bytes get place 0. */
 size_t arena_layout(arena_block *blocks, size_t count);
 
-/* ---- time ------------------------------------------------------------------------------------------ */
+/* ---- time ---- */
 
-/* What is launched next when `left` rows are still to be done: `steps` steps of `rows` rows each. A burst
- * is the largest number of steps in one launch. */
+/* What is launched next when `left` rows are still to be done: `steps` steps of `rows` rows each. A
+ * burst is the largest number of steps in one launch. */
 typedef struct {
     size_t rows, steps;
 } launch;
 launch launch_next(size_t left, size_t batch, size_t burst);
 
-/* ---- sums over rows --------------------------------------------------------------------------------- */
+/* ---- sums over rows ---- */
 
 /* Groups of a batch of `rows` when each has `group` (0: all). */
 size_t norm_groups(size_t rows, size_t group);

@@ -98,8 +98,8 @@ cudnnStatus_t cudnnSetFilter4dDescriptor(cudnnFilterDescriptor_t filter, cudnnDa
                                          cudnnTensorFormat_t format, int k, int c, int h, int w);
 cudnnStatus_t cudnnCreateConvolutionDescriptor(cudnnConvolutionDescriptor_t *made);
 cudnnStatus_t cudnnDestroyConvolutionDescriptor(cudnnConvolutionDescriptor_t conv);
-cudnnStatus_t cudnnSetConvolution2dDescriptor(cudnnConvolutionDescriptor_t conv, int pad_h, int pad_w,
-                                              int stride_h, int stride_w, int dilation_h,
+cudnnStatus_t cudnnSetConvolution2dDescriptor(cudnnConvolutionDescriptor_t conv, int pad_h,
+                                              int pad_w, int stride_h, int stride_w, int dilation_h,
                                               int dilation_w, cudnnConvolutionMode_t mode,
                                               cudnnDataType_t compute);
 cudnnStatus_t cudnnSetConvolutionMathType(cudnnConvolutionDescriptor_t conv, cudnnMathType_t math);
@@ -114,20 +114,24 @@ cudnnStatus_t cudnnGetConvolutionForwardAlgorithm_v7(
     cudnnHandle_t handle, cudnnTensorDescriptor_t a_is, cudnnFilterDescriptor_t b_is,
     cudnnConvolutionDescriptor_t conv, cudnnTensorDescriptor_t c_is, int wanted, int *count,
     cudnnConvolutionFwdAlgoPerf_t *results);
-cudnnStatus_t cudnnConvolutionForward(
-    cudnnHandle_t handle, const void *alpha, cudnnTensorDescriptor_t a_is, const void *a,
-    cudnnFilterDescriptor_t b_is, const void *b, cudnnConvolutionDescriptor_t conv,
-    cudnnConvolutionFwdAlgo_t algorithm, void *workspace, size_t workspace_bytes,
-    const void *beta, cudnnTensorDescriptor_t c_is, void *c);
+cudnnStatus_t cudnnConvolutionForward(cudnnHandle_t handle, const void *alpha,
+                                      cudnnTensorDescriptor_t a_is, const void *a,
+                                      cudnnFilterDescriptor_t b_is, const void *b,
+                                      cudnnConvolutionDescriptor_t conv,
+                                      cudnnConvolutionFwdAlgo_t algorithm, void *workspace,
+                                      size_t workspace_bytes, const void *beta,
+                                      cudnnTensorDescriptor_t c_is, void *c);
 cudnnStatus_t cudnnGetConvolutionBackwardDataAlgorithm_v7(
     cudnnHandle_t handle, cudnnFilterDescriptor_t a_is, cudnnTensorDescriptor_t b_is,
     cudnnConvolutionDescriptor_t conv, cudnnTensorDescriptor_t c_is, int wanted, int *count,
     cudnnConvolutionBwdDataAlgoPerf_t *results);
-cudnnStatus_t cudnnConvolutionBackwardData(
-    cudnnHandle_t handle, const void *alpha, cudnnFilterDescriptor_t a_is, const void *a,
-    cudnnTensorDescriptor_t b_is, const void *b, cudnnConvolutionDescriptor_t conv,
-    cudnnConvolutionBwdDataAlgo_t algorithm, void *workspace, size_t workspace_bytes,
-    const void *beta, cudnnTensorDescriptor_t c_is, void *c);
+cudnnStatus_t cudnnConvolutionBackwardData(cudnnHandle_t handle, const void *alpha,
+                                           cudnnFilterDescriptor_t a_is, const void *a,
+                                           cudnnTensorDescriptor_t b_is, const void *b,
+                                           cudnnConvolutionDescriptor_t conv,
+                                           cudnnConvolutionBwdDataAlgo_t algorithm, void *workspace,
+                                           size_t workspace_bytes, const void *beta,
+                                           cudnnTensorDescriptor_t c_is, void *c);
 cudnnStatus_t cudnnGetConvolutionBackwardFilterAlgorithm_v7(
     cudnnHandle_t handle, cudnnTensorDescriptor_t a_is, cudnnTensorDescriptor_t b_is,
     cudnnConvolutionDescriptor_t conv, cudnnFilterDescriptor_t c_is, int wanted, int *count,

@@ -1,17 +1,19 @@
-/* emulate.h: CUDA C++ for a CPU, as far as kernels/cuda uses it. `make emulated` builds the plug-in anew from
- * its own sources with this folder in the place of CUDA's headers and libraries; the conformance tests then
- * hold all of it, kernels and host, to kernels/reference on machines without a GPU.
+/* emulate.h: CUDA C++ for a CPU, as far as kernels/cuda uses it. `make emulated` builds the plug-in
+ * anew from its own sources with this folder in the place of CUDA's headers and libraries; the
+ * conformance tests then hold all of it, kernels and host, to kernels/reference on machines without
+ * a GPU.
  *
  * It is made to show mistakes, not to be quick:
- *   threads    every thread of a block runs on a stack of its own; their order changes from barrier to
- *              barrier, and a barrier or shuffle that some threads never reach ends the program
- *   blocks     one after another, in changing order; shared memory is poison at each one's beginning
- *   streams    work is done late and in changing order, as far as streams and events leave that open; a
- *              graph's nodes run in any order that their dependencies allow
- *   memory     poison when new, unmapped when freed, with a page behind it that nothing may touch; the
- *              libraries' stand-ins check that arrays lie on the device whole
- *   capture    what may not be called while a graph is captured fails; so does the first launch of a kernel
- *              there, whose loading may not be captured either
+ *   threads    every thread of a block runs on a stack of its own; their order changes from barrier
+ *              to barrier, and a barrier or shuffle that some threads never reach ends the program
+ *   blocks     one after another, in changing order; shared memory is poison at each one's
+ *              beginning
+ *   streams    work is done late and in changing order, as far as streams and events leave that
+ *              open; a graph's nodes run in any order that their dependencies allow
+ *   memory     poison when new, unmapped when freed, with a page behind it that nothing may touch;
+ *              the libraries' stand-ins check that arrays lie on the device whole
+ *   capture    what may not be called while a graph is captured fails; so does the first launch of
+ *              a kernel there, whose loading may not be captured either
  *
  * EMULATED_SEED fixes the orders, EMULATED_MEMORY the card's bytes, EMULATED_CAPABILITY its compute
  * capability ("9.0"), EMULATED_DEVICES their number. */
@@ -25,7 +27,7 @@
 #include <functional>
 #include <tuple>
 
-/* ---- what the language has --------------------------------------------------------------------------- */
+/* ---- what the language has ---- */
 
 #define __global__
 #define __device__
@@ -40,7 +42,7 @@ struct dim3 {
 };
 extern dim3 threadIdx, blockIdx, blockDim, gridDim;
 
-/* ---- bfloat16 ---------------------------------------------------------------------------------------- */
+/* ---- bfloat16 ---- */
 
 struct __nv_bfloat16 {
     uint16_t bits;
@@ -63,7 +65,7 @@ static inline __nv_bfloat16 __float2bfloat16(float x)
     return __nv_bfloat16{(uint16_t)(bits >> 16)};
 }
 
-/* ---- threads ----------------------------------------------------------------------------------------- */
+/* ---- threads ---- */
 
 namespace emulated
 {

@@ -1,4 +1,5 @@
-/* queue.h: what the stand-ins for CUDA's libraries share: streams' work, and checks of what they are given. */
+/* queue.h: what the stand-ins for CUDA's libraries share: streams' work, and checks of what they
+ * are given. */
 #ifndef EMULATED_QUEUE_H
 #define EMULATED_QUEUE_H
 
