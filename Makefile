@@ -11,7 +11,7 @@
 BUILD_PACKAGES = gcc libc6-dev libdnnl-dev libopenblas-openmp-dev libmsgpack-dev libjansson-dev zlib1g-dev
 DATA_PACKAGES  = xz-utils libjpeg-dev dataset-fashion-mnist
 DEMO_PACKAGES  = $(BUILD_PACKAGES) $(DATA_PACKAGES) curl
-CHECK_PACKAGES = $(BUILD_PACKAGES) $(DATA_PACKAGES) libcmocka-dev bats mandoc jq bsdutils \
+CHECK_PACKAGES = $(BUILD_PACKAGES) $(DATA_PACKAGES) libcmocka-dev bats clang-format mandoc jq bsdutils \
                  python3-numpy python3-msgpack-numpy parallel
 EXAMPLE_PACKAGES = $(BUILD_PACKAGES) $(DATA_PACKAGES) jq gawk gnuplot-nox parallel
 BENCH_PACKAGES = $(BUILD_PACKAGES) $(DATA_PACKAGES) python3-numpy python3-torch
@@ -41,8 +41,8 @@ LIBS   := -ldnnl -lopenblas -ljansson $(MSGPACK) -lz -lm -ldl -lpthread
 
 TOOLS   = $(patsubst src/%.c,$(BIN)/%,$(wildcard src/*.c))
 PAGES   = $(wildcard src/*.1 src/*.5)
-COMMON  = $(patsubst %.c,$B/%.o,$(wildcard common/*.c))
-METHOD  = $(patsubst %.c,$B/%.o,$(wildcard src/method/*.c))
+COMMON  = $(patsubst %.c,$B/%.o,$(wildcard common/*/*.c))
+PARTS   = $(patsubst %.c,$B/%.o,$(wildcard src/*/*.c))
 KERNELS = $(patsubst %.c,$B/%.o,$(wildcard kernels/*.c kernels/reference/*.c kernels/cpu/*.c kernels/cuda/host/*.c))
 UNITS   = $(patsubst tests/unit/%.c,$B/tests/%,$(wildcard tests/unit/*.c))
 FUZZERS = $(patsubst tests/fuzz/%.c,build-fuzz/%,$(wildcard tests/fuzz/*.c))
@@ -62,7 +62,7 @@ endif
 $B/libcommon.a: $(COMMON)
 	@rm -f $@
 	ar rcs $@ $^
-$B/libmethod.a: $(METHOD)
+$B/libparts.a: $(PARTS)
 	@rm -f $@
 	ar rcs $@ $^
 $B/libkernels.a: $(KERNELS)
@@ -70,9 +70,9 @@ $B/libkernels.a: $(KERNELS)
 	ar rcs $@ $^
 
 # A tool that calls no kernel takes nothing from libkernels.a and so links no library of it.
-$(BIN)/%: $B/src/%.o $B/libmethod.a $B/libcommon.a $B/libkernels.a
+$(BIN)/%: $B/src/%.o $B/libparts.a $B/libcommon.a $B/libkernels.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -fopenmp -o $@ $< $B/libmethod.a $B/libkernels.a $B/libcommon.a -Wl,--as-needed $(LIBS)
+	$(CC) $(CFLAGS) -fopenmp -o $@ $< $B/libparts.a $B/libkernels.a $B/libcommon.a -Wl,--as-needed $(LIBS)
 
 # ---- the CUDA plug-in: target `cuda` ---------------------------------------------------------------------
 -include kernels/cuda/build.mk
@@ -98,9 +98,9 @@ check:
 	@BUILD=$B BIN=$(BIN) tests/run
 
 units: $(UNITS)
-$B/tests/%: $B/tests/unit/%.o $B/libmethod.a $B/libcommon.a $B/libkernels.a
+$B/tests/%: $B/tests/unit/%.o $B/libparts.a $B/libcommon.a $B/libkernels.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -fopenmp -o $@ $< $B/libmethod.a $B/libkernels.a $B/libcommon.a -Wl,--as-needed -lcmocka $(LIBS)
+	$(CC) $(CFLAGS) -fopenmp -o $@ $< $B/libparts.a $B/libkernels.a $B/libcommon.a -Wl,--as-needed -lcmocka $(LIBS)
 $B/bench/%: $B/tests/bench/%.o $B/libcommon.a $B/libkernels.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -fopenmp -o $@ $< $B/libkernels.a $B/libcommon.a -Wl,--as-needed $(LIBS)
@@ -119,10 +119,10 @@ fuzz:
 	@.ci/packages $(FUZZ_PACKAGES)
 	@$(MAKE) --no-print-directory $(FUZZERS)
 	@SECONDS_EACH=$(SECONDS) tests/fuzz/run $(FUZZERS)
-build-fuzz/%: tests/fuzz/%.c $(wildcard common/*.c common/*.h)
+build-fuzz/%: tests/fuzz/%.c $(wildcard common/*/*.[ch])
 	@mkdir -p $(@D)
 	clang -std=c17 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -O1 -g -fsanitize=fuzzer,address,undefined \
-		-fno-sanitize-recover=undefined -o $@ $< $(wildcard common/*.c) $(filter-out -ldnnl -lopenblas,$(LIBS))
+		-fno-sanitize-recover=undefined -o $@ $< $(wildcard common/*/*.c) $(filter-out -ldnnl -lopenblas,$(LIBS))
 
 # ---- the rest --------------------------------------------------------------------------------------------
 install: all

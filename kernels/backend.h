@@ -15,8 +15,8 @@
 #ifndef KERNELS_BACKEND_H
 #define KERNELS_BACKEND_H
 
-#include "../common/error.h"
-#include "../common/network.h"
+#include "../common/base/error.h"
+#include "../common/model/network.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,13 +1,13 @@
 /* random.h: the random numbers of training: dropout and augmentation, the same on every backend.
  *
- * They are functions of a seed and a place (common/random.h), so that the reference, the CPU and
- * the GPU drop the same activations and move the same pictures.
+ * They are functions of a seed and a place (common/base/random.h), so that the reference, the CPU
+ * and the GPU drop the same activations and move the same pictures.
  *
  * Compiles as C and as CUDA. */
 #ifndef KERNELS_RANDOM_H
 #define KERNELS_RANDOM_H
 
-#include "../common/random.h"
+#include "../common/base/random.h"
 
 /* A step is the number of optimizer steps done before it: 0 for a new program's first.
  *

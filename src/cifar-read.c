@@ -1,6 +1,7 @@
 /* cifar-read: CIFAR-10 and CIFAR-100 binary batches to records; see cifar-read(1). */
-#include "../common/cifar.h"
-#include "../common/tool.h"
+#include "../common/base/tool.h"
+#include "../common/formats/cifar.h"
+#include "../common/stream/write.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,7 @@
 /* class-filter: the rows of some classes; see class-filter(1). */
-#include "../common/sample.h"
-#include "../common/tool.h"
+#include "../common/base/tool.h"
+#include "../common/stream/read.h"
+#include "../common/stream/reservoir.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,7 @@ static const tool_description about = {
         "      --per-class N     at most N rows of each class: the first ones\n"
         "      --seed S          with --per-class: N at random, the same for the same seed\n",
     .example =
-        "cifar-read data_batch_*.bin | class-filter --keep ship --per-class 5 --seed 1 > five.records",
+        "cifar-read data_batch_*.bin | class-filter --keep ship --per-class 5 > five.records",
 };
 
 static tool_options options;

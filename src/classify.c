@@ -1,12 +1,13 @@
 /* classify: embeddings to predictions and scores. */
-#include "../common/json.h"
-#include "../common/model.h"
-#include "../common/tool.h"
+#include "../common/base/json.h"
+#include "../common/base/tool.h"
+#include "../common/model/model.h"
+#include "../common/stream/write.h"
 #include "../kernels/backend.h"
 #include "device.h"
-#include "method/class_sample.h"
-#include "method/classifier.h"
-#include "method/threshold.h"
+#include "imprinting/classifier.h"
+#include "imprinting/exemplars.h"
+#include "imprinting/threshold.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -167,7 +168,7 @@ static void begin(work *w)
     if (class_list_copy(&w->classes, &w->m.classes) < 0 ||
         stream_header_copy(&w->header, header) < 0)
         out_of_memory();
-    if (model_kinds_write(&w->header, &w->m) < 0)
+    if (kinds_write(&w->header, w->m.kinds, w->m.classes.count) < 0)
         out_of_memory();
     w->score = malloc(ROWS_AT_ONCE * classes * sizeof *w->score);
     w->top_score = malloc(ROWS_AT_ONCE * options.top * sizeof *w->top_score);

@@ -1,14 +1,14 @@
 /* cnn-train: labelled pictures to a model. */
-#include "../common/checkpoint.h"
-#include "../common/epoch_report.h"
-#include "../common/order.h"
-#include "../common/schedule.h"
-#include "../common/training_model.h"
-#include "../common/training_set.h"
-#include "../kernels/trainer.h"
 #include "device.h"
-#include "method/projection.h"
-#include "method/statistics.h"
+#include "imprinting/base_statistics.h"
+#include "imprinting/projection.h"
+#include "training/checkpoint.h"
+#include "training/epoch_report.h"
+#include "training/order.h"
+#include "training/schedule.h"
+#include "training/trainer.h"
+#include "training/training_model.h"
+#include "training/training_set.h"
 
 #include <math.h>
 #include <signal.h>

@@ -2,9 +2,9 @@
 #ifndef SRC_DEVICE_H
 #define SRC_DEVICE_H
 
-#include "../common/tool.h"
+#include "../common/base/tool.h"
 #include "../kernels/backend.h"
-#include "../kernels/deferred.h"
+#include "../kernels/offload.h"
 
 #include <string.h>
 #include <unistd.h>

@@ -1,6 +1,7 @@
 /* embed: pictures to embeddings. */
-#include "../common/model.h"
-#include "../common/row_buffer.h"
+#include "../common/model/model.h"
+#include "../common/stream/row_buffer.h"
+#include "../common/stream/write.h"
 #include "../kernels/embedder.h"
 #include "device.h"
 

@@ -1,7 +1,8 @@
 /* idx-read: MNIST's family of IDX files to records; see idx-read(1). */
-#include "../common/idx.h"
-#include "../common/names.h"
-#include "../common/tool.h"
+#include "../common/base/tool.h"
+#include "../common/formats/idx.h"
+#include "../common/stream/names.h"
+#include "../common/stream/write.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* model-edit: a model with classes dropped or renamed. */
-#include "../common/model.h"
-#include "../common/tool.h"
-#include "method/weights.h"
+#include "../common/base/tool.h"
+#include "../common/model/model.h"
+#include "imprinting/fit.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,9 +1,9 @@
 /* model-merge: models that imprinted different classes, or parts of one, to one model of them all.
  */
-#include "../common/model.h"
-#include "../common/tool.h"
+#include "../common/base/tool.h"
+#include "../common/model/model.h"
 #include "device.h"
-#include "method/merging.h"
+#include "imprinting/merging.h"
 
 static const tool_description about = {
     .name = "model-merge",

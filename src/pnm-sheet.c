@@ -1,6 +1,7 @@
 /* pnm-sheet: pictures to one sheet of them, to look at. */
-#include "../common/sheet.h"
-#include "../common/tool.h"
+#include "../common/base/tool.h"
+#include "../common/formats/sheet.h"
+#include "../common/stream/read.h"
 
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /* score: predictions with labels to accuracies, loss, the confusion matrix and open-set figures. */
-#include "../common/model.h"
-#include "../common/score_report.h"
-#include "../common/tally.h"
-#include "../common/tool.h"
+#include "../common/base/tool.h"
+#include "../common/model/model.h"
+#include "scoring/report.h"
+#include "scoring/tally.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,7 +83,7 @@ static int check_same_model(const scoring *s, stream_reader *r, error *e)
     class_kind *kinds;
     size_t count;
     const stream_header *h = stream_header_latest(r);
-    if (model_kinds_read(h, &kinds, &count, e) < 0)
+    if (kinds_read(h, &kinds, &count, e) < 0)
         return error_prefix(e, "%s", stream_name(r));
     bool same = count == s->count;
     for (size_t c = 0; same && c < count; c++)
@@ -144,7 +144,7 @@ static int score_rows(scoring *s, stream_reader *r, const tool_options *options,
     const stream_header *first;
     if (stream_header_first(r, &first, e) < 0)
         return -1;
-    if (model_kinds_read(first, &s->kinds, &s->count, e) < 0)
+    if (kinds_read(first, &s->kinds, &s->count, e) < 0)
         return error_prefix(e, "%s", stream_name(r));
     if (s->count == 0)
         return error_set(e, "%s: the header names no classes", stream_name(r));

@@ -1,6 +1,6 @@
 /* tensor-info: what a stream or a model holds; see tensor-info(1). */
-#include "../common/model.h"
-#include "../common/tool.h"
+#include "../common/base/tool.h"
+#include "../common/model/model.h"
 
 #include <stdio.h>
 #include <stdlib.h>

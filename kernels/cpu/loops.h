@@ -4,7 +4,7 @@
 #ifndef KERNELS_CPU_LOOPS_H
 #define KERNELS_CPU_LOOPS_H
 
-#include "../../common/network.h"
+#include "../../common/model/network.h"
 #include "../backend.h"
 #include "element.h"
 

@@ -8,7 +8,7 @@
 #ifndef KERNELS_CPU_NARROW_H
 #define KERNELS_CPU_NARROW_H
 
-#include "../../common/network.h"
+#include "../../common/model/network.h"
 #include "element.h"
 
 /* Whether this processor has what is needed, and the layer is one of them: up to three channels to

@@ -8,7 +8,7 @@
 #ifndef KERNELS_CPU_WINOGRAD_H
 #define KERNELS_CPU_WINOGRAD_H
 
-#include "../../common/network.h"
+#include "../../common/model/network.h"
 #include "element.h"
 
 /* Whether this processor has what is needed, and the layer is one that gains, with scratch memory

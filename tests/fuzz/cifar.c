@@ -1,7 +1,7 @@
 /* Any bytes as a CIFAR batch and as a list of class names: taken as they stand, or refused with one
  * line. The first byte chooses the kind of batch and how many rows are read at once. */
-#include "../../common/cifar.h"
-#include "../../common/names.h"
+#include "../../common/formats/cifar.h"
+#include "../../common/stream/names.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* Any bytes as an IDX file, plain or gzip: read to its end as its head says, or refused with one
  * line. */
-#include "../../common/idx.h"
+#include "../../common/formats/idx.h"
 
 #include <stdlib.h>
 #include <string.h>

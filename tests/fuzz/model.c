@@ -1,7 +1,7 @@
 /* Any bytes: model_load_memory takes them or refuses them with one line, and what it takes can be
  * saved, changed and freed. */
-#include "../../common/model.h"
-#include "../../common/output.h"
+#include "../../common/model/model.h"
+#include "../../common/base/output.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,8 @@
 /* Any bytes: the stream reader takes them or refuses them with one line, from memory and from a
  * pipe alike, and what it takes can be checked, cut down, written and read again. */
-#include "../../common/output.h"
-#include "../../common/stream.h"
+#include "../../common/base/output.h"
+#include "../../common/stream/read.h"
+#include "../../common/stream/write.h"
 
 #include <fcntl.h>
 #include <stdio.h>

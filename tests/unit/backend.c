@@ -34,13 +34,13 @@ static bool run_command(const char *command)
 /* Compiles NAME.c of that text to NAME.so, or skips the test. */
 static void plugin_build(const char *name, const char *text, const char *flags)
 {
-    char source_path[160], command[1024];
-    snprintf(source_path, sizeof source_path, "%s/%s.c", folder, name);
-    write_file(source_path, text);
+    char draw_path[160], command[1024];
+    snprintf(draw_path, sizeof draw_path, "%s/%s.c", folder, name);
+    write_file(draw_path, text);
     snprintf(command, sizeof command,
              "command -v ${CC:-cc} >/dev/null && ${CC:-cc} -shared -fPIC -o "
              "%s/%s.so %s %s 2>%s/log",
-             folder, name, source_path, flags, folder);
+             folder, name, draw_path, flags, folder);
     if (!run_command(command))
         skip();
 }

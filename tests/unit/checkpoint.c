@@ -1,7 +1,7 @@
 /* Checkpoints, and the models that training begins and ends with. */
-#include "../../common/checkpoint.h"
-#include "../../common/output.h"
-#include "../../common/training_model.h"
+#include "../../src/training/checkpoint.h"
+#include "../../common/base/output.h"
+#include "../../src/training/training_model.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

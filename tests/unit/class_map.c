@@ -1,5 +1,5 @@
 /* Labels from one class list to another. */
-#include "../../common/class_map.h"
+#include "../../src/training/class_map.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

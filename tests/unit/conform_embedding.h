@@ -8,7 +8,7 @@ typedef struct {
     size_t rows, dimension, count; /* count: classes, centres, features, columns, or k */
 } sizes;
 
-typedef void (*embedding_test)(backend *b, backend *reference, sizes z, source *s, verdict *v);
+typedef void (*embedding_test)(backend *b, backend *reference, sizes z, draws *s, verdict *v);
 
 /* Embeddings are fp32 in every precision. */
 static const double embedding_bound = 1e-4;
@@ -45,7 +45,7 @@ static double *poisoned_doubles(size_t count)
     return all;
 }
 
-static void test_scores(backend *b, backend *reference, sizes z, source *s, verdict *v)
+static void test_scores(backend *b, backend *reference, sizes z, draws *s, verdict *v)
 {
     float *x = normal_new(s, z.rows * z.dimension), *w = normal_new(s, z.count * z.dimension);
     float *got = poisoned_new(z.rows * z.count), *truth = poisoned_new(z.rows * z.count);
@@ -55,7 +55,7 @@ static void test_scores(backend *b, backend *reference, sizes z, source *s, verd
     free(x), free(w), free(got), free(truth);
 }
 
-static void test_features(backend *b, backend *reference, sizes z, source *s, verdict *v)
+static void test_features(backend *b, backend *reference, sizes z, draws *s, verdict *v)
 {
     float *x = normal_new(s, z.rows * z.dimension), *w = normal_new(s, z.count * z.dimension);
     float *got = poisoned_new(z.rows * z.count), *truth = poisoned_new(z.rows * z.count);
@@ -66,14 +66,14 @@ static void test_features(backend *b, backend *reference, sizes z, source *s, ve
 }
 
 /* Row 0 is zeros; the squares of the next two are no floats, too small or too large. */
-static void test_normalise(backend *b, backend *reference, sizes z, source *s, verdict *v)
+static void test_normalise(backend *b, backend *reference, sizes z, draws *s, verdict *v)
 {
     size_t size = z.rows * z.dimension;
     float *got = poisoned_new(size), *truth = poisoned_new(size);
     const float factor[] = {0, 1e-30f, 1e25f};
     for (size_t i = 0; i < size; i++) {
         size_t row = i / z.dimension;
-        got[i] = truth[i] = source_normal(s) * (row < 3 && z.rows > 3 ? factor[row] : 1);
+        got[i] = truth[i] = draw_normal(s) * (row < 3 && z.rows > 3 ? factor[row] : 1);
     }
     must(b->normalise(b, got, z.rows, z.dimension, e));
     must(reference->normalise(reference, truth, z.rows, z.dimension, e));
@@ -87,7 +87,7 @@ static void test_normalise(backend *b, backend *reference, sizes z, source *s, v
 }
 
 /* Scores with many equals; the answer is exact. `dimension` is the number of classes, `count` k. */
-static void test_top_k(backend *b, backend *reference, sizes z, source *s, verdict *v)
+static void test_top_k(backend *b, backend *reference, sizes z, draws *s, verdict *v)
 {
     size_t size = z.rows * z.dimension, found = z.rows * z.count;
     float *scores = array_new(size, sizeof *scores);
@@ -95,7 +95,7 @@ static void test_top_k(backend *b, backend *reference, sizes z, source *s, verdi
     uint32_t *index = array_new(found, sizeof *index), *right = array_new(found, sizeof *right);
     memset(index, 0xFF, found * sizeof *index);
     for (size_t i = 0; i < size; i++)
-        scores[i] = (float)source_below(s, 1 + z.dimension / 2) - 3;
+        scores[i] = (float)draw_below(s, 1 + z.dimension / 2) - 3;
     must(b->top_k(b, scores, z.rows, z.dimension, z.count, index, got, e));
     must(reference->top_k(reference, scores, z.rows, z.dimension, z.count, right, truth, e));
     judge_array(v, "top_k's values", got, truth, found);
@@ -110,7 +110,7 @@ static void test_top_k(backend *b, backend *reference, sizes z, source *s, verdi
 }
 
 /* Small whole numbers, so that every sum is exact in any order and equals are equal. */
-static void test_assign(backend *b, backend *reference, sizes z, source *s, verdict *v)
+static void test_assign(backend *b, backend *reference, sizes z, draws *s, verdict *v)
 {
     size_t size = z.rows * z.dimension;
     float *x = array_new(size, sizeof *x), *w = array_new(z.count * z.dimension, sizeof *w);
@@ -118,9 +118,9 @@ static void test_assign(backend *b, backend *reference, sizes z, source *s, verd
     uint32_t *index = array_new(z.rows, sizeof *index), *right = array_new(z.rows, sizeof *right);
     memset(index, 0xFF, z.rows * sizeof *index);
     for (size_t i = 0; i < size; i++)
-        x[i] = (float)source_below(s, 5) - 2;
+        x[i] = (float)draw_below(s, 5) - 2;
     for (size_t i = 0; i < z.count * z.dimension; i++)
-        w[i] = (float)source_below(s, 5) - 2;
+        w[i] = (float)draw_below(s, 5) - 2;
     if (z.count > 1) /* two centres alike */
         memcpy(w + (z.count - 1) * z.dimension, w, z.dimension * sizeof *w);
     must(b->assign(b, x, z.rows, z.dimension, w, z.count, index, got, e));
@@ -167,14 +167,14 @@ static void moment_sums_free(moment_sums *m)
     free(m->gram);
 }
 
-static void compare_moments(backend *b, backend *reference, sizes z, source *s, verdict *v,
+static void compare_moments(backend *b, backend *reference, sizes z, draws *s, verdict *v,
                             bool projected, bool gram)
 {
     float *x = normal_new(s, z.rows * z.dimension), *w = normal_new(s, z.count * z.dimension);
     int32_t *labels = array_new(z.rows, sizeof *labels);
     size_t size = projected ? z.count : z.dimension;
     for (size_t r = 0; r < z.rows; r++) /* -1: of no class; class 1 stays empty */
-        labels[r] = (int32_t)source_below(s, MOMENT_CLASSES + 1) - 1;
+        labels[r] = (int32_t)draw_below(s, MOMENT_CLASSES + 1) - 1;
     for (size_t r = 0; r < z.rows; r++)
         labels[r] = labels[r] == 1 ? 2 : labels[r];
     moment_sums got = run_moments(b, z, x, labels, projected ? w : NULL, gram);
@@ -187,22 +187,22 @@ static void compare_moments(backend *b, backend *reference, sizes z, source *s, 
     free(x), free(w), free(labels);
 }
 
-static void test_sums(backend *b, backend *reference, sizes z, source *s, verdict *v)
+static void test_sums(backend *b, backend *reference, sizes z, draws *s, verdict *v)
 {
     compare_moments(b, reference, z, s, v, false, false);
 }
 
-static void test_gram(backend *b, backend *reference, sizes z, source *s, verdict *v)
+static void test_gram(backend *b, backend *reference, sizes z, draws *s, verdict *v)
 {
     compare_moments(b, reference, z, s, v, false, true);
 }
 
-static void test_projected_sums(backend *b, backend *reference, sizes z, source *s, verdict *v)
+static void test_projected_sums(backend *b, backend *reference, sizes z, draws *s, verdict *v)
 {
     compare_moments(b, reference, z, s, v, true, false);
 }
 
-static void test_projected_gram(backend *b, backend *reference, sizes z, source *s, verdict *v)
+static void test_projected_gram(backend *b, backend *reference, sizes z, draws *s, verdict *v)
 {
     compare_moments(b, reference, z, s, v, true, true);
 }
@@ -210,7 +210,7 @@ static void test_projected_gram(backend *b, backend *reference, sizes z, source 
 /* ---- linear algebra ---- */
 
 /* x x^T of n random vectors over n: positive definite, nearly so without a ridge. */
-static double *gram_new(source *s, size_t n)
+static double *gram_new(draws *s, size_t n)
 {
     float *x = normal_new(s, n * n);
     double *matrix = array_new(n * n, sizeof *matrix);
@@ -228,12 +228,12 @@ static double *copy_of(const double *a, size_t count)
 }
 
 /* `rows` is n, `count` the right sides. The upper half is poisoned: only the lower one is read. */
-static void test_solve(backend *b, backend *reference, sizes z, source *s, verdict *v)
+static void test_solve(backend *b, backend *reference, sizes z, draws *s, verdict *v)
 {
     size_t n = z.rows;
     double *matrix = gram_new(s, n), *right = array_new(n * z.count, sizeof *right);
     for (size_t i = 0; i < n * z.count; i++)
-        right[i] = source_uniform(s, -1, 1);
+        right[i] = draw_uniform(s, -1, 1);
     for (size_t i = 0; i < n; i++)
         for (size_t j = i + 1; j < n; j++)
             matrix[i * n + j] = NAN;
@@ -244,7 +244,7 @@ static void test_solve(backend *b, backend *reference, sizes z, source *s, verdi
     free(matrix), free(right), free(again), free(truth);
 }
 
-static void test_solve_refuses(backend *b, backend *reference, sizes z, source *s, verdict *v)
+static void test_solve_refuses(backend *b, backend *reference, sizes z, draws *s, verdict *v)
 {
     (void)reference;
     size_t n = z.rows;
@@ -257,7 +257,7 @@ static void test_solve_refuses(backend *b, backend *reference, sizes z, source *
 }
 
 /* The values are the reference's; the vectors are unit, at right angles and solve A x = value x. */
-static void test_eigen(backend *b, backend *reference, sizes z, source *s, verdict *v)
+static void test_eigen(backend *b, backend *reference, sizes z, draws *s, verdict *v)
 {
     size_t n = z.rows;
     double *matrix = gram_new(s, n);
@@ -283,7 +283,7 @@ static void test_eigen(backend *b, backend *reference, sizes z, source *s, verdi
     free(matrix), free(got), free(truth), free(values), free(right);
 }
 
-static void conform_embedding(backend *b, embedding_test test, sizes z, source *s)
+static void conform_embedding(backend *b, embedding_test test, sizes z, draws *s)
 {
     backend *reference = reference_open();
     verdict v = {.count = 0};

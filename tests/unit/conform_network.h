@@ -32,21 +32,21 @@ typedef struct {
 } inputs;
 
 /* Values at which every parameter matters: no bias or mean of zero, no gamma or variance of one. */
-static void randomise(const network *n, source *s, float *parameters)
+static void randomise(const network *n, draws *s, float *parameters)
 {
-    network_initialise(n, source_bits(s), parameters);
+    network_initialise(n, draw_bits(s), parameters);
     for (size_t k = 0; k < n->parameter_count; k++) {
         const parameter *p = &n->parameters[k];
         for (size_t i = 0; p->initial != INITIAL_GLOROT && i < p->count; i++) {
             float *x = &parameters[p->start + i];
-            *x = *x == 0 ? 0.1f * source_normal(s) : *x * (float)source_uniform(s, 0.6, 1.4);
+            *x = *x == 0 ? 0.1f * draw_normal(s) : *x * (float)draw_uniform(s, 0.6, 1.4);
         }
     }
 }
 
 /* Moments as an optimizer may have left them: the second not negative, none where nothing learns.
  */
-static void randomise_moments(const network_case *c, inputs *in, source *s)
+static void randomise_moments(const network_case *c, inputs *in, draws *s)
 {
     const network *n = &in->net;
     in->first = array_new(n->total, sizeof *in->first);
@@ -58,16 +58,16 @@ static void randomise_moments(const network_case *c, inputs *in, source *s)
         if (!p->trainable || (c->freeze && !head))
             continue;
         for (size_t i = p->start; i < p->start + p->count; i++) {
-            in->first[i] = 0.003f * source_normal(s);
+            in->first[i] = 0.003f * draw_normal(s);
             if (c->optimizer != OPTIMIZER_SGD)
-                in->second[i] = (float)source_uniform(s, 0, 1e-5);
+                in->second[i] = (float)draw_uniform(s, 0, 1e-5);
         }
     }
 }
 
-static program_spec spec_of(const network_case *c, const network *n, source *s)
+static program_spec spec_of(const network_case *c, const network *n, draws *s)
 {
-    program_spec spec = {.net = n, .batch = c->batch, .training = true, .seed = source_bits(s)};
+    program_spec spec = {.net = n, .batch = c->batch, .training = true, .seed = draw_bits(s)};
     /* With Keras's epsilon a step is nearly the sign of the gradient, and tells nothing of its
      * size; a large one lets errors of the gradient through to the parameters. */
     spec.optimizer = (optimizer){.kind = c->optimizer,
@@ -83,7 +83,7 @@ static program_spec spec_of(const network_case *c, const network *n, source *s)
     return spec;
 }
 
-static void inputs_new(const network_case *c, source *s, inputs *in)
+static void inputs_new(const network_case *c, draws *s, inputs *in)
 {
     memset(in, 0, sizeof *in);
     must(network_parse(c->text, c->input, c->head, c->classes, &in->net, e));
@@ -93,12 +93,12 @@ static void inputs_new(const network_case *c, source *s, inputs *in)
     size_t size = extent_size(c->input);
     in->images = array_new(in->rows * size, 1);
     for (size_t i = 0; i < in->rows * size; i++)
-        in->images[i] = (uint8_t)source_bits(s);
+        in->images[i] = (uint8_t)draw_bits(s);
     in->labels = array_new(in->rows, sizeof *in->labels);
     in->order = array_new(in->rows, sizeof *in->order);
     for (size_t r = 0; r < in->rows; r++) {
-        in->labels[r] = (int32_t)source_below(s, c->classes);
-        in->order[r] = (uint32_t)source_below(s, in->rows); /* rows may come twice */
+        in->labels[r] = (int32_t)draw_below(s, c->classes);
+        in->order[r] = (uint32_t)draw_below(s, in->rows); /* rows may come twice */
     }
     in->parameters = array_new(in->net.total, sizeof *in->parameters);
     randomise(&in->net, s, in->parameters);
@@ -375,7 +375,7 @@ static void judge_frozen(const inputs *in, const outcome *o, verdict *v)
     }
 }
 
-static void conform_once(backend *b, const network_case *c, source *s, verdict *v)
+static void conform_once(backend *b, const network_case *c, draws *s, verdict *v)
 {
     inputs in;
     outcome got, truth, rounded;
@@ -406,7 +406,7 @@ static void conform_once(backend *b, const network_case *c, source *s, verdict *
 /* New inputs after a failure: one may be a kink's doing, or in bf16 a batch's of a few rows, whose
  * errors are few numbers' and so may be several times those of `rounded`. About one in eight fails
  * of the worst case, a batch of 7 in bf16. What is wrong fails with all of them. */
-static void conform_network(backend *b, const network_case *c, source *s)
+static void conform_network(backend *b, const network_case *c, draws *s)
 {
     verdict v;
     for (int attempt = 0; attempt < ATTEMPTS; attempt++) {

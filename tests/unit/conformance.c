@@ -364,7 +364,7 @@ static backend *target_open(const target *on, bool deterministic)
 }
 
 /* Everything twice, in programs of their own. */
-static void repeat_network(backend *b, const network_case *c, source *s)
+static void repeat_network(backend *b, const network_case *c, draws *s)
 {
     inputs in;
     outcome one, two;
@@ -411,7 +411,7 @@ static void run_case(void **state)
     if (t->missing)
         skip();
     backend *b = target_keep(&t->on, t->kind == KIND_REPEAT);
-    source s = source_named(t->name);
+    draws s = draw_named(t->name);
     if (t->kind == KIND_NETWORK)
         conform_network(b, &t->network, &s);
     else if (t->kind == KIND_REPEAT)

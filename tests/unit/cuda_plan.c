@@ -14,14 +14,14 @@ static bool overlap(size_t a, size_t a_bytes, size_t b, size_t b_bytes)
 static void arrays_needed_together_lie_apart(void **state)
 {
     (void)state;
-    source s = source_named("arena");
+    draws s = draw_named("arena");
     for (int turn = 0; turn < 200; turn++) {
         arena_block blocks[40];
-        size_t count = 1 + source_below(&s, 40), sum = 0;
+        size_t count = 1 + draw_below(&s, 40), sum = 0;
         for (size_t i = 0; i < count; i++) {
-            size_t first = source_below(&s, 20);
+            size_t first = draw_below(&s, 20);
             blocks[i] =
-                (arena_block){source_below(&s, 5000), first, first + source_below(&s, 8), SIZE_MAX};
+                (arena_block){draw_below(&s, 5000), first, first + draw_below(&s, 8), SIZE_MAX};
             sum += blocks[i].bytes + ARENA_ALIGNMENT;
         }
         size_t bytes = arena_layout(blocks, count);
@@ -51,9 +51,9 @@ static void arrays_of_other_times_share_memory(void **state)
 static void launches_do_every_row_once(void **state)
 {
     (void)state;
-    source s = source_named("launches");
+    draws s = draw_named("launches");
     for (int turn = 0; turn < 300; turn++) {
-        size_t batch = 1 + source_below(&s, 100), rows = source_below(&s, 5000), left = rows;
+        size_t batch = 1 + draw_below(&s, 100), rows = draw_below(&s, 5000), left = rows;
         size_t launches = 0, sizes = 0, last = 0;
         while (left > 0) {
             launch l = launch_next(left, batch, 16);

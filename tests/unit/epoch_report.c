@@ -1,5 +1,5 @@
 /* What training tells of an epoch. */
-#include "../../common/epoch_report.h"
+#include "../../src/training/epoch_report.h"
 
 #include <math.h>
 #include <setjmp.h>

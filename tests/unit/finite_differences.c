@@ -53,11 +53,11 @@ typedef struct {
 
 static const uint32_t order[ROWS] = {3, 0, 4, 1, 2};
 
-static void bench_new(bench *t, const network_case *c, head_kind head, source *s)
+static void bench_new(bench *t, const network_case *c, head_kind head, draws *s)
 {
     t->b = reference_open();
     must(network_parse(c->text, picture, head, CLASSES, &t->net, e));
-    program_spec spec = {.net = &t->net, .batch = ROWS, .training = true, .seed = source_bits(s)};
+    program_spec spec = {.net = &t->net, .batch = ROWS, .training = true, .seed = draw_bits(s)};
     spec.freeze_backbone = c->freeze;
     spec.label_smoothing = c->smooth ? 0.3f : 0;
     spec.augment = c->augment ? (augmentation){true, 1, 2} : (augmentation){false, 0, 0};
@@ -70,9 +70,9 @@ static void bench_new(bench *t, const network_case *c, head_kind head, source *s
             t->parameters[i] = (float)q->trainable * t->parameters[i] * 0.4f + (float)!q->trainable;
     }
     for (size_t i = 0; i < sizeof t->images; i++)
-        t->images[i] = (uint8_t)source_bits(s);
+        t->images[i] = (uint8_t)draw_bits(s);
     for (size_t r = 0; r < ROWS; r++)
-        t->labels[r] = (int32_t)source_below(s, CLASSES);
+        t->labels[r] = (int32_t)draw_below(s, CLASSES);
     must(t->b->data_set(t->b, t->p, t->images, t->labels, ROWS, e));
 }
 
@@ -130,7 +130,7 @@ static judgement element_judge(bench *t, float *scratch, size_t i, double scale,
 }
 
 /* Returns whether elements enough could be judged. */
-static bool parameter_check(bench *t, const network_case *c, size_t k, source *s, verdict *v)
+static bool parameter_check(bench *t, const network_case *c, size_t k, draws *s, verdict *v)
 {
     const parameter *q = &t->net.parameters[k];
     bool learns = q->trainable && (!c->freeze || k == t->net.head_scale || k == t->net.head_weight);
@@ -139,7 +139,7 @@ static bool parameter_check(bench *t, const network_case *c, size_t k, source *s
         fmax(rms(t->gradient + q->start, q->count), 0.1 * rms(t->gradient, t->net.total));
     size_t wrong = 0, judged = 0, tried = q->count < ELEMENTS ? q->count : ELEMENTS;
     for (size_t n = 0; n < tried; n++) {
-        size_t i = q->start + (tried == q->count ? n : source_below(s, q->count));
+        size_t i = q->start + (tried == q->count ? n : draw_below(s, q->count));
         double found = 0;
         judgement j = learns ? element_judge(t, scratch, i, scale, &found) : AGREES;
         judged += j != NOT_JUDGED;
@@ -154,7 +154,7 @@ static bool parameter_check(bench *t, const network_case *c, size_t k, source *s
 }
 
 /* Returns whether every parameter could be judged. */
-static bool check_draw(const network_case *c, head_kind head, source *s)
+static bool check_draw(const network_case *c, head_kind head, draws *s)
 {
     bench t = {0};
     verdict v = {.count = 0};
@@ -171,7 +171,7 @@ static bool check_draw(const network_case *c, head_kind head, source *s)
 
 static void check(const char *name, const network_case *c, head_kind head)
 {
-    source s = source_named(name);
+    draws s = draw_named(name);
     for (int draw = 0; draw < DRAWS; draw++)
         if (check_draw(c, head, &s))
             return;

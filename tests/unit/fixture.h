@@ -25,9 +25,9 @@ static uint64_t fixture_seed; /* printed by main, set by --seed */
 /* SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014). */
 typedef struct {
     uint64_t state;
-} source;
+} draws;
 
-static inline uint64_t source_bits(source *s)
+static inline uint64_t draw_bits(draws *s)
 {
     uint64_t z = s->state += 0x9E3779B97F4A7C15u;
     z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
@@ -35,31 +35,31 @@ static inline uint64_t source_bits(source *s)
     return z ^ z >> 31;
 }
 
-/* A source of its own for each name, so that a test sees the same numbers when it runs alone. */
-static inline source source_named(const char *name)
+/* Draws of its own for each name, so that a test sees the same numbers when it runs alone. */
+static inline draws draw_named(const char *name)
 {
-    source s = {fixture_seed};
+    draws s = {fixture_seed};
     for (; *name; name++)
-        s.state = source_bits(&s) ^ (uint64_t)(unsigned char)*name;
+        s.state = draw_bits(&s) ^ (uint64_t)(unsigned char)*name;
     return s;
 }
 
-static inline size_t source_below(source *s, size_t limit)
+static inline size_t draw_below(draws *s, size_t limit)
 {
-    return (size_t)(source_bits(s) % limit);
+    return (size_t)(draw_bits(s) % limit);
 }
 
-static inline double source_uniform(source *s, double low, double high)
+static inline double draw_uniform(draws *s, double low, double high)
 {
-    return low + (high - low) * (double)(source_bits(s) >> 11) * 0x1p-53;
+    return low + (high - low) * (double)(draw_bits(s) >> 11) * 0x1p-53;
 }
 
 /* About normal: the sum of four uniform numbers, of variance 1. */
-static inline float source_normal(source *s)
+static inline float draw_normal(draws *s)
 {
     double sum = 0;
     for (int i = 0; i < 4; i++)
-        sum += source_uniform(s, -1, 1);
+        sum += draw_uniform(s, -1, 1);
     return (float)(sum * 0.8660254037844386);
 }
 
@@ -73,11 +73,11 @@ static inline void *array_new(size_t count, size_t size)
     return memory;
 }
 
-static inline float *normal_new(source *s, size_t count)
+static inline float *normal_new(draws *s, size_t count)
 {
     float *all = array_new(count, sizeof *all);
     for (size_t i = 0; i < count; i++)
-        all[i] = source_normal(s);
+        all[i] = draw_normal(s);
     return all;
 }
 

@@ -1,6 +1,6 @@
 /* Models in memory and as files, whole and damaged. */
-#include "../../common/model.h"
-#include "../../common/output.h"
+#include "../../common/model/model.h"
+#include "../../common/base/output.h"
 
 #include <math.h>
 #include <msgpack.h>
@@ -714,18 +714,18 @@ static void test_kinds_in_a_header(void **state)
     m.kinds[2] = CLASS_NOVEL;
     assert_int_equal(class_list_copy(&h.classes, &m.classes), 0);
     assert_int_equal(class_list_add(&h.classes, "truck"), 3);
-    assert_int_equal(model_kinds_read(&h, &kinds, &count, &e), 0);
+    assert_int_equal(kinds_read(&h, &kinds, &count, &e), 0);
     assert_int_equal(count, 4);
     assert_int_equal(kinds[2], CLASS_BASE);
     free(kinds);
-    assert_int_equal(model_kinds_write(&h, &m), 0);
-    assert_int_equal(model_kinds_read(&h, &kinds, &count, &e), 0);
+    assert_int_equal(kinds_write(&h, m.kinds, m.classes.count), 0);
+    assert_int_equal(kinds_read(&h, &kinds, &count, &e), 0);
     assert_int_equal(count, 3);
     assert_int_equal(kinds[0], CLASS_BASE);
     assert_int_equal(kinds[2], CLASS_NOVEL);
     free(kinds);
     assert_int_equal(stream_header_set_text(&h, "kinds", "novel"), 0);
-    assert_int_equal(model_kinds_read(&h, &kinds, &count, &e), -1);
+    assert_int_equal(kinds_read(&h, &kinds, &count, &e), -1);
     stream_header_free(&h);
     model_free(&m);
 }

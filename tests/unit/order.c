@@ -1,5 +1,5 @@
 /* The orders of training rows: complete, seeded, balanced. */
-#include "../../common/order.h"
+#include "../../src/training/order.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* Pictures that grow in memory. */
-#include "../../common/picture_set.h"
+#include "../../src/training/picture_set.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -26,7 +26,7 @@ static const uint32_t order[ROWS] = {0, 1, 2, 3, 4, 5, 6};
 
 static void bench_new(bench *t, head_kind head, optimizer_kind kind)
 {
-    source s = {42}; /* always the same: the answers are written below */
+    draws s = {42}; /* always the same: the answers are written below */
     t->b = reference_open();
     must(network_parse(all_layers, (extent){9, 11, 3}, head, CLASSES, &t->net, e));
     program_spec spec = {.net = &t->net,
@@ -38,9 +38,9 @@ static void bench_new(bench *t, head_kind head, optimizer_kind kind)
     t->parameters = array_new(t->net.total, sizeof *t->parameters);
     network_initialise(&t->net, 3, t->parameters);
     for (size_t i = 0; i < sizeof t->images; i++)
-        t->images[i] = (uint8_t)source_bits(&s);
+        t->images[i] = (uint8_t)draw_bits(&s);
     for (size_t r = 0; r < ROWS; r++)
-        t->labels[r] = (int32_t)source_below(&s, CLASSES);
+        t->labels[r] = (int32_t)draw_below(&s, CLASSES);
     must(t->b->parameters_set(t->b, t->p, t->parameters, e));
     must(t->b->data_set(t->b, t->p, t->images, t->labels, ROWS, e));
 }
@@ -141,10 +141,10 @@ static void views_are_as_described(void **state)
     enum { HEIGHT = 7, WIDTH = 10, PICTURES = 50, SIZE = HEIGHT * WIDTH, FIRST = 1000 };
     const augmentation each[] = {
         {true, 0, 0}, {false, 3, 0}, {false, 0, 4}, {false, 0, 3}, {true, 2, 5}};
-    source s = source_named("views");
+    draws s = draw_named("views");
     uint8_t images[PICTURES * SIZE];
     for (size_t i = 0; i < sizeof images; i++)
-        images[i] = (uint8_t)source_bits(&s);
+        images[i] = (uint8_t)draw_bits(&s);
     backend *b = reference_open();
     network net;
     must(network_parse("", (extent){HEIGHT, WIDTH, 1}, HEAD_COSINE, 2, &net, e));
@@ -183,9 +183,9 @@ static void dropout_keeps_the_mean(void **state)
     const uint32_t row = 0;
     const int32_t label = CLASS;
     uint8_t image[SIZE];
-    source s = source_named("dropout");
+    draws s = draw_named("dropout");
     for (size_t i = 0; i < SIZE; i++)
-        image[i] = (uint8_t)(1 + source_below(&s, 255));
+        image[i] = (uint8_t)(1 + draw_below(&s, 255));
     backend *b = reference_open();
     network net;
     program *p = NULL;

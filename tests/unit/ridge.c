@@ -2,11 +2,11 @@
  * against really leaving them out. */
 #include "fixture.h"
 
-#include "../../src/method/imprinting.h"
-#include "../../src/method/projection.h"
-#include "../../src/method/ridge.h"
-#include "../../src/method/ridge_problem.h"
-#include "../../src/method/statistics.h"
+#include "../../src/imprinting/base_statistics.h"
+#include "../../src/imprinting/imprinting.h"
+#include "../../src/imprinting/projection.h"
+#include "../../src/imprinting/ridge.h"
+#include "../../src/imprinting/ridge_problem.h"
 
 enum { DIMENSION = 6, CLASSES = 4, RANDOM = 9, FEATURES = DIMENSION + RANDOM };
 
@@ -20,13 +20,13 @@ typedef struct {
     size_t count;
 } setting;
 
-static void add_rows(setting *t, source *s, int32_t label, size_t count)
+static void add_rows(setting *t, draws *s, int32_t label, size_t count)
 {
     for (size_t i = 0; i < count; i++, t->count++) {
         t->labels[t->count] = label;
         for (size_t d = 0; d < DIMENSION; d++)
             t->rows[t->count * DIMENSION + d] = (float)(1 + sin(1.7 * label + (double)d)) +
-                                                (0.2f + 0.3f * (float)(d % 3)) * source_normal(s);
+                                                (0.2f + 0.3f * (float)(d % 3)) * draw_normal(s);
     }
 }
 
@@ -34,7 +34,7 @@ static void add_rows(setting *t, source *s, int32_t label, size_t count)
  * them. */
 static void begin(setting *t, const char *name, size_t shots)
 {
-    source s = source_named(name);
+    draws s = draw_named(name);
     error e = {""};
     class_list classes = {0};
     statistics *base;
@@ -284,7 +284,7 @@ static void test_ridge_refuses(void **state)
 /* ---- statistics ---- */
 
 static void statistics_by(setting *t, const size_t *order, const int32_t *labels, size_t most,
-                          source *s, model *out)
+                          draws *s, model *out)
 {
     error e = {""};
     statistics *work;
@@ -298,7 +298,7 @@ static void statistics_by(setting *t, const size_t *order, const int32_t *labels
         of[i] = labels[order[i]];
     }
     for (size_t i = 0, n; i < t->count; i += n) {
-        n = 1 + source_below(s, most);
+        n = 1 + draw_below(s, most);
         n = n < t->count - i ? n : t->count - i;
         assert_int_equal(statistics_add(work, rows + i * DIMENSION, of + i, n, &e), 0);
     }
@@ -314,11 +314,11 @@ static void test_statistics_of_any_batches(void **state)
     model first;
     size_t order[400];
     int32_t labels[400];
-    source s = source_named("batches");
+    draws s = draw_named("batches");
     begin(&t, "batches", 25);
     for (size_t i = 0; i < t.count; i++) {
         order[i] = i;
-        labels[i] = source_below(&s, 9) ? t.labels[i] : -1;
+        labels[i] = draw_below(&s, 9) ? t.labels[i] : -1;
     }
     statistics_by(&t, order, labels, 400, &s, &first);
     const double *count = model_find(&first, "statistics/count")->data;
@@ -332,7 +332,7 @@ static void test_statistics_of_any_batches(void **state)
     for (int turn = 0; turn < 20; turn++) {
         model other;
         for (size_t i = t.count; i-- > 1;) {
-            size_t k = source_below(&s, i + 1), held = order[i];
+            size_t k = draw_below(&s, i + 1), held = order[i];
             order[i] = order[k];
             order[k] = held;
         }

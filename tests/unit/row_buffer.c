@@ -1,5 +1,5 @@
 /* Rows kept past the next read. */
-#include "../../common/row_buffer.h"
+#include "../../common/stream/row_buffer.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

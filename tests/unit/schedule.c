@@ -1,5 +1,5 @@
 /* Learning rates by hand-computed values. */
-#include "../../common/schedule.h"
+#include "../../src/training/schedule.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

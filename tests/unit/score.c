@@ -1,8 +1,8 @@
 /* The figures behind score: tallies, intervals, JSON texts. */
-#include "../../common/interval.h"
-#include "../../common/json.h"
-#include "../../common/score_report.h"
-#include "../../common/tally.h"
+#include "../../common/base/json.h"
+#include "../../src/scoring/interval.h"
+#include "../../src/scoring/report.h"
+#include "../../src/scoring/tally.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,5 +1,5 @@
 /* Sheets of pictures, pixel by pixel. */
-#include "../../common/sheet.h"
+#include "../../common/formats/sheet.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

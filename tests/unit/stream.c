@@ -1,7 +1,8 @@
 /* stream.c: reading and writing tensor streams: what is written is read, streams concatenate,
  * classes match by name, and what is wrong is refused. */
-#include "../../common/stream.h"
-#include "../../common/output.h"
+#include "../../common/base/output.h"
+#include "../../common/stream/read.h"
+#include "../../common/stream/write.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

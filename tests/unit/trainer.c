@@ -1,5 +1,5 @@
 /* Epochs in pieces: every row once, in order, at the right rate, whatever the pieces. */
-#include "../../kernels/trainer.h"
+#include "../../src/training/trainer.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,0 +1,34 @@
+/* output.h: a tool's output, standard output or a file that appears whole or not at all.
+ *
+ * A file is written under a temporary name beside it, synced and renamed at the end; if the tool
+ * fails or dies, what was there before stays untouched. */
+#ifndef COMMON_BASE_OUTPUT_H
+#define COMMON_BASE_OUTPUT_H
+
+#include "error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+typedef struct output output;
+
+/* path NULL or "-" is standard output. `records` refuses a terminal. A path that is no regular file
+ * (/dev/null, a fifo) is written directly. */
+int output_open(const char *path, bool records, output **out, error *e);
+/* Writes it all. A reader that went away (EPIPE) ends the process quietly with exit status 0 after
+ * removing temporary files: nobody wants the rest. */
+int output_write(output *o, const void *data, size_t bytes, error *e);
+int output_writev(output *o, struct iovec *parts, int count, error *e); /* parts are used up */
+int output_printf(output *o, error *e, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Flushes, syncs, renames. Frees o whether it succeeds or not. */
+int output_commit(output *o, error *e);
+/* Removes the temporary file. Frees o. NULL is harmless. */
+void output_abandon(output *o);
+/* Removes every temporary file there is. Runs at exit by itself; tool_begin calls it on SIGINT,
+ * SIGTERM and SIGHUP (it is safe in a signal handler). */
+void output_clean(void);
+
+#endif

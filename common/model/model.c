@@ -1,0 +1,552 @@
+/* model.c: a model in memory: its tensors, classes and notes. Files are model_file.c's matter. */
+#include "model.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void *take_zeros(size_t bytes)
+{
+    if (bytes > SIZE_MAX - 63)
+        return NULL;
+    size_t whole = (bytes + 63) / 64 * 64;
+    void *memory = aligned_alloc(64, whole ? whole : 64);
+    if (memory)
+        memset(memory, 0, whole ? whole : 64);
+    return memory;
+}
+
+static int out_of_memory(error *e)
+{
+    return error_set(e, "out of memory for the model");
+}
+
+const char *norm_name(norm_kind norm)
+{
+    return norm == NORM_L2 ? "l2" : "none";
+}
+
+/* ---- a head without a network ---- */
+
+static void set_parameter(parameter *p, const char *name, size_t rank, size_t rows, size_t columns)
+{
+    *p = (parameter){
+        .rank = rank, .shape = {rows, columns}, .count = rows * columns, .trainable = true};
+    strcpy(p->name, name);
+}
+
+/* The part of a network that a model without one has: the head, laid out as network.h says. */
+static int head_only(size_t dimension, head_kind head, size_t classes, network *n, error *e)
+{
+    if (dimension == 0)
+        return error_set(e, "a model needs an embedding dimension of at least 1");
+    if (classes > STREAM_CLASSES_MAX || dimension > ((size_t)1 << 31) ||
+        classes * dimension > (size_t)1 << 31)
+        return error_set(e, "%zu classes of %zu numbers are more than a model holds", classes,
+                         dimension);
+    bool scaled = head == HEAD_COSINE;
+    *n = (network){.text = strdup(""),
+                   .dimension = dimension,
+                   .head = head,
+                   .class_count = classes,
+                   .parameter_count = scaled ? 2 : 1,
+                   .parameters = calloc(2, sizeof(parameter)),
+                   .head_scale = scaled ? 0 : SIZE_MAX,
+                   .head_weight = scaled ? 1 : 0};
+    if (!n->text || !n->parameters) {
+        network_free(n);
+        *n = (network){0};
+        return out_of_memory(e);
+    }
+    if (scaled) {
+        set_parameter(&n->parameters[0], "head/scale", 1, 1, 1);
+        n->parameters[0].initial = INITIAL_SCALE;
+    }
+    parameter *weight = &n->parameters[n->head_weight];
+    set_parameter(weight, "head/weight", 2, classes, dimension);
+    weight->initial = INITIAL_GLOROT;
+    weight->fan_in = dimension;
+    weight->fan_out = classes;
+    weight->start = scaled ? 1 : 0;
+    n->total = weight->start + weight->count;
+    return 0;
+}
+
+int model_network(const char *text, extent input, size_t dimension, head_kind head, size_t classes,
+                  network *out, error *e)
+{
+    if (!text || !*text)
+        return head_only(dimension, head, classes, out, e);
+    return network_parse(text, input, head, classes, out, e);
+}
+
+/* ---- tensors ---- */
+
+static bool ends_in(const char *name, const char *word)
+{
+    size_t length = strlen(name), tail = strlen(word);
+    return length > tail && strcmp(name + length - tail, word) == 0 &&
+           strchr("/-", name[length - tail - 1]) != NULL;
+}
+
+tensor_role model_role(const char *name)
+{
+    if ((*name >= '0' && *name <= '9') || strcmp(name, "head/scale") == 0)
+        return ROLE_NETWORK;
+    if (strncmp(name, "made/", 5) == 0)
+        return ROLE_MADE;
+    if (ends_in(name, "sum") || ends_in(name, "count"))
+        return ROLE_CLASS_SUM;
+    if (ends_in(name, "gram"))
+        return ROLE_SUM;
+    if (ends_in(name, "weight") || ends_in(name, "bias"))
+        return ROLE_CLASS;
+    if (ends_in(name, "sample"))
+        return ROLE_CLASS_SAMPLE;
+    return ROLE_OTHER;
+}
+
+static bool of_classes(const char *name)
+{
+    tensor_role role = model_role(name);
+    return role == ROLE_CLASS || role == ROLE_CLASS_SUM || role == ROLE_CLASS_SAMPLE;
+}
+
+static model_tensor *find_tensor(const model *m, const char *name)
+{
+    for (size_t i = 0; i < m->tensor_count; i++)
+        if (strcmp(m->tensors[i].name, name) == 0)
+            return &m->tensors[i];
+    return NULL;
+}
+
+tensor *model_find(const model *m, const char *name)
+{
+    model_tensor *found = find_tensor(m, name);
+    return found ? &found->value : NULL;
+}
+
+/* A place for a tensor of that name: the present one's, emptied, or a new one. NULL without memory.
+ */
+static model_tensor *place_for(model *m, const char *name)
+{
+    model_tensor *place = find_tensor(m, name);
+    if (place) {
+        free(place->value.data);
+        place->value.data = NULL;
+        return place;
+    }
+    model_tensor *more = realloc(m->tensors, (m->tensor_count + 1) * sizeof *more);
+    if (!more)
+        return NULL;
+    m->tensors = more;
+    place = &more[m->tensor_count++];
+    *place = (model_tensor){0};
+    strcpy(place->name, name);
+    return place;
+}
+
+int model_put(model *m, const char *name, tensor_type type, size_t rank, const size_t *shape,
+              tensor **out, error *e)
+{
+    if (!*name || strlen(name) >= sizeof m->tensors->name)
+        return error_set(e, "a tensor's name has 1 to %zu characters: '%.80s'",
+                         sizeof m->tensors->name - 1, name);
+    if (rank == 0 || rank > TENSOR_RANK_MAX)
+        return error_set(e, "tensor '%s' has %zu dimensions; 1 to %d are possible", name, rank,
+                         TENSOR_RANK_MAX);
+    tensor value = {.type = type, .rank = rank};
+    size_t elements = 1;
+    for (size_t i = 0; i < rank; i++) {
+        value.shape[i] = shape[i];
+        if (shape[i] && elements > STREAM_BATCH_BYTES_MAX / type_size(type) / shape[i])
+            return error_set(
+                e, "tensor '%s' is larger than 1 GiB, the most a model's tensor may be", name);
+        elements *= shape[i];
+    }
+    value.data = take_zeros(elements * type_size(type));
+    model_tensor *place = value.data ? place_for(m, name) : NULL;
+    if (!place) {
+        free(value.data);
+        return out_of_memory(e);
+    }
+    place->value = value;
+    if (out)
+        *out = &place->value;
+    return 0;
+}
+
+void model_drop(model *m, const char *name)
+{
+    model_tensor *found = find_tensor(m, name);
+    if (!found)
+        return;
+    free(found->value.data);
+    size_t after = m->tensor_count - (size_t)(found - m->tensors) - 1;
+    memmove(found, found + 1, after * sizeof *found);
+    m->tensor_count--;
+}
+
+/* ---- a whole model ---- */
+
+static int put_parameters(model *m, error *e)
+{
+    for (size_t i = 0; i < m->net.parameter_count; i++) {
+        const parameter *p = &m->net.parameters[i];
+        if (model_put(m, p->name, TYPE_F32, p->rank, p->shape, NULL, e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int model_new(const char *text, extent input, size_t dimension, head_kind head,
+              const class_list *classes, class_kind kind, model *m, error *e)
+{
+    model made = {.norm = NORM_L2};
+    if (model_network(text, input, dimension, head, classes->count, &made.net, e) < 0)
+        return -1;
+    made.kinds = calloc(classes->count + 1, sizeof *made.kinds);
+    if (!made.kinds || class_list_copy(&made.classes, classes) < 0) {
+        model_free(&made);
+        return out_of_memory(e);
+    }
+    for (size_t i = 0; i < classes->count; i++)
+        made.kinds[i] = kind;
+    if (put_parameters(&made, e) < 0) {
+        model_free(&made);
+        return -1;
+    }
+    *m = made;
+    return 0;
+}
+
+static int copy_tensors(model *to, const model *from, error *e)
+{
+    for (size_t i = 0; i < from->tensor_count; i++) {
+        const tensor *t = &from->tensors[i].value;
+        tensor *copy;
+        if (model_put(to, from->tensors[i].name, t->type, t->rank, t->shape, &copy, e) < 0)
+            return -1;
+        memcpy(copy->data, t->data, tensor_bytes(t));
+    }
+    return 0;
+}
+
+static int copy_notes(model *to, const model *from, error *e)
+{
+    for (size_t i = 0; i < from->note_count; i++) {
+        const model_note *n = &from->notes[i];
+        if ((n->is_number ? model_note_number(to, n->key, n->number)
+                          : model_note_text(to, n->key, n->text)) < 0)
+            return out_of_memory(e);
+    }
+    return 0;
+}
+
+int model_copy(model *to, const model *from, error *e)
+{
+    model made;
+    if (model_new(from->net.text, from->net.input, from->net.dimension, from->net.head,
+                  &from->classes, CLASS_BASE, &made, e) < 0)
+        return -1;
+    memcpy(made.kinds, from->kinds, from->classes.count * sizeof *made.kinds);
+    made.norm = from->norm;
+    if (copy_tensors(&made, from, e) < 0 || copy_notes(&made, from, e) < 0) {
+        model_free(&made);
+        return -1;
+    }
+    *to = made;
+    return 0;
+}
+
+void model_free(model *m)
+{
+    network_free(&m->net);
+    class_list_free(&m->classes);
+    free(m->kinds);
+    for (size_t i = 0; i < m->tensor_count; i++)
+        free(m->tensors[i].value.data);
+    free(m->tensors);
+    for (size_t i = 0; i < m->note_count; i++)
+        free(m->notes[i].text);
+    free(m->notes);
+    *m = (model){0};
+}
+
+/* ---- classes ---- */
+
+/* A copy of t with other rows: `rows` of them, the ones before `skip` in place, those after it one
+ * place earlier, new ones zero. skip SIZE_MAX leaves none out. */
+static int with_rows(const tensor *t, size_t rows, size_t skip, tensor *out, error *e)
+{
+    size_t row = tensor_row_size(t) * type_size(t->type);
+    if (row && rows > STREAM_BATCH_BYTES_MAX / row)
+        return error_set(e, "a tensor of the model would be larger than 1 GiB");
+    *out = *t;
+    out->shape[0] = rows;
+    out->data = take_zeros(rows * row);
+    if (!out->data)
+        return out_of_memory(e);
+    size_t before = skip < t->shape[0] ? skip : t->shape[0];
+    memcpy(out->data, t->data, before * row);
+    if (skip < t->shape[0])
+        memcpy((char *)out->data + before * row, (const char *)t->data + (before + 1) * row,
+               (t->shape[0] - before - 1) * row);
+    return 0;
+}
+
+/* Gives the network and every tensor of the classes another number of rows: all or nothing. */
+static int resize_classes(model *m, size_t classes, size_t skip, error *e)
+{
+    network net;
+    const char *text = m->net.text;
+    if (model_network(text, m->net.input, m->net.dimension, m->net.head, classes, &net, e) < 0)
+        return -1;
+    tensor *changed = calloc(m->tensor_count + 1, sizeof *changed);
+    size_t done = 0;
+    int status = changed ? 0 : out_of_memory(e);
+    for (; status == 0 && done < m->tensor_count; done++)
+        if (of_classes(m->tensors[done].name) &&
+            with_rows(&m->tensors[done].value, classes, skip, &changed[done], e) < 0)
+            status = -1;
+    for (size_t i = 0; i < done; i++) {
+        if (!changed[i].data)
+            continue;
+        if (status < 0) {
+            free(changed[i].data);
+        } else {
+            free(m->tensors[i].value.data);
+            m->tensors[i].value = changed[i];
+        }
+    }
+    free(changed);
+    network_free(status < 0 ? &net : &m->net);
+    if (status == 0)
+        m->net = net;
+    return status;
+}
+
+static bool is_class_name(const char *name)
+{
+    for (const char *c = name; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 127)
+            return false;
+    return *name && strlen(name) < 1024;
+}
+
+/* Those that are wanted and not there yet, into a list of their own; kinds gets theirs. */
+static int choose_new(const model *m, const class_list *from, const bool *wanted,
+                      const class_kind *given, class_list *fresh, class_kind *kinds, error *e)
+{
+    for (size_t i = 0; i < from->count; i++) {
+        const char *name = from->names[i];
+        if ((wanted && !wanted[i]) || class_list_find(&m->classes, name) >= 0)
+            continue;
+        if (!is_class_name(name))
+            return error_set(e, "a class's name has 1 to 1023 bytes and no control characters");
+        kinds[fresh->count] = given ? given[i] : CLASS_NOVEL;
+        if (class_list_add(fresh, name) < 0)
+            return out_of_memory(e);
+    }
+    return 0;
+}
+
+/* The model's own and these, all or nothing. */
+static int append_classes(model *m, const class_list *fresh, const class_kind *kinds, error *e)
+{
+    size_t count = m->classes.count, all = count + fresh->count;
+    class_list joined;
+    if (fresh->count == 0)
+        return 0;
+    int status = class_list_copy(&joined, &m->classes);
+    for (size_t i = 0; i < fresh->count && status == 0; i++)
+        status = class_list_add(&joined, fresh->names[i]) < 0 ? -1 : 0;
+    class_kind *more = status == 0 ? realloc(m->kinds, all * sizeof *more) : NULL;
+    m->kinds = more ? more : m->kinds;
+    status = more ? resize_classes(m, all, SIZE_MAX, e) : out_of_memory(e);
+    if (status < 0) {
+        class_list_free(&joined);
+        return -1;
+    }
+    memcpy(more + count, kinds, fresh->count * sizeof *kinds);
+    class_list_free(&m->classes);
+    m->classes = joined;
+    return 0;
+}
+
+int model_add_classes(model *m, const class_list *from, const bool *wanted, const class_kind *kinds,
+                      error *e)
+{
+    class_list fresh = {0};
+    class_kind *own = malloc((from->count + 1) * sizeof *own);
+    int status = own ? choose_new(m, from, wanted, kinds, &fresh, own, e) : out_of_memory(e);
+    if (status == 0)
+        status = append_classes(m, &fresh, own, e);
+    class_list_free(&fresh);
+    free(own);
+    return status;
+}
+
+int model_remove_class(model *m, size_t index, error *e)
+{
+    size_t count = m->classes.count;
+    if (index >= count)
+        return error_set(e, "the model has %zu classes, none of number %zu", count, index);
+    if (count == 1)
+        return error_set(
+            e, "no class would be left, '%s' the last of them; a model needs one at least",
+            m->classes.names[0]);
+    class_list left = {0};
+    for (size_t i = 0; i < count; i++)
+        if (i != index && class_list_add(&left, m->classes.names[i]) < 0) {
+            class_list_free(&left);
+            return out_of_memory(e);
+        }
+    if (resize_classes(m, count - 1, index, e) < 0) {
+        class_list_free(&left);
+        return -1;
+    }
+    class_list_free(&m->classes);
+    m->classes = left;
+    memmove(m->kinds + index, m->kinds + index + 1, (count - index - 1) * sizeof *m->kinds);
+    return 0;
+}
+
+int model_rename_class(model *m, size_t index, const char *name, error *e)
+{
+    if (index >= m->classes.count)
+        return error_set(e, "the model has %zu classes, none of number %zu", m->classes.count,
+                         index);
+    int same = class_list_find(&m->classes, name);
+    if (same >= 0 && (size_t)same != index)
+        return error_set(e, "the model has a class '%s' already", name);
+    if (!is_class_name(name))
+        return error_set(e, "a class's name has 1 to 1023 bytes and no control characters");
+    class_list renamed = {0};
+    for (size_t i = 0; i < m->classes.count; i++)
+        if (class_list_add(&renamed, i == index ? name : m->classes.names[i]) < 0) {
+            class_list_free(&renamed);
+            return out_of_memory(e);
+        }
+    class_list_free(&m->classes);
+    m->classes = renamed;
+    return 0;
+}
+
+/* ---- notes ---- */
+
+static model_note *find_note(const model *m, const char *key)
+{
+    for (size_t i = 0; i < m->note_count; i++)
+        if (strcmp(m->notes[i].key, key) == 0)
+            return &m->notes[i];
+    return NULL;
+}
+
+static model_note *note_for(model *m, const char *key)
+{
+    model_note *note = find_note(m, key);
+    if (note || !*key || strlen(key) >= sizeof note->key)
+        return note;
+    model_note *more = realloc(m->notes, (m->note_count + 1) * sizeof *more);
+    if (!more)
+        return NULL;
+    m->notes = more;
+    note = &more[m->note_count++];
+    *note = (model_note){0};
+    strcpy(note->key, key);
+    return note;
+}
+
+int model_note_number(model *m, const char *key, double value)
+{
+    model_note *note = note_for(m, key);
+    if (!note)
+        return -1;
+    free(note->text);
+    note->text = NULL;
+    note->is_number = true;
+    note->number = value;
+    return 0;
+}
+
+int model_note_text(model *m, const char *key, const char *value)
+{
+    char *text = strdup(value);
+    model_note *note = text ? note_for(m, key) : NULL;
+    if (!note) {
+        free(text);
+        return -1;
+    }
+    free(note->text);
+    note->text = text;
+    note->is_number = false;
+    return 0;
+}
+
+void model_note_drop(model *m, const char *key)
+{
+    model_note *note = find_note(m, key);
+    if (!note)
+        return;
+    free(note->text);
+    memmove(note, note + 1, (m->note_count - (size_t)(note - m->notes) - 1) * sizeof *note);
+    m->note_count--;
+}
+
+bool model_get_number(const model *m, const char *key, double *value)
+{
+    const model_note *note = find_note(m, key);
+    if (!note || !note->is_number)
+        return false;
+    *value = note->number;
+    return true;
+}
+
+const char *model_get_text(const model *m, const char *key)
+{
+    const model_note *note = find_note(m, key);
+    return note && !note->is_number ? note->text : NULL;
+}
+
+/* ---- parameters ---- */
+
+void model_pack(const model *m, float *parameters)
+{
+    for (size_t i = 0; i < m->net.parameter_count; i++) {
+        const parameter *p = &m->net.parameters[i];
+        memcpy(parameters + p->start, model_find(m, p->name)->data, p->count * sizeof(float));
+    }
+}
+
+void model_unpack(model *m, const float *parameters)
+{
+    for (size_t i = 0; i < m->net.parameter_count; i++) {
+        const parameter *p = &m->net.parameters[i];
+        memcpy(model_find(m, p->name)->data, parameters + p->start, p->count * sizeof(float));
+    }
+}
+
+/* FNV-1a, 64 bits (Fowler, Noll, Vo). */
+static uint64_t hash_bytes(uint64_t hash, const void *data, size_t bytes)
+{
+    const unsigned char *at = data;
+    for (size_t i = 0; i < bytes; i++)
+        hash = (hash ^ at[i]) * 1099511628211u;
+    return hash;
+}
+
+uint64_t model_fingerprint(const model *m)
+{
+    if (!*m->net.text)
+        return 0;
+    uint64_t hash = 14695981039346656037u;
+    uint64_t input[3] = {m->net.input.height, m->net.input.width, m->net.input.channels};
+    hash = hash_bytes(hash, m->net.text, strlen(m->net.text) + 1);
+    hash = hash_bytes(hash, input, sizeof input);
+    for (size_t i = 0; i < m->net.parameter_count; i++) {
+        const parameter *p = &m->net.parameters[i];
+        if (i != m->net.head_scale && i != m->net.head_weight)
+            hash = hash_bytes(hash, model_find(m, p->name)->data, p->count * sizeof(float));
+    }
+    return hash ? hash : 1;
+}

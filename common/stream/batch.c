@@ -1,0 +1,228 @@
+/* batch.c: named tensors with one row count; see batch.h. */
+#include "batch.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void batch_free(batch *b)
+{
+    free(b->labels);
+    b->labels = NULL;
+    b->label_room = 0;
+}
+
+tensor *batch_find(batch *b, const char *name)
+{
+    for (size_t i = 0; i < b->field_count; i++)
+        if (strcmp(b->fields[i].name, name) == 0)
+            return &b->fields[i].value;
+    return NULL;
+}
+
+int batch_put(batch *b, const char *name, tensor value, error *e)
+{
+    tensor *old = batch_find(b, name);
+    if (b->field_count == 0)
+        b->rows = tensor_rows(&value);
+    if (value.rank == 0 || tensor_rows(&value) != b->rows)
+        return error_set(e, "field '%s' has %zu rows where the batch has %zu", name,
+                         tensor_rows(&value), b->rows);
+    if (old) {
+        *old = value;
+        return 0;
+    }
+    if (b->field_count == STREAM_FIELDS_MAX)
+        return error_set(e, "field '%s' is one more than the %d a batch may have", name,
+                         STREAM_FIELDS_MAX);
+    field *f = &b->fields[b->field_count];
+    if (*name == '\0' || strlen(name) >= sizeof f->name)
+        return error_set(e, "a field's name has 1 to 63 bytes, '%.80s' does not", name);
+    strcpy(f->name, name);
+    f->value = value;
+    b->field_count++;
+    return 0;
+}
+
+void batch_drop(batch *b, const char *name)
+{
+    for (size_t i = 0; i < b->field_count; i++) {
+        if (strcmp(b->fields[i].name, name) == 0) {
+            b->field_count--;
+            memmove(&b->fields[i], &b->fields[i + 1], (b->field_count - i) * sizeof *b->fields);
+            return;
+        }
+    }
+}
+
+/* Moves the kept rows to the front, a run of neighbours at a time. */
+static size_t keep_rows(tensor *t, const bool *keep, size_t rows)
+{
+    size_t width = tensor_row_size(t) * type_size(t->type), kept = 0;
+    char *data = t->data;
+    for (size_t row = 0; row < rows;) {
+        size_t run = row;
+        while (run < rows && keep[run])
+            run++;
+        if (run > row && kept != row)
+            memmove(data + kept * width, data + row * width, (run - row) * width);
+        kept += run - row;
+        for (row = run; row < rows && !keep[row];)
+            row++;
+    }
+    return kept;
+}
+
+void batch_keep(batch *b, const bool *keep)
+{
+    size_t kept = 0;
+    for (size_t row = 0; row < b->rows; row++)
+        kept += keep[row];
+    for (size_t i = 0; i < b->field_count; i++)
+        b->fields[i].value.shape[0] = keep_rows(&b->fields[i].value, keep, b->rows);
+    b->rows = kept;
+}
+
+/* ---- checks ---- */
+
+/* The first element that is infinite or not a number, or SIZE_MAX. */
+static size_t find_not_finite(const tensor *t)
+{
+    size_t count = tensor_rows(t) * tensor_row_size(t);
+    if (t->type == TYPE_F32) {
+        const uint32_t *bits = t->data;
+        for (size_t i = 0; i < count; i += 4096) {
+            size_t end = i + 4096 < count ? i + 4096 : count;
+            unsigned bad = 0;
+            for (size_t j = i; j < end; j++)
+                bad |= (bits[j] & 0x7f800000u) == 0x7f800000u;
+            for (size_t j = i; bad && j < end; j++)
+                if ((bits[j] & 0x7f800000u) == 0x7f800000u)
+                    return j;
+        }
+    } else if (t->type == TYPE_F64) {
+        const uint64_t *bits = t->data;
+        for (size_t i = 0; i < count; i++)
+            if ((bits[i] & 0x7ff0000000000000u) == 0x7ff0000000000000u)
+                return i;
+    } else if (t->type == TYPE_F16) {
+        const uint16_t *bits = t->data;
+        for (size_t i = 0; i < count; i++)
+            if ((bits[i] & 0x7c00u) == 0x7c00u)
+                return i;
+    }
+    return SIZE_MAX;
+}
+
+/* A model's tensors come one a record, under names like 0.conv/weight. */
+static int missing_field(const batch *b, const char *name, error *e)
+{
+    static const char *const made[][2] = {
+        {"image", "cifar-read or idx-read"},
+        {"label", "cifar-read or idx-read"},
+        {"embedding", "embed"},
+        {"prediction", "classify"},
+        {"score", "classify"},
+    };
+    if (b->field_count == 1 && strchr(b->fields[0].name, '/'))
+        return error_set(e, "a model, not records: there is no field '%s' in it", name);
+    for (size_t i = 0; i < sizeof made / sizeof *made; i++)
+        if (strcmp(made[i][0], name) == 0)
+            return error_set(e, "the records have no field '%s'; %s makes it", name, made[i][1]);
+    return error_set(e, "the records have no field '%s'", name);
+}
+
+/* What Python writes by itself, and how to write what is needed. */
+static const char *cure(const tensor *t, tensor_type type, size_t rank)
+{
+    bool is_float = t->type == TYPE_F16 || t->type == TYPE_F32 || t->type == TYPE_F64;
+    if (type == TYPE_F32 && is_float && t->type != type)
+        return "; numpy's .astype('float32') makes it";
+    if (type == TYPE_U8 && rank == 4 && t->type != type)
+        return ", pixels from 0 to 255; numpy's .astype('uint8') makes it";
+    if (type == TYPE_U8 && rank == 4 && t->rank == 3)
+        return ", the last one the channels; numpy's [..., None] adds it";
+    return "";
+}
+
+int batch_require(batch *b, const char *name, tensor_type type, size_t rank, tensor **out, error *e)
+{
+    tensor *t = batch_find(b, name);
+    char is[256];
+    if (!t)
+        return missing_field(b, name, e);
+    if (t->type != type || (rank != 0 && t->rank != rank)) {
+        char dimensions[40] = "";
+        if (rank)
+            snprintf(dimensions, sizeof dimensions, " with %zu dimension%s", rank,
+                     rank > 1 ? "s" : "");
+        return error_set(e, "field '%s' is %s; %s%s is needed%s", name,
+                         tensor_describe(t, is, sizeof is), type_name(type), dimensions,
+                         cure(t, type, rank));
+    }
+    size_t bad = find_not_finite(t);
+    if (bad != SIZE_MAX)
+        return error_set(e, "row %" PRIu64 ": field '%s' has a value that is not a finite number",
+                         b->first_row + bad / tensor_row_size(t), name);
+    *out = t;
+    return 0;
+}
+
+/* ---- labels ---- */
+
+/* The int32 tensor that `label` is made into, in the batch's own memory. */
+static int own_labels(batch *b, tensor *label, error *e)
+{
+    if (b->label_room < b->rows) {
+        size_t room = (b->rows + 1023) & ~(size_t)1023;
+        int32_t *grown = aligned_alloc(64, room * sizeof *grown);
+        if (!grown)
+            return error_set(e, "out of memory for %zu labels", b->rows);
+        free(b->labels);
+        b->labels = grown;
+        b->label_room = room;
+    }
+    for (size_t i = 0; i < b->rows; i++) {
+        int64_t value = tensor_integer(label, i);
+        /* What int32 cannot hold is no label, whatever the classes. */
+        b->labels[i] = value >= INT32_MIN && value <= INT32_MAX ? (int32_t)value : INT32_MIN;
+    }
+    return 0;
+}
+
+static int check_labels(const batch *b, const tensor *label, const class_list *classes, error *e)
+{
+    if (classes->count == 0)
+        return error_set(e, "there are labels, but the stream's header names no classes; give it a "
+                            "list \"classes\"");
+    for (size_t i = 0; i < b->rows; i++) {
+        int64_t value = tensor_integer(label, i);
+        if (value < 0 || (uint64_t)value >= classes->count)
+            return error_set(
+                e, "row %" PRIu64 ": label %" PRId64 " is none of the header's %zu classes",
+                b->first_row + i, value, classes->count);
+    }
+    return 0;
+}
+
+int batch_labels(batch *b, const class_list *classes, int32_t **out, error *e)
+{
+    tensor *label = batch_find(b, "label");
+    char is[256];
+    if (!label)
+        return missing_field(b, "label", e);
+    if (label->rank != 1 || !type_is_integer(label->type))
+        return error_set(e, "field 'label' is %s; whole numbers, one a row, are needed",
+                         tensor_describe(label, is, sizeof is));
+    if (check_labels(b, label, classes, e) != 0)
+        return -1;
+    if (label->type != TYPE_I32) {
+        if (own_labels(b, label, e) != 0)
+            return -1;
+        label->type = TYPE_I32;
+        label->data = b->labels;
+    }
+    *out = label->data;
+    return 0;
+}

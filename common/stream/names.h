@@ -1,0 +1,14 @@
+/* names.h: class names from a text: one a line; blanks at a line's end and empty lines do not
+ * count. */
+#ifndef COMMON_STREAM_NAMES_H
+#define COMMON_STREAM_NAMES_H
+
+#include "../base/error.h"
+#include "class_list.h"
+
+/* Both set *names on success only, to be freed with class_list_free; errors do not name the file.
+ * names_load takes files of at most 16 MiB, and says with errno ENOENT that there is none. */
+int names_parse(const char *text, size_t bytes, class_list *names, error *e);
+int names_load(const char *path, class_list *names, error *e);
+
+#endif

@@ -1,0 +1,144 @@
+/* write.c: writing tensor streams; see write.h. */
+#include "write.h"
+#include "../base/output.h"
+
+#include <msgpack.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct stream_writer {
+    output *out;
+    msgpack_sbuffer heads; /* everything of a record but the tensors' data */
+    msgpack_packer packer;
+    uint64_t rows;
+    bool begun; /* a header stands, with no end yet */
+};
+
+int stream_create(output *out, stream_writer **w, error *e)
+{
+    stream_writer *made = calloc(1, sizeof *made);
+    if (!made)
+        return error_set(e, "out of memory");
+    made->out = out;
+    msgpack_sbuffer_init(&made->heads);
+    msgpack_packer_init(&made->packer, &made->heads, msgpack_sbuffer_write);
+    *w = made;
+    return 0;
+}
+
+void stream_writer_free(stream_writer *w)
+{
+    if (!w)
+        return;
+    msgpack_sbuffer_destroy(&w->heads);
+    free(w);
+}
+
+static int pack_str(msgpack_packer *p, const char *text)
+{
+    size_t bytes = strlen(text);
+    return msgpack_pack_str(p, bytes) || msgpack_pack_str_body(p, text, bytes);
+}
+
+/* msgpack-numpy's keys are byte strings. */
+static int pack_bin(msgpack_packer *p, const char *text)
+{
+    size_t bytes = strlen(text);
+    return msgpack_pack_bin(p, bytes) || msgpack_pack_bin_body(p, text, bytes);
+}
+
+/* ---- header and end ---- */
+
+int stream_write_end(stream_writer *w, error *e)
+{
+    if (!w->begun)
+        return error_set(e, "a stream without a header cannot end");
+    msgpack_sbuffer_clear(&w->heads);
+    int status = msgpack_pack_map(&w->packer, 1) || pack_str(&w->packer, "end") ||
+                 msgpack_pack_uint64(&w->packer, w->rows);
+    if (status != 0)
+        return error_set(e, "out of memory");
+    w->begun = false;
+    return output_write(w->out, w->heads.data, w->heads.size, e);
+}
+
+int stream_write_header(stream_writer *w, const stream_header *h, error *e)
+{
+    if (w->begun && stream_write_end(w, e) != 0)
+        return -1;
+    msgpack_packer *p = &w->packer;
+    msgpack_sbuffer_clear(&w->heads);
+    int status = msgpack_pack_map(p, 2 + h->extra_pairs) || pack_str(p, "tensor-stream") ||
+                 msgpack_pack_int(p, 1) || pack_str(p, "classes") ||
+                 msgpack_pack_array(p, h->classes.count);
+    for (size_t i = 0; i < h->classes.count; i++)
+        status |= pack_str(p, h->classes.names[i]);
+    if (h->extra_bytes)
+        status |= msgpack_sbuffer_write(&w->heads, h->extra, h->extra_bytes);
+    if (status != 0)
+        return error_set(e, "out of memory");
+    w->begun = true;
+    w->rows = 0;
+    return output_write(w->out, w->heads.data, w->heads.size, e);
+}
+
+/* ---- batches ---- */
+
+static int check_batch(const batch *b, error *e)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < b->field_count; i++) {
+        const tensor *t = &b->fields[i].value;
+        if (t->rank == 0 || tensor_rows(t) != b->rows)
+            return error_set(e, "field '%s' has %zu rows where the batch has %zu",
+                             b->fields[i].name, tensor_rows(t), b->rows);
+        bytes += tensor_bytes(t);
+    }
+    if (bytes > STREAM_BATCH_BYTES_MAX)
+        return error_set(e, "a batch of %zu bytes; at most %zu are allowed", bytes,
+                         STREAM_BATCH_BYTES_MAX);
+    return 0;
+}
+
+/* All of a field but its data, as msgpack-numpy writes an array. */
+static int pack_field_head(msgpack_packer *p, const field *f)
+{
+    const tensor *t = &f->value;
+    int status = pack_str(p, f->name) || msgpack_pack_map(p, 5);
+    status |= pack_bin(p, "nd") || msgpack_pack_true(p);
+    status |= pack_bin(p, "type") || pack_str(p, type_code(t->type));
+    status |= pack_bin(p, "kind") || pack_bin(p, "");
+    status |= pack_bin(p, "shape") || msgpack_pack_array(p, t->rank);
+    for (size_t i = 0; i < t->rank; i++)
+        status |= msgpack_pack_uint64(p, t->shape[i]);
+    return status || pack_bin(p, "data") || msgpack_pack_bin(p, tensor_bytes(t));
+}
+
+int stream_write(stream_writer *w, const batch *b, error *e)
+{
+    if (b->rows == 0)
+        return 0;
+    if (!w->begun)
+        return error_set(e, "a batch without a header before it");
+    if (b->field_count == 0)
+        return error_set(e, "a batch with no fields");
+    if (check_batch(b, e) != 0)
+        return -1;
+    size_t cuts[STREAM_FIELDS_MAX + 1] = {0}; /* where each field's head begins within the heads */
+    msgpack_sbuffer_clear(&w->heads);
+    int status = msgpack_pack_map(&w->packer, b->field_count);
+    for (size_t i = 0; i < b->field_count; i++) {
+        status |= pack_field_head(&w->packer, &b->fields[i]);
+        cuts[i + 1] = w->heads.size;
+    }
+    if (status != 0)
+        return error_set(e, "out of memory");
+    struct iovec parts[2 * STREAM_FIELDS_MAX];
+    for (size_t i = 0; i < b->field_count; i++) {
+        const tensor *t = &b->fields[i].value;
+        parts[2 * i] = (struct iovec){w->heads.data + cuts[i], cuts[i + 1] - cuts[i]};
+        parts[2 * i + 1] = (struct iovec){t->data, tensor_bytes(t)};
+    }
+    w->rows += b->rows;
+    return output_writev(w->out, parts, (int)(2 * b->field_count), e);
+}

@@ -1,0 +1,20 @@
+/* write.h: writing tensor streams (read.h says what they are). */
+#ifndef COMMON_STREAM_WRITE_H
+#define COMMON_STREAM_WRITE_H
+
+#include "../base/output.h"
+#include "batch.h"
+#include "header.h"
+
+typedef struct stream_writer stream_writer;
+
+/* Writes to an open output (output.h). Writing a header anew where one stands already (the class
+ * list grew) ends the stream and begins the next one. */
+int stream_create(output *out, stream_writer **w, error *e);
+int stream_write_header(stream_writer *w, const stream_header *h, error *e);
+int stream_write(stream_writer *w, const batch *b,
+                 error *e); /* a batch of no rows is not written */
+int stream_write_end(stream_writer *w, error *e);
+void stream_writer_free(stream_writer *w); /* writes nothing */
+
+#endif

@@ -1,0 +1,81 @@
+#include "temperature.h"
+
+#include <math.h>
+
+#define ENOUGH 300000 /* scores to fit by; of more, every so many rows are taken */
+#define HALVINGS 30
+
+/* The cross-entropy of one row in nats and its derivative by the logarithm of the factor. The row's
+ * own class is meant by 1 - doubt, the others share the rest: else rows that are all right would
+ * have the factor without bound (as Platt: Probabilistic outputs for support vector machines, 1999,
+ * has it). */
+static double row_loss(const float *scores, size_t classes, size_t own, double factor, double doubt,
+                       double *slope)
+{
+    double most = scores[0], sum = 0, mean = 0, others = 0;
+    for (size_t c = 1; c < classes; c++)
+        most = scores[c] > most ? scores[c] : most;
+    for (size_t c = 0; c < classes; c++) {
+        double above = scores[c] - most, weight = exp(factor * above);
+        sum += weight;
+        mean += weight * above;
+        others += c == own ? 0 : above;
+    }
+    double meant = (1 - doubt) * (scores[own] - most) +
+                   (classes > 1 ? doubt * others / (double)(classes - 1) : 0);
+    *slope += factor * (mean / sum - meant);
+    return log(sum) - factor * meant;
+}
+
+/* The rows of one kind that are left out, so many at a step. */
+typedef struct {
+    const rehearsal *r;
+    const float *scores;
+    size_t step;
+    double count[2]; /* rows of novel and of base classes */
+} rows;
+
+static bool takes(const rows *w, size_t row)
+{
+    return row % w->step == 0 && rehearsal_leaves_out(w->r, row);
+}
+
+/* The mean of novel and of base rows' mean losses; and its derivative. */
+static double mean_loss(const rows *w, double factor, double *slope)
+{
+    const rehearsal *r = w->r;
+    double loss[2] = {0}, slopes[2] = {0}, kinds = (w->count[0] > 0) + (w->count[1] > 0);
+    double doubt = 1 / (w->count[0] + w->count[1] + 2);
+    for (size_t i = 0; i < r->rows; i++) {
+        bool base = r->is_base[r->class_of[i]];
+        if (takes(w, i))
+            loss[base] += row_loss(w->scores + i * r->classes, r->classes, r->class_of[i], factor,
+                                   doubt, &slopes[base]);
+    }
+    *slope = 0;
+    double sum = 0;
+    for (size_t k = 0; k < 2; k++) {
+        sum += w->count[k] > 0 ? loss[k] / w->count[k] / kinds : 0;
+        *slope += w->count[k] > 0 ? slopes[k] / w->count[k] / kinds : 0;
+    }
+    return sum;
+}
+
+/* The loss is convex in the factor: its derivative has one root. */
+double scale_fit(const rehearsal *r, const float *scores, double *loss)
+{
+    rows w = {.r = r, .scores = scores, .step = 1 + r->rows * r->classes / ENOUGH};
+    double low = log(1e-6), high = log(1e6), slope;
+    for (size_t i = 0; i < r->rows; i++)
+        w.count[r->is_base[r->class_of[i]]] += takes(&w, i);
+    bool any = w.count[0] + w.count[1] > 0;
+    for (int turn = 0; any && turn < HALVINGS; turn++) {
+        double middle = (low + high) / 2;
+        mean_loss(&w, exp(middle), &slope);
+        *(slope > 0 ? &high : &low) = middle;
+    }
+    double factor = any ? exp((low + high) / 2) : 1;
+    if (loss)
+        *loss = any ? mean_loss(&w, factor, &slope) : log((double)r->classes);
+    return factor;
+}
