@@ -60,12 +60,12 @@ static int check_files(job *j, char *const *paths, size_t count, error *e)
     for (size_t i = 0; i < count; i++) {
         cifar_file *file;
         class_list own;
-        if (cifar_open(kind, paths[i], &file, e) != 0)
+        if (cifar_open(kind, paths[i], &file, e) < 0)
             return -1;
         known = known && cifar_rows(file) > 0;
         j->total += cifar_rows(file);
         cifar_close(file);
-        if (cifar_names(kind, paths[i], &own, e) != 0)
+        if (cifar_names(kind, paths[i], &own, e) < 0)
             return -1;
         bool same = i == 0 || class_list_equal(&j->names, &own);
         class_list_free(&j->names);
@@ -84,7 +84,7 @@ static int write_rows(job *j, size_t rows, error *e)
     batch b = {0};
     tensor image = {TYPE_U8, 4, {rows, CIFAR_SIDE, CIFAR_SIDE, 3}, j->images};
     tensor label = {TYPE_I32, 1, {rows}, j->labels};
-    if (batch_put(&b, "image", image, e) != 0 || batch_put(&b, "label", label, e) != 0)
+    if (batch_put(&b, "image", image, e) < 0 || batch_put(&b, "label", label, e) < 0)
         return -1;
     j->rows += rows;
     progress_update(&j->progress, j->rows, NULL);
@@ -94,11 +94,11 @@ static int write_rows(job *j, size_t rows, error *e)
 static int convert_file(job *j, const char *path, error *e)
 {
     cifar_file *file;
-    if (cifar_open(kind, path, &file, e) != 0)
+    if (cifar_open(kind, path, &file, e) < 0)
         return -1;
     int rows;
     while ((rows = cifar_read(file, BATCH_ROWS, j->images, j->labels, e)) > 0) {
-        if (write_rows(j, (size_t)rows, e) != 0) {
+        if (write_rows(j, (size_t)rows, e) < 0) {
             rows = -1;
             break;
         }
@@ -109,20 +109,20 @@ static int convert_file(job *j, const char *path, error *e)
 
 static int convert(job *j, char *const *paths, size_t count, output *out, error *e)
 {
-    if (check_files(j, paths, count, e) != 0 || stream_create(out, &j->writer, e) != 0)
+    if (check_files(j, paths, count, e) < 0 || stream_create(out, &j->writer, e) < 0)
         return -1;
     j->images = malloc(BATCH_ROWS * CIFAR_IMAGE);
     j->labels = malloc(BATCH_ROWS * sizeof *j->labels);
     if (!j->images || !j->labels)
         return error_set(e, "out of memory");
     stream_header header = {.classes = j->names};
-    if (stream_write_header(j->writer, &header, e) != 0)
+    if (stream_write_header(j->writer, &header, e) < 0)
         return -1;
     progress_begin(&j->progress, &options, "pictures", j->total);
     for (size_t i = 0; i < count; i++)
-        if (convert_file(j, paths[i], e) != 0)
+        if (convert_file(j, paths[i], e) < 0)
             return -1;
-    if (stream_write_end(j->writer, e) != 0)
+    if (stream_write_end(j->writer, e) < 0)
         return -1;
     progress_end(&j->progress);
     return 0;
@@ -143,7 +143,7 @@ int main(int argc, char **argv)
     error e;
     output *out;
     job j = {0};
-    if (output_open(options.output, true, &out, &e) != 0)
+    if (output_open(options.output, true, &out, &e) < 0)
         tool_fail(&e);
     int status = convert(&j, argv + optind, (size_t)(argc - optind), out, &e);
     job_free(&j);

@@ -86,7 +86,7 @@ static int choose_classes(job *j, const class_list *list, error *e)
         chosen[i] = true;
     if (!keep_words && !drop_words)
         return 0;
-    if (class_list_choose(list, keep_words ? keep_words : drop_words, chosen, e) != 0)
+    if (class_list_choose(list, keep_words ? keep_words : drop_words, chosen, e) < 0)
         return error_prefix(e, "%s", keep_words ? "--keep" : "--drop");
     for (size_t i = 0; drop_words && i < list->count; i++)
         chosen[i] = !chosen[i];
@@ -107,12 +107,12 @@ static int begin_stream(job *j, error *e)
     stream_header header;
     bool first = j->streams == 0;
     j->streams = stream_count(j->reader);
-    if (choose_classes(j, list, e) != 0)
+    if (choose_classes(j, list, e) < 0)
         return -1;
-    if (stream_header_copy(&header, stream_header_latest(j->reader)) != 0)
+    if (stream_header_copy(&header, stream_header_latest(j->reader)) < 0)
         return error_set(e, "out of memory for the header");
     class_list_free(&header.classes);
-    if (class_list_copy(&header.classes, list) != 0) {
+    if (class_list_copy(&header.classes, list) < 0) {
         stream_header_free(&header);
         return error_set(e, "out of memory for %zu classes", list->count);
     }
@@ -126,9 +126,9 @@ static int begin_stream(job *j, error *e)
 static int begin(job *j, error *e)
 {
     const stream_header *first;
-    if (have_seed && sample_new(per_class, seed, &j->sample, e) != 0)
+    if (have_seed && sample_new(per_class, seed, &j->sample, e) < 0)
         return -1;
-    if (stream_header_first(j->reader, &first, e) != 0)
+    if (stream_header_first(j->reader, &first, e) < 0)
         return -1;
     return begin_stream(j, e);
 }
@@ -136,9 +136,9 @@ static int begin(job *j, error *e)
 static int filter_batch(job *j, batch *b, error *e)
 {
     int32_t *labels;
-    if (stream_count(j->reader) != j->streams && begin_stream(j, e) != 0)
+    if (stream_count(j->reader) != j->streams && begin_stream(j, e) < 0)
         return -1;
-    if (batch_labels(b, stream_classes(j->reader), &labels, e) != 0)
+    if (batch_labels(b, stream_classes(j->reader), &labels, e) < 0)
         return error_prefix(e, "%s", stream_name(j->reader));
     if (b->rows > j->keep_room) {
         free(j->keep);
@@ -160,8 +160,8 @@ static int filter_batch(job *j, batch *b, error *e)
 
 static int finish(job *j, error *e)
 {
-    if (j->sample && (stream_write_header(j->writer, &j->header, e) != 0 ||
-                      sample_write(j->sample, j->writer, e) != 0))
+    if (j->sample && (stream_write_header(j->writer, &j->header, e) < 0 ||
+                      sample_write(j->sample, j->writer, e) < 0))
         return -1;
     return stream_write_end(j->writer, e);
 }
@@ -220,7 +220,7 @@ int main(int argc, char **argv)
     error e;
     job j = {0};
     output *out;
-    if (output_open(options.output, true, &out, &e) != 0)
+    if (output_open(options.output, true, &out, &e) < 0)
         tool_fail(&e);
     int status = stream_open(argv + optind, (size_t)(argc - optind), &j.reader, &e);
     if (status == 0)

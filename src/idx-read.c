@@ -53,7 +53,7 @@ static void parse_options(int argc, char **argv)
 
 static int open_files(job *j, char *const *paths, error *e)
 {
-    if (idx_open(paths[0], &j->images, e) != 0 || idx_open(paths[1], &j->labels, e) != 0)
+    if (idx_open(paths[0], &j->images, e) < 0 || idx_open(paths[1], &j->labels, e) < 0)
         return -1;
     size_t image_rank = idx_rank(j->images);
     if (image_rank != 3 && image_rank != 4)
@@ -98,15 +98,15 @@ static int convert_labels(job *j, size_t rows, uint64_t first, error *e)
 static int convert_rows(job *j, size_t rows, uint64_t first, error *e)
 {
     const size_t *shape = idx_shape(j->images);
-    if (idx_read(j->images, rows, j->image, e) != 0 ||
-        idx_read(j->labels, rows, j->small, e) != 0 || convert_labels(j, rows, first, e) != 0)
+    if (idx_read(j->images, rows, j->image, e) < 0 || idx_read(j->labels, rows, j->small, e) < 0 ||
+        convert_labels(j, rows, first, e) < 0)
         return -1;
     batch b = {0};
     /* A file of three dimensions has grey pictures: one channel. */
     size_t channels = idx_rank(j->images) == 4 ? shape[3] : 1;
     tensor image = {TYPE_U8, 4, {rows, shape[1], shape[2], channels}, j->image};
     tensor label = {TYPE_I32, 1, {rows}, j->label};
-    if (batch_put(&b, "image", image, e) != 0 || batch_put(&b, "label", label, e) != 0)
+    if (batch_put(&b, "image", image, e) < 0 || batch_put(&b, "label", label, e) < 0)
         return -1;
     return stream_write(j->writer, &b, e);
 }
@@ -127,21 +127,21 @@ static int reserve(job *j, error *e)
 
 static int convert(job *j, char *const *paths, output *out, error *e)
 {
-    if (open_files(j, paths, e) != 0 || find_names(paths[0], &j->header.classes, e) != 0 ||
-        reserve(j, e) != 0 || stream_create(out, &j->writer, e) != 0 ||
-        stream_write_header(j->writer, &j->header, e) != 0)
+    if (open_files(j, paths, e) < 0 || find_names(paths[0], &j->header.classes, e) < 0 ||
+        reserve(j, e) < 0 || stream_create(out, &j->writer, e) < 0 ||
+        stream_write_header(j->writer, &j->header, e) < 0)
         return -1;
     size_t total = idx_shape(j->images)[0];
     progress p;
     progress_begin(&p, &options, "pictures", total);
     for (size_t row = 0; row < total; row += j->batch_rows) {
         size_t rows = total - row < j->batch_rows ? total - row : j->batch_rows;
-        if (convert_rows(j, rows, row, e) != 0)
+        if (convert_rows(j, rows, row, e) < 0)
             return -1;
         progress_update(&p, row + rows, NULL);
     }
-    if (idx_finish(j->images, e) != 0 || idx_finish(j->labels, e) != 0 ||
-        stream_write_end(j->writer, e) != 0)
+    if (idx_finish(j->images, e) < 0 || idx_finish(j->labels, e) < 0 ||
+        stream_write_end(j->writer, e) < 0)
         return -1;
     progress_end(&p);
     return 0;
@@ -165,7 +165,7 @@ int main(int argc, char **argv)
     error e;
     job j = {0};
     output *out;
-    if (output_open(options.output, true, &out, &e) != 0)
+    if (output_open(options.output, true, &out, &e) < 0)
         tool_fail(&e);
     int status = convert(&j, argv + optind, out, &e);
     job_free(&j);

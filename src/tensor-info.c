@@ -93,7 +93,7 @@ static int read_summary(stream_reader *r, summary *s, error *e)
     int status;
     progress_begin(&p, &options, "rows", 0);
     while ((status = stream_read(r, &b, e)) > 0) {
-        if (make_classes(s, stream_classes(r)->count, e) != 0)
+        if (make_classes(s, stream_classes(r)->count, e) < 0)
             return -1;
         s->batches++;
         for (size_t i = 0; i < b->field_count; i++)
@@ -115,7 +115,7 @@ static int print_fields(output *out, const summary *s, error *e)
     for (size_t i = 0; i < s->shape_count; i++) {
         char shape[256];
         if (output_printf(out, e, "  %-*s  %s\n", (int)width, s->shapes[i].name,
-                          tensor_describe(&s->shapes[i].value, shape, sizeof shape)) != 0)
+                          tensor_describe(&s->shapes[i].value, shape, sizeof shape)) < 0)
             return -1;
     }
     return s->hidden ? output_printf(out, e, "  and %zu batches of other shapes\n", s->hidden) : 0;
@@ -124,7 +124,7 @@ static int print_fields(output *out, const summary *s, error *e)
 static int print_classes(output *out, const stream_reader *r, const summary *s, error *e)
 {
     const class_list *classes = stream_classes(r);
-    if (output_printf(out, e, "classes: %zu\n", classes->count) != 0)
+    if (output_printf(out, e, "classes: %zu\n", classes->count) < 0)
         return -1;
     for (size_t i = 0; i < classes->count; i++) {
         int status = s->labels
@@ -171,7 +171,7 @@ static int print_layers(output *out, const network *n, error *e)
 {
     const char *word = n->text;
     if (output_printf(out, e, "input: %zu x %zu x %zu\nlayers: %zu\n", n->input.height,
-                      n->input.width, n->input.channels, n->layer_count) != 0)
+                      n->input.width, n->input.channels, n->layer_count) < 0)
         return -1;
     for (size_t i = 0; i < n->layer_count; i++) {
         const layer *l = &n->layers[i];
@@ -180,7 +180,7 @@ static int print_layers(output *out, const network *n, error *e)
         snprintf(shape, sizeof shape, "%zu x %zu x %zu", l->out.height, l->out.width,
                  l->out.channels);
         if (output_printf(out, e, "  %3zu  %-20.*s %-14s %10zu parameters\n", i, (int)length, word,
-                          shape, layer_parameters(n, l)) != 0)
+                          shape, layer_parameters(n, l)) < 0)
             return -1;
         word += length + (word[length] == ' ');
     }
@@ -193,12 +193,12 @@ static int print_tensors(output *out, const model *m, error *e)
     for (size_t i = 0; i < m->tensor_count; i++)
         if (strlen(m->tensors[i].name) > width)
             width = strlen(m->tensors[i].name);
-    if (output_printf(out, e, "tensors: %zu\n", m->tensor_count) != 0)
+    if (output_printf(out, e, "tensors: %zu\n", m->tensor_count) < 0)
         return -1;
     for (size_t i = 0; i < m->tensor_count; i++) {
         char shape[256];
         if (output_printf(out, e, "  %-*s  %s\n", (int)width, m->tensors[i].name,
-                          tensor_describe(&m->tensors[i].value, shape, sizeof shape)) != 0)
+                          tensor_describe(&m->tensors[i].value, shape, sizeof shape)) < 0)
             return -1;
     }
     return 0;
@@ -206,7 +206,7 @@ static int print_tensors(output *out, const model *m, error *e)
 
 static int print_notes(output *out, const model *m, error *e)
 {
-    if (m->note_count && output_printf(out, e, "notes: %zu\n", m->note_count) != 0)
+    if (m->note_count && output_printf(out, e, "notes: %zu\n", m->note_count) < 0)
         return -1;
     for (size_t i = 0; i < m->note_count; i++) {
         const model_note *n = &m->notes[i];
@@ -221,14 +221,14 @@ static int print_notes(output *out, const model *m, error *e)
 static int print_kinds(output *out, const model *m, error *e)
 {
     tensor *count = model_find(m, "imprint/count");
-    if (output_printf(out, e, "classes: %zu\n", m->classes.count) != 0)
+    if (output_printf(out, e, "classes: %zu\n", m->classes.count) < 0)
         return -1;
     for (size_t i = 0; i < m->classes.count; i++) {
         char rows[64] = "";
         if (count && ((double *)count->data)[i] > 0)
             snprintf(rows, sizeof rows, ", imprinted from %.0f rows", ((double *)count->data)[i]);
         if (output_printf(out, e, "  %3zu  %-20s %s%s\n", i, m->classes.names[i],
-                          class_kind_name(m->kinds[i]), rows) != 0)
+                          class_kind_name(m->kinds[i]), rows) < 0)
             return -1;
     }
     return 0;
@@ -237,7 +237,7 @@ static int print_kinds(output *out, const model *m, error *e)
 static int describe_model(stream_reader *r, output *out, error *e)
 {
     model m;
-    if (model_read(r, &m, e) != 0)
+    if (model_read(r, &m, e) < 0)
         return -1;
     const network *n = &m.net;
     int status =
@@ -265,7 +265,7 @@ static int describe(char *path, output *out, error *e)
     stream_reader *r;
     const stream_header *h;
     size_t bytes;
-    if (stream_open(&path, 1, &r, e) != 0)
+    if (stream_open(&path, 1, &r, e) < 0)
         return -1;
     int status = stream_header_first(r, &h, e);
     if (status == 0)
@@ -284,7 +284,7 @@ int main(int argc, char **argv)
     char *standard[] = {"-"};
     char **paths = optind < argc ? argv + optind : standard;
     int count = optind < argc ? argc - optind : 1, status = 0;
-    if (output_open(options.output, false, &out, &e) != 0)
+    if (output_open(options.output, false, &out, &e) < 0)
         tool_fail(&e);
     for (int i = 0; i < count && status == 0; i++) {
         if (i > 0)

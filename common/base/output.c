@@ -140,7 +140,7 @@ int output_open(const char *path, bool records, output **out, error *e)
     bool standard = !path || strcmp(path, "-") == 0;
     o->fd = STDOUT_FILENO;
     o->shown = standard ? "standard output" : path;
-    if (!standard && open_named(o, path, e) != 0) {
+    if (!standard && open_named(o, path, e) < 0) {
         output_abandon(o);
         return -1;
     }
@@ -206,7 +206,7 @@ int output_writev(output *o, struct iovec *parts, int count, error *e)
     size_t bytes = 0;
     for (int i = 0; i < count; i++)
         bytes += parts[i].iov_len;
-    if (bytes > BUFFER_BYTES - o->used && output_flush(o, e) != 0)
+    if (bytes > BUFFER_BYTES - o->used && output_flush(o, e) < 0)
         return -1;
     if (bytes > BUFFER_BYTES / 2)
         return output_flush(o, e) == 0 ? write_parts(o, parts, count, e) : -1;
@@ -275,7 +275,7 @@ static int commit_file(output *o, error *e)
 
 int output_commit(output *o, error *e)
 {
-    if (output_flush(o, e) != 0 || (o->temporary && commit_file(o, e) != 0)) {
+    if (output_flush(o, e) < 0 || (o->temporary && commit_file(o, e) < 0)) {
         output_abandon(o);
         return -1;
     }

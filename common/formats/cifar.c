@@ -153,7 +153,7 @@ int cifar_names(const cifar_kind *kind, const char *path, class_list *names, err
     if (strcmp(path, "-") == 0 || snprintf(beside, sizeof beside, "%.*s%s", folder, path,
                                            kind->names_file) >= (int)sizeof beside)
         return built_in_names(kind, names, e);
-    if (names_load(beside, names, e) != 0)
+    if (names_load(beside, names, e) < 0)
         return errno == ENOENT ? built_in_names(kind, names, e) : error_prefix(e, "%s", beside);
     if (names->count == kind->class_count)
         return 0;
@@ -225,7 +225,7 @@ int cifar_open_fd(const cifar_kind *kind, int fd, const char *name, cifar_file *
         free(f);
         return error_set(e, "%s: out of memory", name);
     }
-    if (look_at_file(f, e) != 0) {
+    if (look_at_file(f, e) < 0) {
         cifar_close(f);
         return -1;
     }
@@ -277,14 +277,14 @@ static int reserve_records(cifar_file *f, size_t rows, error *e)
 int cifar_read(cifar_file *f, size_t most, uint8_t *images, int32_t *labels, error *e)
 {
     size_t record = cifar_record(f->kind);
-    if (reserve_records(f, most, e) != 0)
+    if (reserve_records(f, most, e) < 0)
         return -1;
     ssize_t got = read_fully(f->fd, f->records, most * record);
     if (got < 0)
         return error_system(e, "%s: byte %" PRIu64 ": cannot read", f->name, f->row * record);
     /* Also where a file's size is not known before, or changed since. */
     if ((f->row == 0 || (size_t)got % record != 0) &&
-        check_size(f, f->row * record + (uint64_t)got, e) != 0)
+        check_size(f, f->row * record + (uint64_t)got, e) < 0)
         return -1;
     size_t rows = (size_t)got / record;
     size_t good = cifar_unpack(f->kind, f->records, rows, images, labels);

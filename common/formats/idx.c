@@ -73,7 +73,7 @@ static int read_head(idx_file *f, error *e)
 {
     uint8_t head[4 + 4 * IDX_RANK_MAX];
     int status = read_bytes(f, head, 4, e);
-    if (status < 0 || (status > 0 && check_type(f, head, e) != 0))
+    if (status < 0 || (status > 0 && check_type(f, head, e) < 0))
         return -1;
     if (status == 0)
         return error_set(e, "%s: empty, or too short for an IDX file", f->name);
@@ -138,7 +138,7 @@ int idx_open_fd(int fd, const char *name, idx_file **out, error *e)
         return error_set(e, "%s: out of memory", name);
     }
     gzbuffer(f->file, READ_BYTES);
-    if (!known || read_head(f, e) != 0 || check_size(f, &status, e) != 0) {
+    if (!known || read_head(f, e) < 0 || check_size(f, &status, e) < 0) {
         if (!known)
             error_system(e, "%s: cannot read", name);
         idx_close(f);

@@ -314,7 +314,7 @@ static int read_word(parser *p, char *copy)
         if (strcmp(words[i].name, name) != 0)
             continue;
         l->kind = words[i].kind;
-        if (words[i].read(p, l, rest) != 0)
+        if (words[i].read(p, l, rest) < 0)
             return -1;
         if (!product(product(l->out.height, l->out.width), l->out.channels))
             return parser_fail(p, "its output has more than 2^31 elements a picture");
@@ -363,7 +363,7 @@ static int read_words(parser *p, char *words_left, char *copy)
         p->word = word;
         p->place++;
         strcpy(copy, word);
-        if (read_word(p, copy) != 0)
+        if (read_word(p, copy) < 0)
             return -1;
         text_append(p->net.text, word);
     }
@@ -403,7 +403,7 @@ static int check_input(extent input, size_t class_count, error *e)
 int network_parse(const char *text, extent input, head_kind head, size_t class_count, network *out,
                   error *e)
 {
-    if (check_input(input, class_count, e) != 0)
+    if (check_input(input, class_count, e) < 0)
         return -1;
     text = text_resolve(text);
     size_t room = strlen(text) + 1;

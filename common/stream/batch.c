@@ -215,10 +215,10 @@ int batch_labels(batch *b, const class_list *classes, int32_t **out, error *e)
     if (label->rank != 1 || !type_is_integer(label->type))
         return error_set(e, "field 'label' is %s; whole numbers, one a row, are needed",
                          tensor_describe(label, is, sizeof is));
-    if (check_labels(b, label, classes, e) != 0)
+    if (check_labels(b, label, classes, e) < 0)
         return -1;
     if (label->type != TYPE_I32) {
-        if (own_labels(b, label, e) != 0)
+        if (own_labels(b, label, e) < 0)
             return -1;
         label->type = TYPE_I32;
         label->data = b->labels;

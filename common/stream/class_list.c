@@ -47,7 +47,7 @@ static int make_room(class_list *list)
 
 int class_list_add(class_list *list, const char *name)
 {
-    if (list->count >= STREAM_CLASSES_MAX || make_room(list) != 0)
+    if (list->count >= STREAM_CLASSES_MAX || make_room(list) < 0)
         return -1;
     size_t slot = find_slot(list, name);
     if (list->slots[slot])

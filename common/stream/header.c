@@ -19,10 +19,10 @@ void stream_header_free(stream_header *h)
 int stream_header_copy(stream_header *to, const stream_header *from)
 {
     *to = (stream_header){0};
-    if (class_list_copy(&to->classes, &from->classes) != 0)
+    if (class_list_copy(&to->classes, &from->classes) < 0)
         return -1;
     byte_array extra = {0};
-    if (bytes_append(&extra, from->extra, from->extra_bytes) != 0) {
+    if (bytes_append(&extra, from->extra, from->extra_bytes) < 0) {
         stream_header_free(to);
         return -1;
     }
@@ -48,14 +48,14 @@ static bool find_pair(const stream_header *h, const char *key, pair_place *place
     for (size_t i = 0; i < h->extra_pairs; i++) {
         char name[KEY_ROOM];
         place->start = (size_t)s.offset;
-        if (source_value(&s, &head, &e) != 0)
+        if (source_value(&s, &head, &e) < 0)
             return false;
         int status = source_text(&s, &head, name, sizeof name, &e);
         if (status > 0)
             status = source_copy(&s, &head, NULL, HEADER_BYTES_MAX, &e) == 0 ? 1 : -1;
         place->value = (size_t)s.offset;
-        if (status < 0 || source_value(&s, &head, &e) != 0 ||
-            source_copy(&s, &head, NULL, HEADER_BYTES_MAX, &e) != 0)
+        if (status < 0 || source_value(&s, &head, &e) < 0 ||
+            source_copy(&s, &head, NULL, HEADER_BYTES_MAX, &e) < 0)
             return false;
         place->end = (size_t)s.offset;
         if (status == 0 && strcmp(name, key) == 0)
@@ -83,7 +83,7 @@ char *stream_header_get_text(const stream_header *h, const char *key)
     if (!value)
         return NULL;
     source_memory(&s, value, bytes, "header");
-    if (source_value(&s, &head, &e) != 0 || (head.type != HEAD_STR && head.type != HEAD_BIN))
+    if (source_value(&s, &head, &e) < 0 || (head.type != HEAD_STR && head.type != HEAD_BIN))
         return NULL;
     char *text = malloc((size_t)head.value + 1);
     if (text && source_text(&s, &head, text, (size_t)head.value + 1, &e) != 0) {
@@ -152,7 +152,7 @@ static int read_class(source *s, class_list *classes, error *e)
 {
     char name[1024];
     value_head head;
-    if (source_value(s, &head, e) != 0)
+    if (source_value(s, &head, e) < 0)
         return -1;
     int status = source_text(s, &head, name, sizeof name, e);
     if (status < 0)
@@ -172,7 +172,7 @@ static int read_class(source *s, class_list *classes, error *e)
 static int read_classes(source *s, class_list *classes, error *e)
 {
     value_head head;
-    if (source_value(s, &head, e) != 0)
+    if (source_value(s, &head, e) < 0)
         return -1;
     if (head.type != HEAD_ARRAY)
         return error_set(e, "the header's 'classes' is no list of names");
@@ -182,7 +182,7 @@ static int read_classes(source *s, class_list *classes, error *e)
         return error_set(e, "the header names %llu classes; at most %d are taken",
                          (unsigned long long)head.value, STREAM_CLASSES_MAX);
     for (uint64_t i = 0; i < head.value; i++)
-        if (read_class(s, classes, e) != 0)
+        if (read_class(s, classes, e) < 0)
             return -1;
     return 0;
 }
@@ -190,7 +190,7 @@ static int read_classes(source *s, class_list *classes, error *e)
 static int read_version(source *s, error *e)
 {
     value_head head;
-    if (source_value(s, &head, e) != 0)
+    if (source_value(s, &head, e) < 0)
         return -1;
     if (head.type != HEAD_UINT || head.value != 1)
         return error_set(e, "a tensor stream of another version; this program reads version 1");
@@ -204,7 +204,7 @@ static int read_pair(source *s, const uint8_t *all, stream_header *h, bool *vers
     char name[KEY_ROOM] = "";
     value_head head;
     size_t start = (size_t)s->offset;
-    if (source_value(s, &head, e) != 0)
+    if (source_value(s, &head, e) < 0)
         return -1;
     int status = source_text(s, &head, name, sizeof name, e);
     if (status < 0)
@@ -215,11 +215,11 @@ static int read_pair(source *s, const uint8_t *all, stream_header *h, bool *vers
     }
     if (status == 0 && strcmp(name, "classes") == 0)
         return read_classes(s, &h->classes, e);
-    if (status > 0 && source_copy(s, &head, NULL, HEADER_BYTES_MAX, e) != 0)
+    if (status > 0 && source_copy(s, &head, NULL, HEADER_BYTES_MAX, e) < 0)
         return -1;
-    if (source_value(s, &head, e) != 0 || source_copy(s, &head, NULL, HEADER_BYTES_MAX, e) != 0)
+    if (source_value(s, &head, e) < 0 || source_copy(s, &head, NULL, HEADER_BYTES_MAX, e) < 0)
         return -1;
-    if (bytes_append(extra, all + start, (size_t)s->offset - start) != 0)
+    if (bytes_append(extra, all + start, (size_t)s->offset - start) < 0)
         return error_set(e, "out of memory for the header");
     h->extra_pairs++;
     return 0;

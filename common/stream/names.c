@@ -33,7 +33,7 @@ int names_parse(const char *text, size_t bytes, class_list *names, error *e)
     for (size_t start = 0; start < bytes;) {
         const char *newline = memchr(text + start, '\n', bytes - start);
         size_t length = newline ? (size_t)(newline - text) - start : bytes - start;
-        if (add_name(text + start, length, &made, e) != 0) {
+        if (add_name(text + start, length, &made, e) < 0) {
             class_list_free(&made);
             return -1;
         }

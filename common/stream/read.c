@@ -288,7 +288,7 @@ typedef struct {
 static int read_nd(source *s, tensor_parts *p, error *e)
 {
     value_head h;
-    if (source_value(s, &h, e) != 0)
+    if (source_value(s, &h, e) < 0)
         return -1;
     if (h.type != HEAD_BOOL || !h.value)
         return error_set(e, "is a single number; a field is an array with a row for each record");
@@ -300,7 +300,7 @@ static int read_type(source *s, tensor_parts *p, error *e)
 {
     value_head h;
     char code[16];
-    if (source_value(s, &h, e) != 0)
+    if (source_value(s, &h, e) < 0)
         return -1;
     if (h.type == HEAD_ARRAY)
         return error_set(e, "has a structured type; write each of its columns as a field");
@@ -321,7 +321,7 @@ static int read_kind(source *s, error *e)
 {
     value_head h;
     char kind[16];
-    if (source_value(s, &h, e) != 0)
+    if (source_value(s, &h, e) < 0)
         return -1;
     int status = source_text(s, &h, kind, sizeof kind, e);
     if (status < 0)
@@ -334,13 +334,13 @@ static int read_kind(source *s, error *e)
 static int read_shape(source *s, tensor_parts *p, error *e)
 {
     value_head h;
-    if (source_value(s, &h, e) != 0)
+    if (source_value(s, &h, e) < 0)
         return -1;
     if (h.type != HEAD_ARRAY || h.value > TENSOR_RANK_MAX)
         return error_set(e, "has a shape that is no list of at most %d numbers", TENSOR_RANK_MAX);
     p->value.rank = (size_t)h.value;
     for (size_t i = 0; i < p->value.rank; i++) {
-        if (source_value(s, &h, e) != 0)
+        if (source_value(s, &h, e) < 0)
             return -1;
         if (h.type != HEAD_UINT)
             return error_set(e, "has a shape with something else than whole numbers");
@@ -393,10 +393,10 @@ static int fill_buffer(source *s, field_buffer *b, size_t bytes, error *e)
         size_t want = have > GROWTH_BYTES / 2 ? 2 * have : GROWTH_BYTES;
         if (known || want > bytes)
             want = bytes;
-        if ((have == 0 || have == b->capacity) && buffer_grow(b, want, have, e) != 0)
+        if ((have == 0 || have == b->capacity) && buffer_grow(b, want, have, e) < 0)
             return -1;
         size_t until = b->capacity < bytes ? b->capacity : bytes;
-        if (source_take(s, b->data + have, until - have, e) != 0)
+        if (source_take(s, b->data + have, until - have, e) < 0)
             return -1;
         have = until;
     }
@@ -408,12 +408,12 @@ static int read_data(source *s, tensor_parts *p, field_buffer *b, size_t used, e
 {
     value_head h;
     size_t expected;
-    if (source_value(s, &h, e) != 0)
+    if (source_value(s, &h, e) < 0)
         return -1;
     if (h.type != HEAD_BIN && h.type != HEAD_STR)
         return error_set(e, "has data that is no byte string");
     if (p->have_type && p->have_shape) {
-        if (expected_bytes(&p->value, &expected, e) != 0)
+        if (expected_bytes(&p->value, &expected, e) < 0)
             return -1;
         if (expected != h.value)
             return error_set(e, "claims %" PRIu64 " bytes where its type and shape make %zu",
@@ -437,7 +437,7 @@ static int read_part(source *s, tensor_parts *p, field_buffer *b, size_t used, e
 {
     value_head h;
     char key[16];
-    if (source_value(s, &h, e) != 0)
+    if (source_value(s, &h, e) < 0)
         return -1;
     int status = source_text(s, &h, key, sizeof key, e);
     if (status != 0)
@@ -453,7 +453,7 @@ static int read_part(source *s, tensor_parts *p, field_buffer *b, size_t used, e
         return read_shape(s, p, e);
     if (strcmp(key, "data") == 0)
         return read_data(s, p, b, used, e);
-    if (source_value(s, &h, e) != 0)
+    if (source_value(s, &h, e) < 0)
         return -1;
     return source_copy(s, &h, NULL, SKIP_BYTES_MAX, e);
 }
@@ -463,16 +463,16 @@ static int read_tensor(source *s, tensor *out, field_buffer *b, size_t used, err
     value_head h;
     tensor_parts p = {0};
     size_t expected;
-    if (source_value(s, &h, e) != 0)
+    if (source_value(s, &h, e) < 0)
         return -1;
     if (h.type != HEAD_MAP || h.value > TENSOR_PAIRS_MAX)
         return error_set(e, "is no tensor; encode arrays with msgpack_numpy");
     for (uint64_t i = 0; i < h.value; i++)
-        if (read_part(s, &p, b, used, e) != 0)
+        if (read_part(s, &p, b, used, e) < 0)
             return -1;
     if (!p.have_array || !p.have_type || !p.have_shape || !p.have_data)
         return error_set(e, "is no tensor: it lacks one of nd, type, shape and data");
-    if (expected_bytes(&p.value, &expected, e) != 0)
+    if (expected_bytes(&p.value, &expected, e) < 0)
         return -1;
     if (expected != p.bytes)
         return error_set(e, "has %zu bytes where its type and shape make %zu", p.bytes, expected);
@@ -487,7 +487,7 @@ static int read_tensor(source *s, tensor *out, field_buffer *b, size_t used, err
 static int read_name(source *s, const batch *b, char *name, error *e)
 {
     value_head h;
-    if (source_value(s, &h, e) != 0)
+    if (source_value(s, &h, e) < 0)
         return -1;
     int status = source_text(s, &h, name, sizeof b->fields[0].name, e);
     if (status < 0)
@@ -505,7 +505,7 @@ static int read_field(stream_reader *r, size_t *used, error *e)
 {
     batch *b = &r->batch;
     field *f = &b->fields[b->field_count];
-    if (read_tensor(&r->src, &f->value, &r->buffers[b->field_count], *used, e) != 0)
+    if (read_tensor(&r->src, &f->value, &r->buffers[b->field_count], *used, e) < 0)
         return error_prefix(e, "field '%s'", f->name);
     *used += tensor_bytes(&f->value);
     if (b->field_count == 0)
@@ -521,7 +521,7 @@ static int read_field(stream_reader *r, size_t *used, error *e)
 static int read_end(stream_reader *r, uint64_t pairs, error *e)
 {
     value_head h;
-    if (source_value(&r->src, &h, e) != 0)
+    if (source_value(&r->src, &h, e) < 0)
         return -1;
     if (h.type != HEAD_UINT)
         return error_set(e, "an end record without a number of rows");
@@ -530,8 +530,8 @@ static int read_end(stream_reader *r, uint64_t pairs, error *e)
                          h.value, r->stream_rows);
     for (uint64_t i = 1; i < pairs; i++)
         for (int part = 0; part < 2; part++)
-            if (source_value(&r->src, &h, e) != 0 ||
-                source_copy(&r->src, &h, NULL, SKIP_BYTES_MAX, e) != 0)
+            if (source_value(&r->src, &h, e) < 0 ||
+                source_copy(&r->src, &h, NULL, SKIP_BYTES_MAX, e) < 0)
                 return -1;
     r->in_stream = false;
     return 0;
@@ -563,13 +563,13 @@ static int read_record(stream_reader *r, error *e)
     size_t used = 0;
     for (uint64_t i = 0; i < h.value; i++) {
         char *name = b->fields[b->field_count].name;
-        if (read_name(&r->src, b, name, e) != 0)
+        if (read_name(&r->src, b, name, e) < 0)
             return -1;
         if (i == 0 && strcmp(name, "end") == 0)
             return read_end(r, h.value, e);
         if (i == 0 && strcmp(name, "tensor-stream") == 0)
             return no_end(r, e);
-        if (read_field(r, &used, e) != 0)
+        if (read_field(r, &used, e) < 0)
             return -1;
     }
     return 1;
@@ -609,7 +609,7 @@ static void put_integer(tensor *t, size_t i, int32_t value)
 static int widen(tensor *t, field_buffer *b, error *e)
 {
     size_t count = tensor_rows(t) * tensor_row_size(t), bytes = tensor_bytes(t);
-    if (buffer_grow(b, count * sizeof(int32_t), bytes, e) != 0)
+    if (buffer_grow(b, count * sizeof(int32_t), bytes, e) < 0)
         return -1;
     t->data = b->data;
     for (size_t i = count; i-- > 0;) {
@@ -627,7 +627,7 @@ static int renumber_field(stream_reader *r, field *f, field_buffer *b, error *e)
     size_t count = tensor_rows(t) * tensor_row_size(t);
     if (!type_is_integer(t->type))
         return 0; /* its reader will say so */
-    if ((int64_t)r->classes.count - 1 > type_most(t->type) && widen(t, b, e) != 0)
+    if ((int64_t)r->classes.count - 1 > type_most(t->type) && widen(t, b, e) < 0)
         return -1;
     for (size_t i = 0; i < count; i++) {
         int64_t value = tensor_integer(t, i);
@@ -657,7 +657,7 @@ static int renumber_batch(stream_reader *r, error *e)
     for (size_t i = 0; i < b->field_count; i++) {
         field *f = &b->fields[i];
         bool number = strcmp(f->name, "label") == 0 || strcmp(f->name, "prediction") == 0;
-        if (number && r->renumber && renumber_field(r, f, &r->buffers[i], e) != 0)
+        if (number && r->renumber && renumber_field(r, f, &r->buffers[i], e) < 0)
             return -1;
         if (strcmp(f->name, "score") == 0 && columns_moved(r, &f->value))
             return error_set(e, "scores over another list of classes than the stream's before it; "
@@ -682,7 +682,7 @@ static int read_next(stream_reader *r, bool *placed, error *e)
         if (status < 0)
             return -1;
         if (status == 1 && r->batch.rows > 0) {
-            if (renumber_batch(r, e) != 0)
+            if (renumber_batch(r, e) < 0)
                 return -1;
             r->rows += r->batch.rows;
             r->stream_rows += r->batch.rows;

@@ -132,14 +132,14 @@ static int add_row(sample *s, reservoir *r, error *e)
 
 static int offer_row(sample *s, const batch *b, size_t row, size_t class, error *e)
 {
-    if (make_class(s, class, e) != 0)
+    if (make_class(s, class, e) < 0)
         return -1;
     reservoir *r = &s->classes[class];
     size_t place = draw_place(s, class, r);
     r->seen++;
     if (place == s->per_class)
         return 0;
-    if (place == r->count && add_row(s, r, e) != 0)
+    if (place == r->count && add_row(s, r, e) < 0)
         return -1;
     r->rows[place].number = s->offered;
     char *to = r->rows[place].data;
@@ -153,10 +153,10 @@ static int offer_row(sample *s, const batch *b, size_t row, size_t class, error 
 
 int sample_offer(sample *s, const batch *b, const int32_t *labels, const bool *wanted, error *e)
 {
-    if (check_layout(s, b, e) != 0)
+    if (check_layout(s, b, e) < 0)
         return -1;
     for (size_t row = 0; row < b->rows; row++, s->offered++)
-        if (wanted[row] && offer_row(s, b, row, (size_t)labels[row], e) != 0)
+        if (wanted[row] && offer_row(s, b, row, (size_t)labels[row], e) < 0)
             return -1;
     return 0;
 }

@@ -258,9 +258,9 @@ static int copy_payload(source *s, uint64_t bytes, byte_array *to, error *e)
     uint8_t part[4096];
     while (bytes > 0) {
         size_t take = bytes < sizeof part ? (size_t)bytes : sizeof part;
-        if (source_take(s, part, take, e) != 0)
+        if (source_take(s, part, take, e) < 0)
             return -1;
-        if (to && bytes_append(to, part, take) != 0)
+        if (to && bytes_append(to, part, take) < 0)
             return error_set(e, "out of memory");
         bytes -= take;
     }
@@ -280,13 +280,13 @@ static int copy_value(source *s, const value_head *h, byte_array *to, uint64_t l
         return cut_short(s, e);
     if (depth >= SOURCE_DEPTH_MAX)
         return error_set(e, "values within values, more than %d deep", SOURCE_DEPTH_MAX);
-    if (to && bytes_append(to, h->raw, h->raw_bytes) != 0)
+    if (to && bytes_append(to, h->raw, h->raw_bytes) < 0)
         return error_set(e, "out of memory");
     if (text)
         return copy_payload(s, h->value, to, e);
     for (uint64_t i = 0; i < inside; i++) {
         value_head next;
-        if (source_value(s, &next, e) != 0 || copy_value(s, &next, to, limit, depth + 1, e) != 0)
+        if (source_value(s, &next, e) < 0 || copy_value(s, &next, to, limit, depth + 1, e) < 0)
             return -1;
     }
     return 0;
@@ -301,7 +301,7 @@ int source_text(source *s, const value_head *h, char *to, size_t room, error *e)
 {
     if ((h->type != HEAD_STR && h->type != HEAD_BIN) || h->value >= room)
         return 1;
-    if (source_take(s, to, (size_t)h->value, e) != 0)
+    if (source_take(s, to, (size_t)h->value, e) < 0)
         return -1;
     to[h->value] = '\0';
     if (strlen(to) != h->value)

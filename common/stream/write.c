@@ -64,7 +64,7 @@ int stream_write_end(stream_writer *w, error *e)
 
 int stream_write_header(stream_writer *w, const stream_header *h, error *e)
 {
-    if (w->begun && stream_write_end(w, e) != 0)
+    if (w->begun && stream_write_end(w, e) < 0)
         return -1;
     msgpack_packer *p = &w->packer;
     msgpack_sbuffer_clear(&w->heads);
@@ -122,7 +122,7 @@ int stream_write(stream_writer *w, const batch *b, error *e)
         return error_set(e, "a batch without a header before it");
     if (b->field_count == 0)
         return error_set(e, "a batch with no fields");
-    if (check_batch(b, e) != 0)
+    if (check_batch(b, e) < 0)
         return -1;
     size_t cuts[STREAM_FIELDS_MAX + 1] = {0}; /* where each field's head begins within the heads */
     msgpack_sbuffer_clear(&w->heads);
