@@ -1,6 +1,8 @@
 /* model.c: a model in memory: its tensors, classes and notes. Files are model_file.c's matter. */
 #include "model.h"
 
+#include "../base/hash.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -526,20 +528,11 @@ void model_unpack(model *m, const float *parameters)
     }
 }
 
-/* FNV-1a, 64 bits (Fowler, Noll, Vo). */
-static uint64_t hash_bytes(uint64_t hash, const void *data, size_t bytes)
-{
-    const unsigned char *at = data;
-    for (size_t i = 0; i < bytes; i++)
-        hash = (hash ^ at[i]) * 1099511628211u;
-    return hash;
-}
-
 uint64_t model_fingerprint(const model *m)
 {
     if (!*m->net.text)
         return 0;
-    uint64_t hash = 14695981039346656037u;
+    uint64_t hash = HASH_BEGIN;
     uint64_t input[3] = {m->net.input.height, m->net.input.width, m->net.input.channels};
     hash = hash_bytes(hash, m->net.text, strlen(m->net.text) + 1);
     hash = hash_bytes(hash, input, sizeof input);

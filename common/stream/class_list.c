@@ -1,6 +1,8 @@
 /* class_list.c: class names and choices among them; see class_list.h. */
 #include "class_list.h"
 
+#include "../base/hash.h"
+
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,10 +10,7 @@
 
 static size_t hash_name(const char *name)
 {
-    /* FNV-1a */
-    uint64_t hash = 14695981039346656037u;
-    for (; *name; name++)
-        hash = (hash ^ (uint8_t)*name) * 1099511628211u;
+    uint64_t hash = hash_bytes(HASH_BEGIN, name, strlen(name));
     return (size_t)(hash ^ hash >> 32);
 }
 

@@ -1,5 +1,7 @@
 #include "exemplars.h"
 
+#include "../../common/base/hash.h"
+
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,14 +37,11 @@ int class_sample_grow(class_sample *s, size_t classes, error *e)
     return 0;
 }
 
-/* FNV-1a over the bytes, its bits then mixed (the finaliser of Steele, Lea, Flood: SplitMix, 2014),
+/* The bytes' hash, its bits then mixed (the finaliser of Steele, Lea, Flood: SplitMix, 2014),
  * so that the smallest hashes are a fair draw. */
 static uint64_t hash_row(const float *row, size_t dimension)
 {
-    const unsigned char *at = (const unsigned char *)row;
-    uint64_t hash = 14695981039346656037u;
-    for (size_t i = 0; i < dimension * sizeof *row; i++)
-        hash = (hash ^ at[i]) * 1099511628211u;
+    uint64_t hash = hash_bytes(HASH_BEGIN, row, dimension * sizeof *row);
     hash = (hash ^ hash >> 30) * 0xBF58476D1CE4E5B9u;
     hash = (hash ^ hash >> 27) * 0x94D049BB133111EBu;
     return hash ^ hash >> 31;

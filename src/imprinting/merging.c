@@ -1,5 +1,6 @@
 #include "merging.h"
 
+#include "../../common/base/hash.h"
 #include "exemplars.h"
 #include "fit.h"
 
@@ -199,11 +200,7 @@ static int compare_models(const model *a, const model *b, error *e)
 static uint64_t hash_row(const model *m, size_t class_index)
 {
     const tensor *sum = model_find(m, "imprint/sum");
-    const unsigned char *at = row_of(sum, class_index);
-    uint64_t hash = 14695981039346656037u; /* FNV-1a, 64 bits */
-    for (size_t i = 0; i < row_bytes(sum); i++)
-        hash = (hash ^ at[i]) * 1099511628211u;
-    return hash;
+    return hash_bytes(HASH_BEGIN, row_of(sum, class_index), row_bytes(sum));
 }
 
 /* Remembers what this input imprinted; `places` are its classes' places in the whole. */

@@ -1,5 +1,7 @@
 #include "picture_set.h"
 
+#include "../../common/base/hash.h"
+
 #include <string.h>
 #include <sys/mman.h>
 
@@ -71,29 +73,13 @@ void picture_set_free(picture_set *set)
     *set = (picture_set){0};
 }
 
-/* FNV-1a over words of eight bytes, then over the bytes left: quick, and enough to tell sets apart.
- * */
-static uint64_t digest(uint64_t hash, const void *data, size_t bytes)
-{
-    const uint8_t *at = data;
-    for (; bytes >= 8; bytes -= 8, at += 8) {
-        uint64_t word;
-        memcpy(&word, at, 8);
-        hash = (hash ^ word) * 0x100000001b3u;
-        hash ^= hash >> 32;
-    }
-    for (; bytes > 0; bytes--, at++)
-        hash = (hash ^ *at) * 0x100000001b3u;
-    return hash;
-}
-
 uint64_t picture_set_digest(const picture_set *set, size_t first, size_t rows)
 {
     size_t size = extent_size(set->picture);
     uint64_t shape[4] = {set->picture.height, set->picture.width, set->picture.channels, rows};
-    uint64_t hash = digest(0xcbf29ce484222325u, shape, sizeof shape);
+    uint64_t hash = hash_words(HASH_BEGIN, shape, sizeof shape);
     if (rows == 0)
         return hash;
-    hash = digest(hash, set->images + first * size, rows * size);
-    return digest(hash, set->labels + first, rows * sizeof *set->labels);
+    hash = hash_words(hash, set->images + first * size, rows * size);
+    return hash_words(hash, set->labels + first, rows * sizeof *set->labels);
 }

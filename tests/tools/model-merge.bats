@@ -30,7 +30,7 @@ with open(sys.argv[2], "wb") as f:
 PYTHON
 }
 
-# same_model A B: the same classes (in any order) with the same kinds and, within 1e-6, the same tensors.
+# same_model A B: the same classes (in any order) with the same kinds and, within rounding, the same tensors.
 same_model() {
     "$PYTHON" - "$@" <<'PYTHON'
 import sys, msgpack, msgpack_numpy, numpy as np
@@ -48,8 +48,9 @@ for name in a:
         other = other[order]
     difference = np.abs(a[name].astype("f8") - other).max()
     scale = max(1, np.abs(a[name]).max())
-    # Scores of rows left out are differences of products in float32.
-    assert difference <= (1e-4 if name == "made/known-scores" else 1e-6) * scale, (name, difference)
+    # Scores of rows left out are differences of products in float32, a bias lies between two scores.
+    most = {"made/known-scores": 1e-4, "head/bias": 1e-5}.get(name, 1e-6)
+    assert difference <= most * scale, (name, difference)
 PYTHON
 }
 
