@@ -2,6 +2,7 @@
 #include "idx.h"
 
 #include "../stream/batch.h"
+#include "gunzip.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,13 +12,12 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zlib.h>
 
-enum { TYPE_BYTE = 8, READ_BYTES = 1 << 18 };
+enum { TYPE_BYTE = 8 };
 
 struct idx_file {
     char *name;
-    gzFile file; /* reads plain files as they are */
+    gunzip *file; /* plain or compressed */
     size_t rank, shape[IDX_RANK_MAX], row_bytes;
     uint64_t row; /* the next one */
 };
@@ -27,21 +27,8 @@ struct idx_file {
 /* 1 if all bytes came, 0 if the file ended before, -1. */
 static int read_bytes(idx_file *f, void *to, size_t bytes, error *e)
 {
-    for (size_t have = 0; have < bytes;) {
-        size_t want = bytes - have < (1u << 30) ? bytes - have : 1u << 30;
-        int got = gzread(f->file, (char *)to + have, (unsigned)want);
-        if (got <= 0) {
-            int number;
-            const char *why = gzerror(f->file, &number);
-            if (number == Z_BUF_ERROR || (got == 0 && (number == Z_OK || number == Z_STREAM_END)))
-                return 0;
-            if (number == Z_ERRNO)
-                return error_system(e, "%s: cannot read", f->name);
-            return error_set(e, "%s: damaged gzip data (%s)", f->name, why);
-        }
-        have += (size_t)got;
-    }
-    return 1;
+    ssize_t got = gunzip_read(f->file, to, bytes, e);
+    return got < 0 ? -1 : (size_t)got == bytes;
 }
 
 static int cut_short(const idx_file *f, error *e)
@@ -98,7 +85,7 @@ static int read_head(idx_file *f, error *e)
 /* A plain file that cannot hold what its head says is refused before anything is written. */
 static int check_size(const idx_file *f, const struct stat *status, error *e)
 {
-    if (!gzdirect(f->file) || !S_ISREG(status->st_mode))
+    if (!gunzip_plain(f->file) || !S_ISREG(status->st_mode))
         return 0;
     uint64_t wanted = 4 + 4 * f->rank + (uint64_t)f->shape[0] * f->row_bytes;
     if ((uint64_t)status->st_size != wanted)
@@ -117,8 +104,7 @@ void idx_close(idx_file *f)
 {
     if (!f)
         return;
-    if (f->file)
-        gzclose(f->file);
+    gunzip_close(f->file);
     free(f->name);
     free(f);
 }
@@ -128,19 +114,19 @@ int idx_open_fd(int fd, const char *name, idx_file **out, error *e)
     struct stat status = {0};
     idx_file *f = calloc(1, sizeof *f);
     bool known = fstat(fd, &status) == 0;
-    if (f) {
+    if (f)
         f->name = strdup(name);
-        f->file = f->name ? gzdopen(fd, "rb") : NULL;
-    }
-    if (!f || !f->file) {
+    if (!f || !f->name) {
         close(fd);
         idx_close(f);
         return error_set(e, "%s: out of memory", name);
     }
-    gzbuffer(f->file, READ_BYTES);
-    if (!known || read_head(f, e) < 0 || check_size(f, &status, e) < 0) {
-        if (!known)
-            error_system(e, "%s: cannot read", name);
+    if (!known) {
+        error_system(e, "%s: cannot read", name);
+        close(fd);
+    }
+    if (!known || gunzip_open(fd, f->name, &f->file, e) < 0 || read_head(f, e) < 0 ||
+        check_size(f, &status, e) < 0) {
         idx_close(f);
         return -1;
     }

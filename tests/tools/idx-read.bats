@@ -90,6 +90,62 @@ for r in msgpack.Unpacker(sys.stdin.buffer, object_hook=msgpack_numpy.decode):
     leaves_nothing out
 }
 
+@test "gzip: what gzip -t refuses is refused, what it passes gives the same bytes" {
+    gzip -nk images labels
+    # Judges a file by both; where gzip -t passes it, the records must be those of what zcat makes of it.
+    judge() {
+        local gzip_says=0 we_say=0
+        gzip -t <case >/dev/null 2>&1 || gzip_says=$?
+        idx-read - labels <case >got 2>said || we_say=$?
+        if [ "$we_say" -ne 0 ]; then
+            [ "$gzip_says" -ne 0 ] || { echo "$1: gzip passes it, idx-read says: $(cat said)"; return 1; }
+            [ "$(wc -l <said)" -eq 1 ] && grep -q 'standard input: ' said
+        else
+            [ "$gzip_says" -eq 0 ] || { echo "$1: gzip refuses it, idx-read does not"; return 1; }
+            zcat <case | idx-read - labels | cmp - got
+        fi
+    }
+    size=$(stat -c %s images.gz)
+    for ((at = 0; at < size; at++)); do
+        head -c $at images.gz >case
+        judge "cut to $at bytes"
+        { head -c $at images.gz; tail -c +$((at + 2)) images.gz; } >case
+        judge "byte $at lost"
+    done
+    for tail in garbage '\0\0\0\0' '\0\0\0garbage' '\037' '\037\213' 'x' '\037\213\010\0\0\0\0\0\0\3'; do
+        { cat images.gz; printf "$tail"; } >case
+        judge "$tail at its end"
+    done
+    cat images.gz images.gz >case # too long, though healthy
+    fails_with case 1 "standard input: too long" idx-read - labels -o out
+    { head -c 30 images | gzip; : | gzip; tail -c +31 images | gzip; printf '\0\0'; } >case
+    idx-read images labels | cmp - <(idx-read - labels <case)
+    leaves_nothing out
+}
+
+@test "gzip: bytes lost in the middle and a cut trailer are told with their byte" {
+    "$PYTHON" -c '
+import numpy, struct, gzip
+r = numpy.random.RandomState(0)
+image = r.randint(0, 256, (400, 28, 28)).astype(numpy.uint8)
+whole = gzip.compress(struct.pack(">I3I", 0x803, 400, 28, 28) + image.tobytes(), mtime=0)
+open("labels", "wb").write(struct.pack(">I1I", 0x801, 400) + bytes(i % 10 for i in range(400)))
+open("whole.gz", "wb").write(whole)
+for bytes in range(1, 9):
+    open("cut%d.gz" % bytes, "wb").write(whole[:-bytes])
+for at in range(8):
+    begin = 1000 + at * 37000
+    open("lost%d.gz" % at, "wb").write(whole[:begin] + whole[begin + 784:])
+print(len(whole))' >size
+    idx-read whole.gz labels -o out
+    rm out
+    for n in 1 2 3 4 5 6 7 8; do
+        fails 1 "cut$n.gz: byte $(($(cat size) - n)): cut short: the gzip data ends" idx-read "cut$n.gz" labels -o out
+        fails 1 "lost$((n - 1)).gz: byte " idx-read "lost$((n - 1)).gz" labels -o out
+    done
+    leaves_nothing out
+}
+
 @test "files that are no pictures and labels" {
     echo "hello, world" >text
     fails 1 "text: not an IDX file" idx-read text labels -o out
