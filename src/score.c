@@ -1,6 +1,7 @@
 /* score: predictions with labels to accuracies, loss, the confusion matrix and open-set figures. */
 #include "../common/base/tool.h"
 #include "../common/model/model.h"
+#include "scoring/auroc.h"
 #include "scoring/report.h"
 #include "scoring/tally.h"
 
@@ -182,6 +183,9 @@ static void say_unknown(const scoring *s, stream_reader *r, const tool_options *
         tool_say(options,
                  "%llu rows of classes the model does not know, left out of accuracy and loss: %s",
                  (unsigned long long)f.unknown_rows, names);
+    if (f.too_many_scores)
+        tool_say(options, "no auroc: it keeps the scores of %zu rows at most; score fewer at once",
+                 AUROC_ROWS_MAX);
 }
 
 static int print(const scoring *s, stream_reader *r, const score_options *o, error *e)

@@ -55,6 +55,10 @@ char *json_number(double number, char *text)
 {
     if (!isfinite(number))
         return strcpy(text, "null");
-    snprintf(text, 32, "%.9g", number);
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(text, 32, "%.*g", digits, number);
+        if (strtod(text, NULL) == number)
+            break;
+    }
     return text;
 }

@@ -22,8 +22,8 @@ struct gunzip {
     int fd;
     const char *name;
     part at;
-    uint64_t taken; /* bytes read from fd */
-    z_stream z;     /* next_in, avail_in: what of `in` is not used yet, also of a plain file */
+    uint64_t taken;    /* bytes read from fd */
+    z_stream z;        /* next_in, avail_in: what of `in` is not used yet, also of a plain file */
     size_t start, end; /* what of `out` is not taken yet */
     uint8_t in[IN_BYTES], out[OUT_BYTES];
 };

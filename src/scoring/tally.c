@@ -1,16 +1,16 @@
 #include "tally.h"
 
+#include "auroc.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define SCORE_BITS 20
 
 struct tally {
     size_t classes;
     class_kind *kinds;
     uint64_t *class_rows, *class_hits, *confusion; /* confusion NULL for too many classes */
-    uint64_t *known_scores, *unknown_scores;       /* histograms of the largest score */
+    auroc *largest;                                /* the largest score of each row */
     uint64_t rows, unknown, rejected_known, rejected_unknown, scored;
     double loss;
 };
@@ -24,9 +24,8 @@ int tally_new(size_t classes, const class_kind *kinds, tally **out, error *e)
     t->kinds = calloc(classes, sizeof *t->kinds);
     t->class_rows = calloc(classes, sizeof *t->class_rows);
     t->class_hits = calloc(classes, sizeof *t->class_hits);
-    t->known_scores = calloc((size_t)1 << SCORE_BITS, sizeof *t->known_scores);
-    t->unknown_scores = calloc((size_t)1 << SCORE_BITS, sizeof *t->unknown_scores);
-    bool whole = t->kinds && t->class_rows && t->class_hits && t->known_scores && t->unknown_scores;
+    bool whole = t->kinds && t->class_rows && t->class_hits &&
+                 auroc_new(AUROC_ROWS_MAX, &t->largest, e) == 0;
     if (classes <= TALLY_CONFUSION_MAX) {
         t->confusion = calloc(classes * classes, sizeof *t->confusion);
         whole = whole && t->confusion;
@@ -48,18 +47,8 @@ void tally_free(tally *t)
     free(t->class_rows);
     free(t->class_hits);
     free(t->confusion);
-    free(t->known_scores);
-    free(t->unknown_scores);
+    auroc_free(t->largest);
     free(t);
-}
-
-/* The bin of a score: its bits in an order that agrees with the numbers', cut to the upper ones. */
-static size_t score_bin(float score)
-{
-    uint32_t bits;
-    memcpy(&bits, &score, sizeof bits);
-    bits = bits & 0x80000000u ? ~bits : bits | 0x80000000u;
-    return bits >> (32 - SCORE_BITS);
 }
 
 static float largest(const float *scores, size_t classes)
@@ -68,7 +57,7 @@ static float largest(const float *scores, size_t classes)
     for (size_t c = 1; c < classes; c++)
         if (scores[c] > most)
             most = scores[c];
-    return most + 0.0f; /* -0 and 0 are the same score */
+    return most;
 }
 
 static double cross_entropy(const float *scores, size_t classes, size_t label, float most)
@@ -79,27 +68,26 @@ static double cross_entropy(const float *scores, size_t classes, size_t label, f
     return log(sum) + most - scores[label];
 }
 
-static void count_unknown(tally *t, int32_t prediction, const float *scores)
+static int count_unknown(tally *t, int32_t prediction, const float *scores, error *e)
 {
     t->unknown++;
     t->rejected_unknown += prediction < 0;
-    if (scores)
-        t->unknown_scores[score_bin(largest(scores, t->classes))]++;
+    return scores ? auroc_add(t->largest, false, largest(scores, t->classes), e) : 0;
 }
 
-static void count_known(tally *t, size_t label, int32_t prediction, const float *scores)
+static int count_known(tally *t, size_t label, int32_t prediction, const float *scores, error *e)
 {
     t->class_rows[label]++;
     t->class_hits[label] += prediction == (int32_t)label;
     t->rejected_known += prediction < 0;
     if (t->confusion && prediction >= 0)
         t->confusion[label * t->classes + (size_t)prediction]++;
-    if (scores) {
-        float most = largest(scores, t->classes);
-        t->known_scores[score_bin(most)]++;
-        t->loss += cross_entropy(scores, t->classes, label, most);
-        t->scored++;
-    }
+    if (!scores)
+        return 0;
+    float most = largest(scores, t->classes);
+    t->loss += cross_entropy(scores, t->classes, label, most);
+    t->scored++;
+    return auroc_add(t->largest, true, most, e);
 }
 
 int tally_add(tally *t, const int32_t *labels, const int32_t *predictions, const float *scores,
@@ -112,10 +100,11 @@ int tally_add(tally *t, const int32_t *labels, const int32_t *predictions, const
                              (unsigned long long)t->rows, predictions[i], t->classes);
         if (labels[i] < 0)
             return error_set(e, "row %llu: label %d", (unsigned long long)t->rows, labels[i]);
-        if ((size_t)labels[i] < t->classes)
-            count_known(t, (size_t)labels[i], predictions[i], row);
-        else
-            count_unknown(t, predictions[i], row);
+        int status = (size_t)labels[i] < t->classes
+                         ? count_known(t, (size_t)labels[i], predictions[i], row, e)
+                         : count_unknown(t, predictions[i], row, e);
+        if (status < 0)
+            return -1;
         t->rows++;
     }
     return 0;
@@ -124,19 +113,6 @@ int tally_add(tally *t, const int32_t *labels, const int32_t *predictions, const
 static double share(uint64_t part, uint64_t whole)
 {
     return whole ? (double)part / (double)whole : NAN;
-}
-
-/* Over bins from the smallest score up: a known row is above all unknown ones of lower bins. */
-static double auroc(const tally *t)
-{
-    double above = 0, known = 0, unknown = 0;
-    for (size_t bin = 0; bin < (size_t)1 << SCORE_BITS; bin++) {
-        double here = (double)t->unknown_scores[bin];
-        above += (double)t->known_scores[bin] * (unknown + here / 2);
-        known += (double)t->known_scores[bin];
-        unknown += here;
-    }
-    return known > 0 && unknown > 0 ? above / known / unknown : NAN;
 }
 
 tally_figures tally_get(const tally *t)
@@ -155,7 +131,8 @@ tally_figures tally_get(const tally *t)
         .novel = share(hits[CLASS_NOVEL], rows[CLASS_NOVEL]),
         .all = share(hits[CLASS_BASE] + hits[CLASS_NOVEL], known),
         .loss = t->scored && t->scored == known ? t->loss / (double)known : NAN,
-        .auroc = auroc(t),
+        .auroc = auroc_value(t->largest),
+        .too_many_scores = auroc_overflowed(t->largest),
         .rejected_known = share(t->rejected_known, known),
         .rejected_unknown = share(t->rejected_unknown, t->unknown),
     };

@@ -33,13 +33,13 @@ int tally_add(tally *t, const int32_t *labels, const int32_t *predictions, const
  *   loss           the mean over known rows of log(sum over c of exp(score[c])) - score[label],
  *                  nats
  *   auroc          the chance that a known row's largest score is above an unknown row's, ties
- *                  counting half. Scores are counted in 2^20 bins of their floating-point pattern,
- *                  so that memory stays constant: two scores nearer than 1 part in 2,048 may count
- *                  as a tie.
+ *                  counting half; exact (auroc.h), and NaN for more rows than AUROC_ROWS_MAX: then
+ *                  too_many_scores is set
  *   rejected_known, rejected_unknown   the share of such rows whose prediction is -1 */
 typedef struct {
     uint64_t rows, unknown_rows, rejected;
     double base, novel, all, harmonic_mean, loss, auroc, rejected_known, rejected_unknown;
+    bool too_many_scores;
 } tally_figures;
 tally_figures tally_get(const tally *t);
 

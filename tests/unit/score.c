@@ -1,5 +1,6 @@
 /* The figures behind score: tallies, intervals, JSON texts. */
 #include "../../common/base/json.h"
+#include "../../src/scoring/auroc.h"
 #include "../../src/scoring/interval.h"
 #include "../../src/scoring/report.h"
 #include "../../src/scoring/tally.h"
@@ -110,29 +111,63 @@ static void test_unknown_rows(void **state)
     tally_free(t);
 }
 
-/* Against the definition over all pairs, within what the bins allow. */
-static void test_auroc_is_near_the_exact_one(void **state)
+/* Against the definition over all pairs: spread out, so near to each other that only the last bits
+ * differ, with many ties, and of both signs. */
+static void test_auroc_is_exact(void **state)
 {
     (void)state;
     enum { N = 500 };
+    static const struct {
+        float middle, width;
+    } cases[] = {{0, 20},    {0.9998f, 2e-4f}, {0.998f, 2e-3f},
+                 {1, 1e-6f}, {-3e4f, 1e-1f},   {0, 1e-40f}};
     static float scores[2 * N];
     static int32_t labels[2 * N], predictions[2 * N];
     const class_kind one[] = {CLASS_BASE};
     srand(7);
-    for (int i = 0; i < 2 * N; i++) {
-        labels[i] = i % 2;
-        scores[i] = (float)rand() / (float)RAND_MAX * 20 - 10 + (i % 2 ? 0 : 3);
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        double above = 0;
+        for (int i = 0; i < 2 * N; i++) {
+            labels[i] = i % 2;
+            float at = (float)(rand() % 1000) / 1000 + (i % 2 ? -0.6f : -0.4f);
+            scores[i] = cases[c].middle + cases[c].width * at;
+        }
+        for (int k = 0; k < 2 * N; k += 2)
+            for (int u = 1; u < 2 * N; u += 2)
+                above += scores[k] > scores[u] ? 1 : scores[k] == scores[u] ? 0.5 : 0;
+        tally *t;
+        error e = {0};
+        assert_int_equal(tally_new(1, one, &t, &e), 0);
+        assert_int_equal(tally_add(t, labels, predictions, scores, N, &e), 0);
+        tally_get(t); /* a figure in between changes none that follows */
+        assert_int_equal(tally_add(t, labels + N, predictions, scores + N, N, &e), 0);
+        ASSERT_NEAR(tally_get(t).auroc, above / N / N, 1e-12);
+        assert_true(above > 0 && above < N * N);
+        assert_false(tally_get(t).too_many_scores);
+        tally_free(t);
     }
-    double above = 0;
-    for (int k = 0; k < 2 * N; k += 2)
-        for (int u = 1; u < 2 * N; u += 2)
-            above += scores[k] > scores[u] ? 1 : scores[k] == scores[u] ? 0.5 : 0;
-    tally *t;
+}
+
+static void test_auroc_of_zeros_and_too_many_rows(void **state)
+{
+    (void)state;
+    auroc *a;
     error e = {0};
-    assert_int_equal(tally_new(1, one, &t, &e), 0);
-    assert_int_equal(tally_add(t, labels, predictions, scores, 2 * N, &e), 0);
-    ASSERT_NEAR(tally_get(t).auroc, above / N / N, 1e-3);
-    tally_free(t);
+    assert_int_equal(auroc_new(4, &a, &e), 0);
+    assert_true(isnan(auroc_value(a)));
+    assert_int_equal(auroc_add(a, true, 0.0f, &e), 0);
+    assert_true(isnan(auroc_value(a)));
+    assert_int_equal(auroc_add(a, false, -0.0f, &e), 0);
+    ASSERT_NEAR(auroc_value(a), 0.5, 0);
+    assert_int_equal(auroc_add(a, false, -1, &e), 0);
+    assert_int_equal(auroc_add(a, true, 1, &e), 0);
+    ASSERT_NEAR(auroc_value(a), 3.5 / 4, 0);
+    assert_false(auroc_overflowed(a));
+    assert_int_equal(auroc_add(a, true, 1, &e), 0);
+    assert_true(auroc_overflowed(a) && isnan(auroc_value(a)));
+    assert_int_equal(auroc_add(a, false, 1, &e), 0);
+    assert_true(isnan(auroc_value(a)));
+    auroc_free(a);
 }
 
 static void test_predictions_out_of_range(void **state)
@@ -204,6 +239,11 @@ static void test_json_number(void **state)
     assert_string_equal(json_number(0.125, text), "0.125");
     assert_string_equal(json_number(NAN, text), "null");
     assert_string_equal(json_number(-INFINITY, text), "null");
+    assert_string_equal(json_number(0.7, text), "0.7");
+    assert_string_equal(json_number(3000000000.0, text), "3000000000");
+    const double numbers[] = {1.0 / 3, M_PI * 1e-300, 4999999.0 / 7000001, 1234567890123.25, -0.0};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        assert_true(strtod(json_number(numbers[i], text), NULL) == numbers[i]);
 }
 
 static void test_figure_choice(void **state)
@@ -232,7 +272,8 @@ int main(void)
         cmocka_unit_test(test_harmonic_mean_of_nothing_right),
         cmocka_unit_test(test_loss),
         cmocka_unit_test(test_unknown_rows),
-        cmocka_unit_test(test_auroc_is_near_the_exact_one),
+        cmocka_unit_test(test_auroc_is_exact),
+        cmocka_unit_test(test_auroc_of_zeros_and_too_many_rows),
         cmocka_unit_test(test_predictions_out_of_range),
         cmocka_unit_test(test_student),
         cmocka_unit_test(test_interval),
