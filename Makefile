@@ -8,11 +8,11 @@
 # make format     clang-format over the sources
 
 # ---- Debian's packages, named here and nowhere else ----------------------------------------------------
-BUILD_PACKAGES = gcc libc6-dev libdnnl-dev libopenblas-openmp-dev libmsgpack-dev libjansson-dev zlib1g-dev
+BUILD_PACKAGES = gcc libc6-dev libdnnl-dev libopenblas-openmp-dev libmsgpack-dev libjansson-dev zlib1g-dev libxxhash-dev
 DATA_PACKAGES  = xz-utils libjpeg-dev dataset-fashion-mnist
 DEMO_PACKAGES  = $(BUILD_PACKAGES) $(DATA_PACKAGES) curl
 CHECK_PACKAGES = $(BUILD_PACKAGES) $(DATA_PACKAGES) libcmocka-dev bats clang-format mandoc jq bsdutils \
-                 python3-numpy python3-msgpack-numpy parallel
+                 python3-numpy python3-msgpack-numpy python3-xxhash parallel
 EXAMPLE_PACKAGES = $(BUILD_PACKAGES) $(DATA_PACKAGES) jq gawk gnuplot-nox parallel
 BENCH_PACKAGES = $(BUILD_PACKAGES) $(DATA_PACKAGES) python3-numpy python3-torch
 FUZZ_PACKAGES  = $(BUILD_PACKAGES) clang libclang-rt-dev
@@ -37,7 +37,7 @@ ALL_CFLAGS = -std=c17 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -fopenmp -fno-math-
 # msgpack's C library was renamed between Debian 12 and 13.
 MSGPACK = $(shell echo 'int main(void){return 0;}' | $(CC) -x c - -lmsgpackc -o /dev/null 2>/dev/null \
             && echo -lmsgpackc || echo -lmsgpack-c)
-LIBS   := -ldnnl -lopenblas -ljansson $(MSGPACK) -lz -lm -ldl -lpthread
+LIBS   := -ldnnl -lopenblas -ljansson $(MSGPACK) -lxxhash -lz -lm -ldl -lpthread
 
 TOOLS   = $(patsubst src/%.c,$(BIN)/%,$(wildcard src/*.c))
 PAGES   = $(wildcard src/*.1 src/*.5)

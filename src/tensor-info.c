@@ -121,6 +121,16 @@ static int print_fields(output *out, const summary *s, error *e)
     return s->hidden ? output_printf(out, e, "  and %zu batches of other shapes\n", s->hidden) : 0;
 }
 
+/* A wrong one would have ended the reading. */
+static int print_checksum(output *out, const stream_reader *r, error *e)
+{
+    size_t checked = stream_checked(r), streams = stream_count(r);
+    return checked == 0 ? output_printf(out, e, "checksum: none\n")
+           : checked == streams
+               ? output_printf(out, e, "checksum: right\n")
+               : output_printf(out, e, "checksum: right in %zu of %zu streams\n", checked, streams);
+}
+
 static int print_classes(output *out, const stream_reader *r, const summary *s, error *e)
 {
     const class_list *classes = stream_classes(r);
@@ -148,7 +158,8 @@ static int describe_stream(stream_reader *r, output *out, error *e)
                                stream_name(r), (unsigned long long)stream_rows(r),
                                (unsigned long long)s.batches, s.batches == 1 ? "batch" : "batches",
                                s.shape_count);
-    if (status == 0 && (status = print_fields(out, &s, e)) == 0)
+    if (status == 0 && (status = print_fields(out, &s, e)) == 0 &&
+        (status = print_checksum(out, r, e)) == 0)
         status = print_classes(out, r, &s, e);
     free(s.rows_of_class);
     return status;
@@ -252,7 +263,7 @@ static int describe_model(stream_reader *r, output *out, error *e)
                 ? print_layers(out, n, e)
                 : output_printf(out, e, "layers: none; it classifies embeddings made elsewhere\n");
     if (status == 0 && (status = print_tensors(out, &m, e)) == 0 &&
-        (status = print_notes(out, &m, e)) == 0)
+        (status = print_notes(out, &m, e)) == 0 && (status = print_checksum(out, r, e)) == 0)
         status = print_kinds(out, &m, e);
     model_free(&m);
     return status;

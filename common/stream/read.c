@@ -3,6 +3,7 @@
  * The heads of maps, arrays and texts are pulled one by one; a tensor's data goes from the file
  * straight into the buffer of its field, once its claimed length was found to be possible. */
 #include "read.h"
+#include "checksum.h"
 #include "source.h"
 
 #include <inttypes.h>
@@ -32,6 +33,8 @@ struct stream_reader {
     int32_t *renumber; /* from its numbers to those of `classes`; NULL where they are the same */
     uint64_t rows, stream_rows;
     size_t streams; /* headers read */
+    size_t checked; /* streams whose end record had the right checksum */
+    checksum *sum;  /* of the stream so far */
 
     batch batch;
     field_buffer buffers[STREAM_FIELDS_MAX];
@@ -42,10 +45,16 @@ struct stream_reader {
 static stream_reader *reader_new(error *e)
 {
     stream_reader *r = calloc(1, sizeof *r);
-    if (!r)
+    if (r && !(r->sum = checksum_new())) {
+        free(r);
+        r = NULL;
+    }
+    if (!r) {
         error_set(e, "out of memory");
-    else
-        r->src.fd = -1;
+        return NULL;
+    }
+    r->src.fd = -1;
+    r->src.sum = r->sum;
     return r;
 }
 
@@ -98,6 +107,7 @@ int stream_open_memory(const void *data, size_t bytes, const char *name, stream_
     if (!r)
         return -1;
     source_memory(&r->src, data, bytes, name);
+    r->src.sum = r->sum;
     r->total_bytes = bytes;
     *out = r;
     return 0;
@@ -118,6 +128,7 @@ void stream_close(stream_reader *r)
     stream_header_free(&r->later);
     class_list_free(&r->classes);
     free(r->renumber);
+    checksum_free(r->sum);
     free(r);
 }
 
@@ -134,6 +145,11 @@ size_t stream_count(const stream_reader *r)
 const stream_header *stream_header_latest(const stream_reader *r)
 {
     return r->streams == 0 ? NULL : r->streams == 1 ? &r->first : &r->later;
+}
+
+size_t stream_checked(const stream_reader *r)
+{
+    return r->checked;
 }
 
 uint64_t stream_rows(const stream_reader *r)
@@ -241,6 +257,7 @@ static int read_header(stream_reader *r, error *e)
     for (;;) {
         stream_header h;
         bool open = r->src.fd >= 0 || r->path_count == 0;
+        checksum_begin(r->sum);
         int status = open ? stream_header_read(&r->src, &h, e) : 0;
         if (status > 0) {
             status = begin_stream(r, &h, e) == 0 ? 1 : -1;
@@ -517,8 +534,54 @@ static int read_field(stream_reader *r, size_t *used, error *e)
     return 0;
 }
 
-/* The value of the key `end` and what else its map may hold. */
-static int read_end(stream_reader *r, uint64_t pairs, error *e)
+/* The checksum's value in an end record, where `sum` is what it must be. */
+static int read_checksum(stream_reader *r, uint64_t sum, error *e)
+{
+    value_head h;
+    char value[CHECKSUM_TEXT + 1], right[CHECKSUM_TEXT + 1];
+    if (source_value(&r->src, &h, e) < 0)
+        return -1;
+    if (h.type != HEAD_STR || h.value != CHECKSUM_TEXT)
+        return error_set(e, "an end record whose " CHECKSUM_KEY " is no text of %d digits",
+                         CHECKSUM_TEXT);
+    if (source_text(&r->src, &h, value, sizeof value, e) < 0)
+        return -1;
+    /* In the short form it was written anew with a record that somebody took apart. */
+    if (h.raw_bytes == 1)
+        return 0;
+    checksum_text(sum, right);
+    if (strcmp(value, right) != 0)
+        return error_set(e, "the checksum in the end record is not that of what came; the copy is "
+                            "damaged, make it again");
+    r->checked++;
+    return 0;
+}
+
+/* One more key of an end record. */
+static int read_end_pair(stream_reader *r, uint64_t sum, bool *found, error *e)
+{
+    value_head h;
+    char key[sizeof CHECKSUM_KEY];
+    if (source_value(&r->src, &h, e) < 0)
+        return -1;
+    int status = source_text(&r->src, &h, key, sizeof key, e);
+    if (status > 0)
+        status = source_copy(&r->src, &h, NULL, SKIP_BYTES_MAX, e) < 0 ? -1 : 1;
+    if (status < 0)
+        return -1;
+    if (status == 0 && strcmp(key, CHECKSUM_KEY) == 0) {
+        if (*found)
+            return error_set(e, "an end record with " CHECKSUM_KEY " twice");
+        *found = true;
+        return read_checksum(r, sum, e);
+    }
+    return source_value(&r->src, &h, e) < 0 || source_copy(&r->src, &h, NULL, SKIP_BYTES_MAX, e) < 0
+               ? -1
+               : 0;
+}
+
+/* The value of the key `end` and what else its map may hold. `sum` is that of all before it. */
+static int read_end(stream_reader *r, uint64_t pairs, uint64_t sum, error *e)
 {
     value_head h;
     if (source_value(&r->src, &h, e) < 0)
@@ -528,11 +591,13 @@ static int read_end(stream_reader *r, uint64_t pairs, error *e)
     if (h.value != r->stream_rows)
         return error_set(e, "the end record counts %" PRIu64 " rows where %" PRIu64 " came",
                          h.value, r->stream_rows);
+    bool found = false;
     for (uint64_t i = 1; i < pairs; i++)
-        for (int part = 0; part < 2; part++)
-            if (source_value(&r->src, &h, e) < 0 ||
-                source_copy(&r->src, &h, NULL, SKIP_BYTES_MAX, e) < 0)
-                return -1;
+        if (read_end_pair(r, sum, &found, e) < 0)
+            return -1;
+    /* Perhaps the very name of the checksum was damaged. */
+    if (pairs > 1 && !found)
+        return error_set(e, "an end record of %" PRIu64 " keys, none of them " CHECKSUM_KEY, pairs);
     r->in_stream = false;
     return 0;
 }
@@ -552,6 +617,7 @@ static int read_record(stream_reader *r, error *e)
     batch *b = &r->batch;
     b->field_count = b->rows = 0;
     b->first_row = r->rows;
+    uint64_t sum = checksum_get(r->sum); /* should this be the end record, which is not in it */
     int status = source_head(&r->src, &h, e);
     if (status <= 0)
         return status < 0 ? -1 : no_end(r, e);
@@ -566,7 +632,7 @@ static int read_record(stream_reader *r, error *e)
         if (read_name(&r->src, b, name, e) < 0)
             return -1;
         if (i == 0 && strcmp(name, "end") == 0)
-            return read_end(r, h.value, e);
+            return read_end(r, h.value, sum, e);
         if (i == 0 && strcmp(name, "tensor-stream") == 0)
             return no_end(r, e);
         if (read_field(r, &used, e) < 0)

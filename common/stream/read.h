@@ -35,6 +35,7 @@ const stream_header *stream_header_latest(const stream_reader *r);
 int stream_read(stream_reader *r, batch **out, error *e);
 const class_list *stream_classes(const stream_reader *r);
 size_t stream_count(const stream_reader *r);         /* streams begun so far: headers read */
+size_t stream_checked(const stream_reader *r);       /* of them, ended with a right checksum */
 uint64_t stream_rows(const stream_reader *r);        /* read so far */
 uint64_t stream_bytes(const stream_reader *r);       /* read so far */
 uint64_t stream_bytes_total(const stream_reader *r); /* of all regular files; 0 if not known */

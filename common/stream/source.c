@@ -39,6 +39,7 @@ void source_memory(source *s, const void *data, size_t bytes, const char *name)
     s->data = data;
     s->start = 0;
     s->end = bytes;
+    s->sum = NULL;
 }
 
 int source_open(source *s, const char *path, error *e)
@@ -122,6 +123,14 @@ static int ensure(source *s, size_t bytes, error *e)
     return 1;
 }
 
+/* Counts what was taken while it is in the caches still. */
+static void took(source *s, const uint8_t *data, size_t bytes)
+{
+    s->offset += bytes;
+    if (s->sum && bytes)
+        checksum_add(s->sum, data, bytes);
+}
+
 int source_take(source *s, void *to, size_t bytes, error *e)
 {
     uint8_t *at = to;
@@ -131,7 +140,7 @@ int source_take(source *s, void *to, size_t bytes, error *e)
     if (ready)
         memcpy(at, s->data + s->start, ready);
     s->start += ready;
-    s->offset += ready;
+    took(s, at, ready);
     for (size_t left = bytes - ready; left > 0;) {
         /* Straight to its place; what comes after it, to the buffer, in the same call. */
         struct iovec parts[2] = {{at + (bytes - left), left}, {s->buffer, sizeof s->buffer}};
@@ -141,8 +150,8 @@ int source_take(source *s, void *to, size_t bytes, error *e)
         if (got == 0)
             return cut_short(s, e);
         size_t here = (size_t)got < left ? (size_t)got : left;
+        took(s, at + (bytes - left), here);
         left -= here;
-        s->offset += here;
         s->start = 0;
         s->end = (size_t)got - here;
     }
@@ -242,7 +251,7 @@ int source_head(source *s, value_head *h, error *e)
         return status < 0 ? -1 : cut_short(s, e);
     memcpy(h->raw, s->data + s->start, h->raw_bytes);
     s->start += h->raw_bytes;
-    s->offset += h->raw_bytes;
+    took(s, h->raw, h->raw_bytes);
     return decode(h) == 0 ? 1 : error_set(e, "not msgpack (a byte 0xc1)");
 }
 

@@ -6,6 +6,7 @@
 #define COMMON_STREAM_SOURCE_H
 
 #include "../base/error.h"
+#include "checksum.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,6 +21,7 @@ typedef struct {
     uint64_t size;       /* of a regular file or memory; UINT64_MAX where not known */
     const uint8_t *data; /* the buffer, or the memory */
     size_t start, end;   /* what of it is not taken yet */
+    checksum *sum;       /* of what is taken; borrowed, NULL for none */
     uint8_t buffer[SOURCE_BUFFER_BYTES];
 } source;
 

@@ -1,6 +1,7 @@
 /* write.c: writing tensor streams; see write.h. */
 #include "write.h"
 #include "../base/output.h"
+#include "checksum.h"
 
 #include <msgpack.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@ struct stream_writer {
     output *out;
     msgpack_sbuffer heads; /* everything of a record but the tensors' data */
     msgpack_packer packer;
+    checksum *sum; /* of what the stream has so far */
     uint64_t rows;
     bool begun; /* a header stands, with no end yet */
 };
@@ -19,6 +21,11 @@ int stream_create(output *out, stream_writer **w, error *e)
     stream_writer *made = calloc(1, sizeof *made);
     if (!made)
         return error_set(e, "out of memory");
+    made->sum = checksum_new();
+    if (!made->sum) {
+        free(made);
+        return error_set(e, "out of memory");
+    }
     made->out = out;
     msgpack_sbuffer_init(&made->heads);
     msgpack_packer_init(&made->packer, &made->heads, msgpack_sbuffer_write);
@@ -31,6 +38,7 @@ void stream_writer_free(stream_writer *w)
     if (!w)
         return;
     msgpack_sbuffer_destroy(&w->heads);
+    checksum_free(w->sum);
     free(w);
 }
 
@@ -53,9 +61,13 @@ int stream_write_end(stream_writer *w, error *e)
 {
     if (!w->begun)
         return error_set(e, "a stream without a header cannot end");
+    char sum[CHECKSUM_TEXT + 1];
+    checksum_text(checksum_get(w->sum), sum);
     msgpack_sbuffer_clear(&w->heads);
-    int status = msgpack_pack_map(&w->packer, 1) || pack_str(&w->packer, "end") ||
-                 msgpack_pack_uint64(&w->packer, w->rows);
+    int status = msgpack_pack_map(&w->packer, 2) || pack_str(&w->packer, "end") ||
+                 msgpack_pack_uint64(&w->packer, w->rows) || pack_str(&w->packer, CHECKSUM_KEY) ||
+                 msgpack_sbuffer_write(&w->heads, CHECKSUM_STR8, 2) ||
+                 msgpack_sbuffer_write(&w->heads, sum, CHECKSUM_TEXT);
     if (status != 0)
         return error_set(e, "out of memory");
     w->begun = false;
@@ -79,6 +91,8 @@ int stream_write_header(stream_writer *w, const stream_header *h, error *e)
         return error_set(e, "out of memory");
     w->begun = true;
     w->rows = 0;
+    checksum_begin(w->sum);
+    checksum_add(w->sum, w->heads.data, w->heads.size);
     return output_write(w->out, w->heads.data, w->heads.size, e);
 }
 
@@ -139,6 +153,9 @@ int stream_write(stream_writer *w, const batch *b, error *e)
         parts[2 * i] = (struct iovec){w->heads.data + cuts[i], cuts[i + 1] - cuts[i]};
         parts[2 * i + 1] = (struct iovec){t->data, tensor_bytes(t)};
     }
+    for (size_t i = 0; i < 2 * b->field_count; i++)
+        if (parts[i].iov_len)
+            checksum_add(w->sum, parts[i].iov_base, parts[i].iov_len);
     w->rows += b->rows;
     return output_writev(w->out, parts, (int)(2 * b->field_count), e);
 }

@@ -13,7 +13,7 @@ raw = numpy.concatenate([numpy.fromfile(f, dtype=numpy.uint8) for f in sys.argv[
 records = list(msgpack.Unpacker(sys.stdin.buffer, object_hook=msgpack_numpy.decode))
 image = numpy.concatenate([r["image"] for r in records[1:-1]])
 label = numpy.concatenate([r["label"] for r in records[1:-1]])
-assert records[-1] == {"end": len(raw)}, records[-1]
+assert records[-1]["end"] == len(raw), records[-1]
 assert (label == raw[:, place]).all()
 assert image.dtype == numpy.uint8
 assert (image == raw[:, size:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)).all()

@@ -118,7 +118,7 @@ header, rows, end = msgpack.Unpacker(sys.stdin.buffer, object_hook=msgpack_numpy
 assert header["made-by"] == ["me", {"year": 2026}], header
 assert (rows["depth"] == [[[4, 5], [6, 7]], [[8, 9], [10, 11]]]).all()
 assert list(rows["flag"]) == [False, True] and rows["depth"].dtype == float
-assert end == {"end": 2}'
+assert end["end"] == 2'
 }
 
 @test "unknown classes and wrong usage" {

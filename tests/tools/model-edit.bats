@@ -34,7 +34,7 @@ model_is() {
 import sys, msgpack, msgpack_numpy, numpy as np
 records = list(msgpack.Unpacker(open(sys.argv[1], "rb"), object_hook=msgpack_numpy.decode))
 h, t = records[0], {k: v for r in records[1:-1] for k, v in r.items()}
-assert records[-1] == {"end": sum(len(v) for v in t.values())}
+assert records[-1]["end"] == sum(len(v) for v in t.values())
 if not eval(sys.argv[2]):
     sys.exit("not so: %s\n%s\n%s" % (sys.argv[2], h, t))
 PYTHON

@@ -35,7 +35,7 @@ import msgpack, msgpack_numpy, numpy as np
 def read(path):
     records = list(msgpack.Unpacker(open(path, "rb"), object_hook=msgpack_numpy.decode))
     rows = records[1:-1]
-    assert records[-1] == {"end": sum(len(r["label"]) for r in rows)}
+    assert records[-1]["end"] == sum(len(r["label"]) for r in rows)
     return records[0], {k: np.concatenate([r[k] for r in rows]) for k in rows[0]}
 raw = np.fromfile("pictures.bin", np.uint8).reshape(-1, 3073)
 keep = np.isin(raw[:, 0], [0, 1, 2, 8])

@@ -7,13 +7,14 @@ setup() {
     common_setup
     make_cifar a.bin 600
     cifar-read a.bin >all
+    end=34 # bytes of its end record: a map of "end" with a number of 3 bytes, and of the checksum
 }
 
 # ---- writers that die ---------------------------------------------------------------------------------
 
 @test "a stream cut anywhere is refused and leaves no file" {
     size=$(stat -c %s all)
-    for bytes in 1 20 150 200 300 1000 700000 800000 $((size - 8)) $((size - 7)) $((size - 1)); do
+    for bytes in 1 20 150 200 300 1000 700000 800000 $((size - end)) $((size - end + 1)) $((size - 1)); do
         head -c "$bytes" all >cut
         fails 1 "cut: " class-filter --keep 0-9 cut -o out
         fails_with cut 1 "standard input: " class-filter --keep 0-9 -o out
@@ -28,7 +29,7 @@ setup() {
     run -1 bash -c 'cat cut | class-filter --keep 0-9 -o out'
     [[ $output == "class-filter: standard input: row 0, byte 1000: field 'image': cut short within a record; the program that wrote it died"* ]]
     fails 1 "are left of the file; it is cut short" class-filter --keep 0-9 cut
-    head -c $((size - 8)) all >cut
+    head -c $((size - end)) all >cut
     fails 1 "ends after 600 rows without an end record; the program that wrote it failed or was stopped" \
         class-filter --keep 0-9 cut
     cat cut all >two
@@ -232,7 +233,54 @@ for r in msgpack.Unpacker(sys.stdin.buffer, object_hook=msgpack_numpy.decode):
     "$PYTHON" -c '
 import sys, msgpack, msgpack_numpy
 for r in msgpack.Unpacker(open("all", "rb"), object_hook=msgpack_numpy.decode):
-    sys.stdout.buffer.write(msgpack_numpy.packb(r))' | cmp - all
+    if "end" not in r: sys.stdout.buffer.write(msgpack_numpy.packb(r))' | cmp - <(head -c -$end all)
+}
+
+# ---- checksums ----------------------------------------------------------------------------------------
+
+# flip FILE BIT: turns one bit over, in place.
+flip() {
+    local byte
+    byte=$(od -An -tu1 -j $(($2 / 8)) -N 1 "$1")
+    printf "\\$(printf %o $((byte ^ 1 << $2 % 8)))" | dd of="$1" bs=1 seek=$(($2 / 8)) conv=notrunc status=none
+}
+
+@test "a flipped bit anywhere in a stream or a model is refused" {
+    need_python msgpack_numpy
+    class-filter --keep 0-2 --per-class 4 --seed 1 all >stream
+    "$PYTHON" "$ROOT/tests/tools/embeddings.py" cat,dog,ship 30 8 1 | imprint --quiet >model
+    RANDOM=15
+    for file in stream model; do
+        bits=$((8 * $(stat -c %s $file)))
+        tensor-info $file >/dev/null
+        for ((i = 0; i < 200; i++)); do
+            bit=$(((RANDOM << 15 | RANDOM) % bits))
+            flip $file $bit
+            fails 1 "$file: " tensor-info $file || { echo "bit $bit of $file"; return 1; }
+            [ $((i % 20)) -gt 0 ] || fails 1 "$file: " class-filter --keep 0 $file -o out
+            flip $file $bit
+        done
+        tensor-info $file | grep -qx 'checksum: right'
+    done
+    leaves_nothing out
+}
+
+@test "Python checks the checksum and writes it, as the page says" {
+    need_python msgpack_numpy xxhash
+    "$PYTHON" "$ROOT/tests/tools/embeddings.py" cat,dog,ship 30 8 1 | imprint --quiet >model
+    # The page's examples, as they stand there.
+    sed 's/\\e/\\/g' "$ROOT/src/tensor-stream.5" | awk '/^\.Bd -literal/ {n++; on = 1; next} /^\.Ed/ {on = 0} on {print >("block" n)}'
+    writing=$(grep -l '"end": 100})' block*) summing=$(grep -l 'digest.update' block*) checking=$(grep -l 'unpacker.tell' block*)
+    sed 's/^write({.*//' "$writing" | cat - "$summing" >write.py
+    sed -i '1i import msgpack' write.py
+    "$PYTHON" write.py >written
+    tensor-info written | grep -qx 'checksum: right'
+    cat model all written all >train.records
+    { echo 'import msgpack, xxhash'; cat "$checking"; } >check.py
+    "$PYTHON" check.py
+    flip train.records 80000
+    run -1 "$PYTHON" check.py
+    [[ $output == *AssertionError* ]]
 }
 
 @test "every type that Python may write, old and new kinds of text" {

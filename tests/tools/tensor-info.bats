@@ -12,6 +12,7 @@ standard input: a stream, 605 rows in 3 batches
 fields: 2
   image  uint8 [605, 32, 32, 3]
   label  int32 [605]
+checksum: right
 classes: 10
     0  airplane                   61 rows
     1  automobile                 61 rows
@@ -44,6 +45,7 @@ fields: 4
   label  uint8 [3]
   x      float32 [3, 4]
   label  int64 [3]
+checksum: none
 classes: 1
     0  a                           4 rows
   labels that are no class: 2 rows
@@ -53,6 +55,7 @@ END
 bare: a stream, 2 rows in 1 batch
 fields: 1
   x  float64 [2]
+checksum: none
 classes: 0
 END
 }
@@ -69,8 +72,24 @@ END
     [ "${lines[-1]}" = "    1  b                    base" ]
     cat "$seed" | tensor-info | tail -n +2 | cmp - <(tensor-info "$seed" | tail -n +2)
     run -0 tensor-info "$ROOT"/tests/fuzz/seeds-model/ridge
+    [[ $output == *"checksum: none"* ]]
     [[ $output == *"layers: none; it classifies embeddings made elsewhere"* ]]
     [ "${lines[-1]}" = "    1  b                    novel, imprinted from 1 rows" ]
+}
+
+@test "checksums of joined streams, and of a model that a tool wrote" {
+    make_cifar a.bin 3
+    cifar-read a.bin >one
+    cat one one | tensor-info | grep -qx 'checksum: right'
+    need_python numpy msgpack_numpy
+    "$PYTHON" -c '
+import sys, msgpack, msgpack_numpy
+for r in msgpack.Unpacker(open("one", "rb"), object_hook=msgpack_numpy.decode):
+    sys.stdout.buffer.write(msgpack_numpy.packb(r))' >rewritten
+    tensor-info rewritten | grep -qx 'checksum: none'
+    cat one rewritten one | tensor-info | grep -qx 'checksum: right in 2 of 3 streams'
+    model-edit --rename a=c "$ROOT/tests/fuzz/seeds-model/network" >renamed
+    tensor-info renamed | grep -qx 'checksum: right'
 }
 
 @test "several files, one of them wrong" {

@@ -205,6 +205,9 @@ static void refuses_other_embeddings(void **state)
 
 /* ---- refusing what is wrong ---- */
 
+/* A map, its key and a small number, the checksum's key and value. */
+enum { END_BYTES = 1 + 4 + 1 + 8 + 18 };
+
 static void refuses_every_cut(void **state)
 {
     (void)state;
@@ -221,10 +224,119 @@ static void refuses_every_cut(void **state)
     }
     s.bytes--;
     expect_error(s, "cut short");
-    s.bytes -= 5; /* the end record: a map, its key and its number */
+    s.bytes -= END_BYTES - 1;
     expect_error(s, "without an end record");
     free(s.data);
     stream_header_free(&h);
+}
+
+/* ---- the checksum in the end record ---- */
+
+/* Reads all of it; how many of its streams had the right checksum, or -1. */
+static long count_checked(blob from, error *e)
+{
+    stream_reader *r;
+    batch *b;
+    int status;
+    assert_int_equal(stream_open_memory(from.data, from.bytes, "test", &r, e), 0);
+    while ((status = stream_read(r, &b, e)) > 0)
+        ;
+    long checked = status < 0 ? -1 : (long)stream_checked(r);
+    stream_close(r);
+    return checked;
+}
+
+static void refuses_every_flipped_bit(void **state)
+{
+    (void)state;
+    stream_header h = make_header(three);
+    assert_int_equal(stream_header_set_text(&h, "made-by", "a test"), 0);
+    blob s = join(make_stream(&h, 2, 4), make_stream(&h, 1, 200));
+    error e;
+    assert_int_equal(count_checked(s, &e), 2);
+    for (size_t bit = 0; bit < 8 * s.bytes; bit++) {
+        s.data[bit / 8] ^= (char)(1 << bit % 8);
+        if (read_all(s, &e) != -1)
+            fail_msg("bit %zu of byte %zu of %zu", bit % 8, bit / 8, s.bytes);
+        assert_true(*e.text);
+        s.data[bit / 8] ^= (char)(1 << bit % 8);
+    }
+    assert_int_equal(count_checked(s, &e), 2);
+    free(s.data);
+    stream_header_free(&h);
+}
+
+/* The end record replaced by other bytes. */
+static blob with_end(const char *end, size_t bytes)
+{
+    stream_header h = make_header(three);
+    blob s = make_stream(&h, 2, 4);
+    stream_header_free(&h);
+    s.bytes -= END_BYTES;
+    blob last = {malloc(bytes), bytes};
+    memcpy(last.data, end, bytes);
+    return join(s, last);
+}
+
+#define END_RECORD(TEXT) TEXT, sizeof TEXT - 1
+
+static void streams_without_a_checksum_and_rewritten_ones_are_read(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *end;
+        size_t bytes;
+        long checked;
+        const char *refused;
+    } cases[] = {
+        {END_RECORD("\x81\xa3"
+                    "end\x08"),
+         0, NULL},
+        {END_RECORD("\x82\xa3"
+                    "end\x08\xa7"
+                    "xxh3-64\xb0"
+                    "0123456789abcdef"),
+         0, NULL},
+        {END_RECORD("\x83\xa3"
+                    "end\x08\xa7"
+                    "xxh3-64\xb0"
+                    "0123456789abcdef\xa1x\x90"),
+         0, NULL},
+        {END_RECORD("\x82\xa3"
+                    "end\x08\xa7"
+                    "xxh3-64\xd9\x10"
+                    "0123456789abcdef"),
+         -1, "not that of what came"},
+        {END_RECORD("\x82\xa3"
+                    "end\x08\xa7"
+                    "xxh3-64\xc0"),
+         -1, "no text of 16 digits"},
+        {END_RECORD("\x82\xa3"
+                    "end\x08\xa7"
+                    "xxh3-64\xa1"
+                    "0"),
+         -1, "no text of 16 digits"},
+        {END_RECORD("\x82\xa3"
+                    "end\x08\xa7"
+                    "xxh3-65\xb0"
+                    "0123456789abcdef"),
+         -1, "none of them xxh3-64"},
+        {END_RECORD("\x83\xa3"
+                    "end\x08\xa7"
+                    "xxh3-64\xb0"
+                    "0123456789abcdef\xa7"
+                    "xxh3-64\xb0"
+                    "0123456789abcdef"),
+         -1, "twice"},
+    };
+    error e;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        blob s = with_end(cases[i].end, cases[i].bytes);
+        assert_int_equal(count_checked(s, &e), cases[i].checked);
+        if (cases[i].refused)
+            expect_error(s, cases[i].refused);
+        free(s.data);
+    }
 }
 
 #define HEADER                                                                                     \
@@ -423,6 +535,8 @@ int main(void)
         cmocka_unit_test(matches_classes_by_name),
         cmocka_unit_test(refuses_other_embeddings),
         cmocka_unit_test(refuses_every_cut),
+        cmocka_unit_test(refuses_every_flipped_bit),
+        cmocka_unit_test(streams_without_a_checksum_and_rewritten_ones_are_read),
         cmocka_unit_test(reads_or_refuses_by_the_letter),
         cmocka_unit_test(keeps_and_checks_rows),
         cmocka_unit_test(chooses_classes),
