@@ -12,8 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CHECKSUM_KEY "xxh3-64"      /* in the end record */
-enum { CHECKSUM_TEXT = 16 };        /* hexadecimal digits in its value, in lower case */
+#define CHECKSUM_KEY "xxh3-64" /* in the end record */
+enum { CHECKSUM_TEXT = 16 };   /* hexadecimal digits in its value, in lower case */
 
 typedef struct checksum checksum;
 
