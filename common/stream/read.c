@@ -12,12 +12,18 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { GROWTH_BYTES = 16 << 20, TENSOR_PAIRS_MAX = 16, SKIP_BYTES_MAX = 1 << 20 };
+enum {
+    GROWTH_BYTES = 16 << 20,
+    TENSOR_PAIRS_MAX = 16,
+    SKIP_BYTES_MAX = 1 << 20,
+    TEXT_BYTES_MAX = 65535
+};
 
 /* Memory of one field, kept from batch to batch. */
 typedef struct {
     char *data; /* aligned to 64 bytes */
     size_t capacity;
+    size_t width; /* the largest that a column of texts here has had */
 } field_buffer;
 
 struct stream_reader {
@@ -475,6 +481,45 @@ static int read_part(source *s, tensor_parts *p, field_buffer *b, size_t used, e
     return source_copy(s, &h, NULL, SKIP_BYTES_MAX, e);
 }
 
+/* One text of a column that has `rows` rows so far. */
+static int read_text(source *s, field_buffer *b, size_t rows, size_t most, error *e)
+{
+    value_head h;
+    if (source_value(s, &h, e) < 0)
+        return -1;
+    if (h.type != HEAD_STR || h.value > TEXT_BYTES_MAX)
+        return error_set(e, "is an array with something else than texts of at most %d bytes",
+                         TEXT_BYTES_MAX);
+    size_t width = text_width((size_t)h.value), before = b->width;
+    b->width = width > before ? width : before;
+    if ((rows + 1) * b->width > most)
+        return error_set(e, "has texts of %zu bytes in %zu rows; a batch has at most %zu bytes",
+                         b->width, rows + 1, STREAM_BATCH_BYTES_MAX);
+    /* Memory grows with what came, not with what was claimed. */
+    size_t need = (rows + 1) * b->width;
+    if (need > b->capacity && buffer_grow(b, 2 * need, rows * before, e) < 0)
+        return -1;
+    if (before < b->width)
+        text_copy(b->data, before, b->data, b->width, rows);
+    char *to = b->data + rows * b->width;
+    memset(to, 0, b->width);
+    return source_text(s, &h, to, b->width, e);
+}
+
+static int read_texts(source *s, uint64_t rows, tensor *out, field_buffer *b, size_t used, error *e)
+{
+    if (rows > source_left(s))
+        return error_set(e, "claims %" PRIu64 " texts where %" PRIu64 " bytes are left of the file",
+                         rows, source_left(s));
+    if (b->width == 0)
+        b->width = text_width(0);
+    for (size_t i = 0; i < rows; i++)
+        if (read_text(s, b, i, STREAM_BATCH_BYTES_MAX - used, e) < 0)
+            return -1;
+    *out = (tensor){TYPE_TEXT, 2, {(size_t)rows, b->width}, b->data};
+    return 0;
+}
+
 static int read_tensor(source *s, tensor *out, field_buffer *b, size_t used, error *e)
 {
     value_head h;
@@ -482,8 +527,11 @@ static int read_tensor(source *s, tensor *out, field_buffer *b, size_t used, err
     size_t expected;
     if (source_value(s, &h, e) < 0)
         return -1;
+    if (h.type == HEAD_ARRAY)
+        return read_texts(s, h.value, out, b, used, e);
     if (h.type != HEAD_MAP || h.value > TENSOR_PAIRS_MAX)
-        return error_set(e, "is no tensor; encode arrays with msgpack_numpy");
+        return error_set(e,
+                         "is no tensor and no column of texts; encode arrays with msgpack_numpy");
     for (uint64_t i = 0; i < h.value; i++)
         if (read_part(s, &p, b, used, e) < 0)
             return -1;

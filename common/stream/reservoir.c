@@ -59,13 +59,38 @@ static size_t field_row_bytes(const field *f)
 
 static bool same_rows(const field *a, const field *b)
 {
+    if (a->value.type == TYPE_TEXT && b->value.type == TYPE_TEXT)
+        return strcmp(a->name, b->name) == 0;
     return strcmp(a->name, b->name) == 0 && a->value.type == b->value.type &&
            a->value.rank == b->value.rank &&
            memcmp(a->value.shape + 1, b->value.shape + 1, (a->value.rank - 1) * sizeof(size_t)) ==
                0;
 }
 
-/* The first batch says what a row is; the others must agree. */
+/* Makes a column of texts wider in every row that is kept. */
+static int widen(sample *s, size_t index, size_t width, error *e)
+{
+    tensor *t = &s->layout.fields[index].value;
+    size_t before = t->shape[1], offset = 0;
+    for (size_t i = 0; i < index; i++)
+        offset += field_row_bytes(&s->layout.fields[i]);
+    size_t after = s->row_bytes - offset - before;
+    for (size_t c = 0; c < s->class_count; c++)
+        for (size_t i = 0; i < s->classes[c].count; i++) {
+            kept_row *row = &s->classes[c].rows[i];
+            char *data = realloc(row->data, s->row_bytes + width - before);
+            if (!data)
+                return error_set(e, "out of memory for the sample");
+            row->data = data;
+            memmove(data + offset + width, data + offset + before, after);
+            memset(data + offset + before, 0, width - before);
+        }
+    t->shape[1] = width;
+    s->row_bytes += width - before;
+    return 0;
+}
+
+/* The first batch says what a row is; the others must agree, but for the width of texts. */
 static int check_layout(sample *s, const batch *b, error *e)
 {
     batch *l = &s->layout;
@@ -78,8 +103,13 @@ static int check_layout(sample *s, const batch *b, error *e)
         return 0;
     }
     bool same = l->field_count == b->field_count;
-    for (size_t i = 0; same && i < b->field_count; i++)
+    for (size_t i = 0; same && i < b->field_count; i++) {
+        const tensor *t = &b->fields[i].value;
         same = same_rows(&l->fields[i], &b->fields[i]);
+        if (same && t->type == TYPE_TEXT && t->shape[1] > l->fields[i].value.shape[1] &&
+            widen(s, i, t->shape[1], e) < 0)
+            return -1;
+    }
     return same ? 0
                 : error_set(e,
                             "row %llu: its batch has other fields than those before; a sample "
@@ -145,8 +175,10 @@ static int offer_row(sample *s, const batch *b, size_t row, size_t class, error 
     char *to = r->rows[place].data;
     for (size_t i = 0; i < b->field_count; i++) {
         size_t bytes = field_row_bytes(&b->fields[i]);
+        size_t room = field_row_bytes(&s->layout.fields[i]);
         memcpy(to, (const char *)b->fields[i].value.data + row * bytes, bytes);
-        to += bytes;
+        memset(to + bytes, 0, room - bytes); /* a narrower column of texts */
+        to += room;
     }
     return 0;
 }

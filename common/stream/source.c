@@ -314,6 +314,6 @@ int source_text(source *s, const value_head *h, char *to, size_t room, error *e)
         return -1;
     to[h->value] = '\0';
     if (strlen(to) != h->value)
-        return error_set(e, "a zero byte within a name");
+        return error_set(e, "a zero byte within a text");
     return 0;
 }

@@ -15,6 +15,7 @@ static const struct {
     [TYPE_I32] = {4, "int32", "<i4"},   [TYPE_U64] = {8, "uint64", "<u8"},
     [TYPE_I64] = {8, "int64", "<i8"},   [TYPE_F16] = {2, "float16", "<f2"},
     [TYPE_F32] = {4, "float32", "<f4"}, [TYPE_F64] = {8, "float64", "<f8"},
+    [TYPE_TEXT] = {1, "text", NULL},
 };
 
 size_t type_size(tensor_type type)
@@ -37,7 +38,7 @@ int type_parse(const char *code, size_t length, tensor_type *out)
     /* One-byte types have no byte order; some writers give one all the same. */
     if (length != 3 || (code[0] != '<' && code[0] != '|'))
         return -1;
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+    for (size_t i = 0; i < TYPE_TEXT; i++) {
         if (memcmp(types[i].code + 1, code + 1, 2) == 0 && (types[i].size == 1 || code[0] == '<')) {
             *out = (tensor_type)i;
             return 0;
@@ -100,7 +101,8 @@ char *tensor_describe(const tensor *t, char *text, size_t size)
 {
     size_t used = 0;
     int wrote = snprintf(text, size, "%s [", type_name(t->type));
-    for (size_t i = 0; i < t->rank && wrote >= 0; i++) {
+    size_t rank = t->type == TYPE_TEXT ? 1 : t->rank; /* its width is nobody's business */
+    for (size_t i = 0; i < rank && wrote >= 0; i++) {
         used += (size_t)wrote;
         if (used >= size)
             return text;
@@ -110,4 +112,22 @@ char *tensor_describe(const tensor *t, char *text, size_t size)
     if (used < size)
         snprintf(text + used, size - used, "]");
     return text;
+}
+
+size_t text_width(size_t bytes)
+{
+    size_t width = 64;
+    while (width <= bytes)
+        width *= 2;
+    return width;
+}
+
+void text_copy(const char *from, size_t from_width, char *to, size_t to_width, size_t rows)
+{
+    size_t both = from_width < to_width ? from_width : to_width;
+    /* From the end, so that no row is overwritten before it is copied. */
+    for (size_t row = rows; row-- > 0;) {
+        memmove(to + row * to_width, from + row * from_width, both);
+        memset(to + row * to_width + both, 0, to_width - both);
+    }
 }

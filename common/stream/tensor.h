@@ -1,4 +1,5 @@
-/* tensor.h: an array of numbers with a type and a shape; the first dimension counts rows. */
+/* tensor.h: an array of numbers, or a column of texts, with a type and a shape; the first dimension
+ * counts rows. */
 #ifndef COMMON_STREAM_TENSOR_H
 #define COMMON_STREAM_TENSOR_H
 
@@ -20,7 +21,8 @@ typedef enum {
     TYPE_I64,
     TYPE_F16,
     TYPE_F32,
-    TYPE_F64
+    TYPE_F64,
+    TYPE_TEXT /* UTF-8, a row each: shape [rows, width], bytes of zero after it, one at least */
 } tensor_type;
 
 typedef struct {
@@ -46,6 +48,13 @@ int64_t tensor_integer(const tensor *t, size_t i);
 
 /* "float32 [40000, 512]", as people read it, into text of that size. */
 char *tensor_describe(const tensor *t, char *text, size_t size);
+
+/* The least width of a column that holds a text of so many bytes: a power of two from 64 on, so
+ * that columns of like texts are alike. */
+size_t text_width(size_t bytes);
+/* Rows of one width to rows of another that holds them; the two may begin at the same place where
+ * rows grow wider. */
+void text_copy(const char *from, size_t from_width, char *to, size_t to_width, size_t rows);
 
 /* The shape of a picture, or of one row's activation, in memory in this order. */
 typedef struct {

@@ -114,11 +114,24 @@ static int check_batch(const batch *b, error *e)
     return 0;
 }
 
-/* All of a field but its data, as msgpack-numpy writes an array. */
+/* A column of texts, as an array of str. */
+static int pack_texts(msgpack_packer *p, const tensor *t)
+{
+    size_t rows = tensor_rows(t), width = tensor_row_size(t);
+    int status = msgpack_pack_array(p, rows);
+    for (size_t row = 0; row < rows && status == 0; row++)
+        status = pack_str(p, (const char *)t->data + row * width);
+    return status;
+}
+
+/* All of a field but its data, as msgpack-numpy writes an array; of texts, all. */
 static int pack_field_head(msgpack_packer *p, const field *f)
 {
     const tensor *t = &f->value;
-    int status = pack_str(p, f->name) || msgpack_pack_map(p, 5);
+    int status = pack_str(p, f->name);
+    if (t->type == TYPE_TEXT)
+        return status || pack_texts(p, t);
+    status |= msgpack_pack_map(p, 5);
     status |= pack_bin(p, "nd") || msgpack_pack_true(p);
     status |= pack_bin(p, "type") || pack_str(p, type_code(t->type));
     status |= pack_bin(p, "kind") || pack_bin(p, "");
@@ -151,7 +164,7 @@ int stream_write(stream_writer *w, const batch *b, error *e)
     for (size_t i = 0; i < b->field_count; i++) {
         const tensor *t = &b->fields[i].value;
         parts[2 * i] = (struct iovec){w->heads.data + cuts[i], cuts[i + 1] - cuts[i]};
-        parts[2 * i + 1] = (struct iovec){t->data, tensor_bytes(t)};
+        parts[2 * i + 1] = (struct iovec){t->data, t->type == TYPE_TEXT ? 0 : tensor_bytes(t)};
     }
     for (size_t i = 0; i < 2 * b->field_count; i++)
         if (parts[i].iov_len)

@@ -137,3 +137,56 @@ PYTHON
     fails 1 "pixels from 0 to 255; numpy's .astype('uint8') makes it" cnn-train floats -o none
     leaves_nothing none
 }
+
+# Six batches with texts of very different lengths, and what a reader must find in them.
+write_texts() {
+    "$PYTHON" - <<'PYTHON'
+import msgpack, msgpack_numpy, numpy as np
+rng = np.random.RandomState(5)
+def batch(rows, i):
+    return {"image": rng.randint(0, 256, (rows, 4, 4, 3)).astype("u1"), "label": np.arange(rows, dtype="i4") % 2,
+            "path": ["%d/" % i + "é" * rng.randint(0, i * 60 + 1) + str(k) for k in range(rows)]}
+batches = [batch(5 + i, i) for i in range(6)]
+records = [{"tensor-stream": 1, "classes": ["a", "b"]}] + batches + [{"end": sum(len(b["label"]) for b in batches)}]
+open("texts", "wb").write(b"".join(msgpack.packb(r, default=msgpack_numpy.encode) for r in records))
+paths = [(p, l) for b in batches for p, l in zip(b["path"], b["label"])]
+open("all.txt", "w").write("".join(p + "\n" for p, l in paths))
+open("b.txt", "w").write("".join(p + "\n" for p, l in paths if l == 1))
+PYTHON
+}
+
+# The column `path` of a stream, a line each.
+paths() {
+    "$PYTHON" -c '
+import sys, msgpack, msgpack_numpy
+for r in msgpack.Unpacker(sys.stdin.buffer, object_hook=msgpack_numpy.decode):
+    for p in r.get("path", []): print(p)'
+}
+
+@test "columns of texts ride along, of any length, through filters and samples" {
+    write_texts
+    class-filter --keep a,b texts | paths | diff all.txt -
+    class-filter --keep b texts | paths | diff b.txt -
+    class-filter --keep a,b --per-class 1000 --seed 1 texts | paths | diff all.txt -
+    class-filter --keep a,b --per-class 3 --seed 1 texts | paths >six.txt
+    [ "$(wc -l <six.txt)" -eq 6 ]
+    [ -z "$(grep -vxFf all.txt six.txt)" ]
+}
+
+@test "columns of texts reach predictions" {
+    write_texts
+    filter 'r["embedding"] = r.pop("image").reshape(len(r["label"]), -1).astype("f4")' <texts >embeddings
+    imprint --quiet embeddings -o two.model
+    classify --quiet --model two.model embeddings | paths | diff all.txt -
+}
+
+@test "what is no column of texts is refused" {
+    for column in '[1, 2]' '["a", b"b"]' '["a" * 65536, "b"]' '["a\0b", "c"]' '["a"]' '[["a"], "b"]' '["a", None]'; do
+        "$PYTHON" -c "
+import sys, msgpack, msgpack_numpy, numpy as np
+for r in {'tensor-stream': 1, 'classes': ['a']}, {'label': np.zeros(2, 'i4'), 'path': $column}, {'end': 2}:
+    sys.stdout.buffer.write(msgpack.packb(r, default=msgpack_numpy.encode))" >bad
+        run -1 --separate-stderr class-filter --keep a bad
+        [[ $stderr == *"'path'"*text* || $stderr == *"'path' has 1 rows"* ]]
+    done
+}
