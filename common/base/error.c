@@ -1,5 +1,7 @@
 #include "error.h"
 
+#include "text.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,11 +16,7 @@ static int fill(error *e, const char *why, const char *format, va_list list)
     size_t length = strlen(made.text);
     if (why)
         snprintf(made.text + length, sizeof made.text - length, ": %s", why);
-    /* Names out of files may hold anything; a message stays one line. */
-    for (char *c = made.text; *c; c++)
-        if ((unsigned char)*c < ' ' || *c == 127)
-            *c = '?';
-    *e = made;
+    text_visible(made.text, e->text, sizeof e->text);
     return -1;
 }
 
