@@ -9,18 +9,21 @@
 /* About a mebibyte of pictures: measured best through a pipe of that size. */
 enum { BATCH_ROWS = 256 };
 
+static bool hundred, coarse;
+static const cifar_kind *kind = &cifar_10;
+
+static const tool_option options[] = {
+    {"cifar100", NULL, 0, "read CIFAR-100; labels are its 100 fine classes", OPTION_TO(hundred)},
+    {"coarse", NULL, 0, "with --cifar100, make labels its 20 coarse classes", OPTION_TO(coarse)},
+    {0}};
+
 static const tool_description about = {
     .name = "cifar-read",
-    .summary = "Reads CIFAR-10 or CIFAR-100 binary batches and writes records with the fields\n"
-               "image (uint8, 32 x 32 x 3) and label. FILE - is standard input.",
+    .summary = "Read CIFAR-10 or CIFAR-100 binary batches; write records with the fields image "
+               "(uint8, 32 x 32 x 3) and label. FILE - is standard input.",
     .usage = "[OPTION]... FILE...",
-    .options = "      --cifar100        the files are CIFAR-100; labels are its 100 fine classes\n"
-               "      --coarse          with --cifar100: labels are its 20 coarse classes\n",
     .example = "cifar-read data_batch_*.bin | class-filter --keep 0-7 > eight.records",
-};
-
-static tool_options options;
-static const cifar_kind *kind = &cifar_10;
+    .options = options};
 
 typedef struct {
     class_list names;
@@ -31,22 +34,11 @@ typedef struct {
     uint64_t rows, total; /* written so far; in all files, 0 where not known */
 } job;
 
-static void parse_options(int argc, char **argv)
+static void check_options(tool_operands files)
 {
-    static const struct option table[] = {{"cifar100", no_argument, NULL, TOOL_OWN},
-                                          {"coarse", no_argument, NULL, TOOL_OWN + 1},
-                                          TOOL_OPTIONS,
-                                          {0}};
-    bool hundred = false, coarse = false;
-    for (int letter; (letter = getopt_long(argc, argv, TOOL_SHORT, table, NULL)) != -1;) {
-        if (tool_option(letter, &options))
-            continue;
-        hundred |= letter == TOOL_OWN;
-        coarse |= letter == TOOL_OWN + 1;
-    }
     if (coarse && !hundred)
         tool_usage("--coarse needs --cifar100; CIFAR-10 has one kind of label");
-    if (optind == argc)
+    if (files.count == 0)
         tool_usage("no file named; name CIFAR's binary batches, or - for standard input");
     if (hundred)
         kind = coarse ? &cifar_100_coarse : &cifar_100_fine;
@@ -54,25 +46,26 @@ static void parse_options(int argc, char **argv)
 
 /* Opens every file once, so that what can be known to be wrong is said before anything is written.
  * */
-static int check_files(job *j, char *const *paths, size_t count, error *e)
+static int check_files(job *j, tool_operands files, error *e)
 {
     bool known = true;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < files.count; i++) {
+        const char *path = files.names[i];
         cifar_file *file;
         class_list own;
-        if (cifar_open(kind, paths[i], &file, e) < 0)
+        if (cifar_open(kind, path, &file, e) < 0)
             return -1;
         known = known && cifar_rows(file) > 0;
         j->total += cifar_rows(file);
         cifar_close(file);
-        if (cifar_names(kind, paths[i], &own, e) < 0)
+        if (cifar_names(kind, path, &own, e) < 0)
             return -1;
         bool same = i == 0 || class_list_equal(&j->names, &own);
         class_list_free(&j->names);
         j->names = own;
         if (!same)
-            return error_set(e, "%s: the %s beside it names other classes than that of %s",
-                             paths[i], kind->names_file, paths[0]);
+            return error_set(e, "%s: the %s beside it names other classes than that of %s", path,
+                             kind->names_file, files.names[0]);
     }
     if (!known)
         j->total = 0;
@@ -107,9 +100,9 @@ static int convert_file(job *j, const char *path, error *e)
     return rows;
 }
 
-static int convert(job *j, char *const *paths, size_t count, output *out, error *e)
+static int convert(job *j, tool_operands files, output *out, error *e)
 {
-    if (check_files(j, paths, count, e) < 0 || stream_create(out, &j->writer, e) < 0)
+    if (check_files(j, files, e) < 0 || stream_create(out, &j->writer, e) < 0)
         return -1;
     j->images = malloc(BATCH_ROWS * CIFAR_IMAGE);
     j->labels = malloc(BATCH_ROWS * sizeof *j->labels);
@@ -118,9 +111,9 @@ static int convert(job *j, char *const *paths, size_t count, output *out, error 
     stream_header header = {.classes = j->names};
     if (stream_write_header(j->writer, &header, e) < 0)
         return -1;
-    progress_begin(&j->progress, &options, "pictures", j->total);
-    for (size_t i = 0; i < count; i++)
-        if (convert_file(j, paths[i], e) < 0)
+    progress_begin(&j->progress, "pictures", j->total);
+    for (size_t i = 0; i < files.count; i++)
+        if (convert_file(j, files.names[i], e) < 0)
             return -1;
     if (stream_write_end(j->writer, e) < 0)
         return -1;
@@ -138,20 +131,12 @@ static void job_free(job *j)
 
 int main(int argc, char **argv)
 {
-    tool_begin(&about);
-    parse_options(argc, argv);
+    tool_operands files = tool_begin(&about, argc, argv);
+    check_options(files);
     error e;
-    output *out;
     job j = {0};
-    if (output_open(options.output, true, &out, &e) < 0)
-        tool_fail(&e);
-    int status = convert(&j, argv + optind, (size_t)(argc - optind), out, &e);
+    output *out = tool_output("a stream of pictures");
+    int status = convert(&j, files, out, &e);
     job_free(&j);
-    if (status != 0)
-        output_abandon(out);
-    else
-        status = output_commit(out, &e);
-    if (status != 0)
-        tool_fail(&e);
-    return TOOL_OK;
+    return tool_end(out, status, &e);
 }

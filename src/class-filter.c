@@ -6,24 +6,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const tool_description about = {
-    .name = "class-filter",
-    .summary = "Writes the records' rows of the classes chosen. The classes keep their numbers.\n"
-               "LIST has names and numbers, as in ship,8,0-7.",
-    .usage = "--keep LIST | --drop LIST [OPTION]... [FILE]...",
-    .options =
-        "      --keep LIST       the rows of these classes\n"
-        "      --drop LIST       the rows of all other classes\n"
-        "      --per-class N     at most N rows of each class: the first ones\n"
-        "      --seed S          with --per-class: N at random, the same for the same seed\n",
-    .example =
-        "cifar-read data_batch_*.bin | class-filter --keep ship --per-class 5 > five.records",
-};
-
-static tool_options options;
 static const char *keep_words, *drop_words;
 static uint64_t per_class, seed; /* per_class 0: all */
 static bool have_seed;
+
+static const tool_option options[] = {
+    {"keep", "LIST", 0, "keep the rows of these classes", OPTION_TO(keep_words)},
+    {"drop", "LIST", 0, "keep the rows of all other classes", OPTION_TO(drop_words)},
+    {"per-class", "N", 0, "keep at most N rows of each class, the first ones", OPTION_TO(per_class),
+     1, UINT32_MAX},
+    {"seed", "N", 0, "with --per-class, keep rows at random, the same for the same seed",
+     OPTION_TO(seed), 0, UINT64_MAX, &have_seed},
+    {0}};
+
+static const tool_description about = {
+    .name = "class-filter",
+    .summary = "Read records; write the rows of the classes chosen. The classes keep their "
+               "numbers. LIST has names and numbers, as in ship,8,0-7.",
+    .usage = "--keep LIST | --drop LIST [OPTION]... [FILE]...",
+    .example = "cifar-read data_batch_*.bin |\n"
+               "      class-filter --keep ship --per-class 5 > five.records",
+    .options = options};
 
 typedef struct {
     stream_reader *reader;
@@ -38,30 +41,8 @@ typedef struct {
     size_t keep_room;
 } job;
 
-enum { OPTION_KEEP = TOOL_OWN, OPTION_DROP, OPTION_PER_CLASS, OPTION_SEED };
-
-static void parse_options(int argc, char **argv)
+static void check_options(void)
 {
-    static const struct option table[] = {{"keep", required_argument, NULL, OPTION_KEEP},
-                                          {"drop", required_argument, NULL, OPTION_DROP},
-                                          {"per-class", required_argument, NULL, OPTION_PER_CLASS},
-                                          {"seed", required_argument, NULL, OPTION_SEED},
-                                          TOOL_OPTIONS,
-                                          {0}};
-    for (int letter; (letter = getopt_long(argc, argv, TOOL_SHORT, table, NULL)) != -1;) {
-        if (tool_option(letter, &options))
-            continue;
-        if (letter == OPTION_KEEP)
-            keep_words = optarg;
-        else if (letter == OPTION_DROP)
-            drop_words = optarg;
-        else if (letter == OPTION_PER_CLASS)
-            per_class = tool_integer("--per-class", optarg, 1, UINT32_MAX);
-        else {
-            seed = tool_integer("--seed", optarg, 0, UINT64_MAX);
-            have_seed = true;
-        }
-    }
     if (keep_words ? drop_words != NULL : !drop_words && !per_class)
         tool_usage(
             "give one of --keep LIST and --drop LIST, or --per-class N alone for all classes");
@@ -176,19 +157,22 @@ static void say_shortages(const job *j)
             continue;
         const char *name = j->header.classes.names[i];
         if (j->counts[i] == 0)
-            tool_say(&options, "note: no row of class '%s' came", name);
+            tool_say("note: no row of class '%s' came", name);
         else if (j->counts[i] < per_class)
-            tool_say(&options, "note: only %llu rows of class '%s' came where %llu are wanted",
+            tool_say("note: only %llu rows of class '%s' came where %llu are wanted",
                      (unsigned long long)j->counts[i], name, (unsigned long long)per_class);
     }
 }
 
-static int filter(job *j, error *e)
+static int filter(job *j, tool_operands files, output *out, error *e)
 {
     progress p;
     batch *b;
+    if (stream_open(files.names, files.count, &j->reader, e) < 0 ||
+        stream_create(out, &j->writer, e) < 0)
+        return -1;
     int status = begin(j, e);
-    progress_begin(&p, &options, "rows", 0);
+    progress_begin(&p, "rows", 0);
     while (status == 0 && (status = stream_read(j->reader, &b, e)) > 0) {
         progress_update(&p, stream_rows(j->reader), NULL);
         status = filter_batch(j, b, e);
@@ -215,24 +199,12 @@ static void job_free(job *j)
 
 int main(int argc, char **argv)
 {
-    tool_begin(&about);
-    parse_options(argc, argv);
+    tool_operands files = tool_begin(&about, argc, argv);
+    check_options();
     error e;
     job j = {0};
-    output *out;
-    if (output_open(options.output, true, &out, &e) < 0)
-        tool_fail(&e);
-    int status = stream_open(argv + optind, (size_t)(argc - optind), &j.reader, &e);
-    if (status == 0)
-        status = stream_create(out, &j.writer, &e);
-    if (status == 0)
-        status = filter(&j, &e);
+    output *out = tool_output("a stream of records");
+    int status = filter(&j, files, out, &e);
     job_free(&j);
-    if (status != 0)
-        output_abandon(out);
-    else
-        status = output_commit(out, &e);
-    if (status != 0)
-        tool_fail(&e);
-    return TOOL_OK;
+    return tool_end(out, status, &e);
 }

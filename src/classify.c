@@ -1,5 +1,6 @@
 /* classify: embeddings to predictions and scores. */
 #include "../common/base/json.h"
+#include "../common/base/text.h"
 #include "../common/base/tool.h"
 #include "../common/model/model.h"
 #include "../common/stream/write.h"
@@ -17,45 +18,41 @@
 
 #define ROWS_AT_ONCE 4096 /* scores are made for so many rows at a time: memory stays constant */
 
-typedef enum { FORMAT_RECORDS, FORMAT_TSV, FORMAT_JSONL } format_kind;
+enum { FORMAT_RECORDS, FORMAT_TSV, FORMAT_JSONL };
+
+static const char *model_path;
+static size_t top_count = 1;
+static int format;
+static bool keep_embedding;
+static bool unknown, unknown_rate; /* `threshold` is a score, or a rate to take it from */
+static double threshold;
+
+static void set_unknown(const char *word)
+{
+    unknown_rate = strncmp(word, "auto:", 5) == 0;
+    threshold = unknown_rate ? tool_number("--unknown auto:RATE", word + 5, 0, 1)
+                             : tool_number("--unknown", word, -1e30, 1e30);
+}
+
+static const tool_option options[] = {
+    {"model", "MODEL", 'm', "the model", OPTION_TO(model_path)},
+    {"top", "K", 'k', "best classes of each row to write (default 1)", OPTION_TO(top_count), 1,
+     STREAM_CLASSES_MAX},
+    {"format", "records|tsv|jsonl", 'f', "what to write (default records)", OPTION_WORD_TO(format)},
+    {"unknown", "T|auto:RATE", 0,
+     "the best score under which a row is unknown (prediction -1); auto:RATE takes the score that "
+     "RATE of known rows stay under",
+     OPTION_CALLS(set_unknown), .given = &unknown},
+    {"keep-embedding", NULL, 0, "keep the embeddings of records", OPTION_TO(keep_embedding)},
+    {0}};
 
 static const tool_description about = {
     .name = "classify",
-    .summary = "embeddings in, predictions and scores by a model's classes out",
+    .summary = "Read embeddings; write predictions and scores by a model's classes.",
     .usage = "--model MODEL [OPTION]... [FILE]...",
-    .options =
-        "  -m, --model FILE   the model\n"
-        "  -k, --top K        the K best classes of each row (default 1)\n"
-        "  -f, --format NAME  records (default), tsv or jsonl\n"
-        "  --unknown T        rows whose best score is under T are unknown (prediction -1);\n"
-        "                     auto:RATE takes the score that RATE of known rows stay under\n"
-        "  --keep-embedding   records keep their embeddings\n" DEVICE_HELP,
     .example = "embed --model nine.model test.records | classify --model nine.model | score",
-};
-
-static struct {
-    tool_options tool;
-    const char *model;
-    size_t top;
-    format_kind format;
-    bool keep_embedding;
-    bool unknown, unknown_rate; /* `threshold` is a score, or a rate to take it from */
-    double threshold;
-    backend_options backend;
-} options = {.top = 1, .backend = DEVICE_DEFAULTS};
-
-enum { KEEP_EMBEDDING = TOOL_OWN, UNKNOWN };
-
-static const struct option long_options[] = {
-    TOOL_OPTIONS,
-    {"model", required_argument, NULL, 'm'},
-    {"top", required_argument, NULL, 'k'},
-    {"format", required_argument, NULL, 'f'},
-    {"unknown", required_argument, NULL, UNKNOWN},
-    {"keep-embedding", no_argument, NULL, KEEP_EMBEDDING},
-    DEVICE_OPTIONS,
-    {NULL, 0, NULL, 0},
-};
+    .options = options,
+    .shared = device_options};
 
 /* What the loop needs from one batch to the next. */
 typedef struct {
@@ -75,40 +72,6 @@ typedef struct {
     uint32_t *top;
     int32_t *prediction, *label;
 } work;
-
-static void set_unknown(const char *word)
-{
-    options.unknown = true;
-    options.unknown_rate = strncmp(word, "auto:", 5) == 0;
-    options.threshold = options.unknown_rate ? tool_number("--unknown auto:RATE", word + 5, 0, 1)
-                                             : tool_number("--unknown", word, -1e30, 1e30);
-}
-
-static void set_option(int letter)
-{
-    static const char *formats[] = {"records", "tsv", "jsonl"};
-    switch (letter) {
-    case 'm':
-        options.model = optarg;
-        break;
-    case 'k':
-        options.top = tool_integer("--top", optarg, 1, STREAM_CLASSES_MAX);
-        break;
-    case 'f':
-        for (int f = 0; f < 3; f++)
-            if (strcmp(optarg, formats[f]) == 0) {
-                options.format = (format_kind)f;
-                return;
-            }
-        tool_usage("--format is records, tsv or jsonl, not %s", optarg);
-    case UNKNOWN:
-        set_unknown(optarg);
-        break;
-    case KEEP_EMBEDDING:
-        options.keep_embedding = true;
-        break;
-    }
-}
 
 static void out_of_memory(void)
 {
@@ -151,33 +114,33 @@ static void begin(work *w)
 {
     error e = {0};
     const stream_header *header;
-    if (model_load(options.model, &w->m, &e) < 0 || stream_header_first(w->in, &header, &e) < 0)
+    if (model_load(model_path, &w->m, &e) < 0 || stream_header_first(w->in, &header, &e) < 0)
         tool_fail(&e);
-    w->device = device_open_by_size(&options.backend, &options.tool);
+    w->device = device_open_by_size();
     if (classifier_new(w->device, &w->m, &w->scorer, &e) < 0)
         tool_fail(&e);
-    if (options.unknown_rate) {
-        if (threshold_of_rate(w->scorer, &w->m, options.threshold, &options.threshold, &e) < 0)
-            tool_fail_at(options.model, &e);
-        tool_say(&options.tool, "unknown: rows of a best score under %.6g", options.threshold);
+    if (unknown_rate) {
+        if (threshold_of_rate(w->scorer, &w->m, threshold, &threshold, &e) < 0)
+            tool_fail_at(model_path, &e);
+        tool_say("unknown: rows of a best score under %.6g", threshold);
     }
     w->fingerprint = model_fingerprint(&w->m);
     size_t classes = w->m.classes.count;
-    if (options.top > classes)
-        tool_usage("--top %zu, but the model has %zu classes", options.top, classes);
+    if (top_count > classes)
+        tool_usage("--top %zu, but the model has %zu classes", top_count, classes);
     if (class_list_copy(&w->classes, &w->m.classes) < 0 ||
         stream_header_copy(&w->header, header) < 0)
         out_of_memory();
     if (kinds_write(&w->header, w->m.kinds, w->m.classes.count) < 0)
         out_of_memory();
     w->score = malloc(ROWS_AT_ONCE * classes * sizeof *w->score);
-    w->top_score = malloc(ROWS_AT_ONCE * options.top * sizeof *w->top_score);
-    w->top = malloc(ROWS_AT_ONCE * options.top * sizeof *w->top);
+    w->top_score = malloc(ROWS_AT_ONCE * top_count * sizeof *w->top_score);
+    w->top = malloc(ROWS_AT_ONCE * top_count * sizeof *w->top);
     w->prediction = malloc(ROWS_AT_ONCE * sizeof *w->prediction);
     w->label = malloc(ROWS_AT_ONCE * sizeof *w->label);
     if (!w->score || !w->top_score || !w->top || !w->prediction || !w->label)
         out_of_memory();
-    if (options.format == FORMAT_RECORDS && stream_create(w->out, &w->writer, &e) < 0)
+    if (format == FORMAT_RECORDS && stream_create(w->out, &w->writer, &e) < 0)
         tool_fail(&e);
     follow_classes(w);
 }
@@ -207,12 +170,12 @@ static void write_records(work *w, batch *part)
     if (batch_put(part, "prediction", make_tensor(TYPE_I32, rows, 0, w->prediction), &e) < 0 ||
         batch_put(part, "score", make_tensor(TYPE_F32, rows, w->m.classes.count, w->score), &e) < 0)
         tool_fail(&e);
-    if (options.top > 1 &&
-        (batch_put(part, "top", make_tensor(TYPE_U32, rows, options.top, w->top), &e) < 0 ||
-         batch_put(part, "top-score", make_tensor(TYPE_F32, rows, options.top, w->top_score), &e) <
+    if (top_count > 1 &&
+        (batch_put(part, "top", make_tensor(TYPE_U32, rows, top_count, w->top), &e) < 0 ||
+         batch_put(part, "top-score", make_tensor(TYPE_F32, rows, top_count, w->top_score), &e) <
              0))
         tool_fail(&e);
-    if (!options.keep_embedding)
+    if (!keep_embedding)
         batch_drop(part, "embedding");
     if (stream_write(w->writer, part, &e) < 0)
         tool_fail(&e);
@@ -225,17 +188,15 @@ static void print(work *w, const char *text)
         tool_fail(&e);
 }
 
-/* A class's name: quoted in JSON; in TSV with blanks for tabs and newlines. */
+/* A class's name: quoted in JSON; in TSV as it is to be seen. */
 static void print_name(work *w, const char *name)
 {
-    char *text = options.format == FORMAT_JSONL ? json_quote(name) : strdup(name);
-    if (!text)
+    char seen[4096]; /* of 1,023 bytes at most */
+    char *quoted = format == FORMAT_JSONL ? json_quote(name) : NULL;
+    if (format == FORMAT_JSONL && !quoted)
         out_of_memory();
-    for (char *p = text; options.format == FORMAT_TSV && *p; p++)
-        if ((unsigned char)*p < 0x20)
-            *p = ' ';
-    print(w, text);
-    free(text);
+    print(w, quoted ? quoted : text_visible(name, seen, sizeof seen));
+    free(quoted);
 }
 
 /* The probability of a score among those of its row. */
@@ -249,16 +210,16 @@ static double probability(const float *scores, size_t classes, float best, float
 
 static bool is_unknown(float best_score)
 {
-    return options.unknown && (double)best_score < options.threshold;
+    return unknown && (double)best_score < threshold;
 }
 
 static void print_row(work *w, size_t r, const int32_t *label)
 {
     error e = {0};
-    bool json = options.format == FORMAT_JSONL;
+    bool json = format == FORMAT_JSONL;
     size_t classes = w->m.classes.count;
-    const uint32_t *top = w->top + r * options.top;
-    const float *score = w->top_score + r * options.top, *scores = w->score + r * classes;
+    const uint32_t *top = w->top + r * top_count;
+    const float *score = w->top_score + r * top_count, *scores = w->score + r * classes;
     if (output_printf(w->out, &e, json ? "{\"row\":%" PRIu64 ",\"label\":" : "%" PRIu64 "\t",
                       w->row + r) < 0)
         tool_fail(&e);
@@ -274,7 +235,7 @@ static void print_row(work *w, size_t r, const int32_t *label)
             print_name(w, w->classes.names[top[0]]);
         print(w, ",\"top\":[");
     }
-    for (size_t k = 0; k < options.top; k++) {
+    for (size_t k = 0; k < top_count; k++) {
         print(w, json ? (k ? ",{\"class\":" : "{\"class\":") : "\t");
         if (!json && k == 0 && is_unknown(score[0]))
             print(w, "unknown");
@@ -291,7 +252,7 @@ static void print_row(work *w, size_t r, const int32_t *label)
 static void print_heading(work *w)
 {
     print(w, "row\tlabel");
-    for (size_t k = 1; k <= options.top; k++) {
+    for (size_t k = 1; k <= top_count; k++) {
         char text[96], number[24] = "";
         if (k > 1)
             snprintf(number, sizeof number, "%zu", k);
@@ -309,17 +270,17 @@ static void classify_part(work *w, batch *part, bool labelled)
     const int32_t *label = labelled ? batch_find(part, "label")->data : NULL;
     size_t classes = w->m.classes.count;
     if (classifier_scores(w->scorer, embedding, part->rows, w->score, &e) < 0 ||
-        w->device->top_k(w->device, w->score, part->rows, classes, options.top, w->top,
-                         w->top_score, &e) < 0)
+        w->device->top_k(w->device, w->score, part->rows, classes, top_count, w->top, w->top_score,
+                         &e) < 0)
         tool_fail(&e);
     for (size_t r = 0; r < part->rows; r++)
         w->zeros += row_is_zero(embedding + r * w->m.net.dimension, w->m.net.dimension);
     for (size_t r = 0; r < part->rows; r++)
         w->prediction[r] =
-            is_unknown(w->top_score[r * options.top]) ? -1 : (int32_t)w->top[r * options.top];
-    if (options.format == FORMAT_RECORDS)
+            is_unknown(w->top_score[r * top_count]) ? -1 : (int32_t)w->top[r * top_count];
+    if (format == FORMAT_RECORDS)
         write_records(w, part);
-    for (size_t r = 0; options.format != FORMAT_RECORDS && r < part->rows; r++)
+    for (size_t r = 0; format != FORMAT_RECORDS && r < part->rows; r++)
         print_row(w, r, label);
     w->row += part->rows;
 }
@@ -355,10 +316,8 @@ static void classify_batch(work *w, batch *b)
 
 static void end(work *w)
 {
-    error e = {0};
-    if (w->writer && stream_write_end(w->writer, &e) < 0)
-        tool_fail(&e);
     stream_writer_free(w->writer);
+    stream_close(w->in);
     classifier_free(w->scorer);
     w->device->close(w->device);
     model_free(&w->m);
@@ -372,41 +331,40 @@ static void end(work *w)
     free(w->label);
 }
 
-int main(int argc, char **argv)
+static void classify_stream(work *w)
 {
     error e = {0};
-    work w = {0};
     batch *b;
     progress shown;
-    tool_begin(&about);
-    for (int c; (c = getopt_long(argc, argv, TOOL_SHORT "m:k:f:", long_options, NULL)) != -1;)
-        if (!tool_option(c, &options.tool) && !device_option(c, &options.backend))
-            set_option(c);
-    if (!options.model)
-        tool_usage("which model? give --model FILE");
-    if (output_open(options.tool.output, options.format == FORMAT_RECORDS, &w.out, &e) < 0 ||
-        stream_open(argv + optind, (size_t)(argc - optind), &w.in, &e) < 0)
-        tool_fail(&e);
-    begin(&w);
-    if (options.format == FORMAT_TSV)
-        print_heading(&w);
-    progress_begin(&shown, &options.tool, "rows", 0);
-    int got;
-    while ((got = stream_read(w.in, &b, &e)) > 0) {
-        classify_batch(&w, b);
-        progress_update(&shown, stream_rows(w.in), NULL);
+    int more;
+    if (format == FORMAT_TSV)
+        print_heading(w);
+    progress_begin(&shown, "rows", 0);
+    while ((more = stream_read(w->in, &b, &e)) > 0) {
+        classify_batch(w, b);
+        progress_update(&shown, stream_rows(w->in), NULL);
     }
-    if (got < 0)
+    if (more < 0)
         tool_fail(&e);
     progress_end(&shown);
-    if (w.zeros > 0)
-        tool_say(&options.tool,
-                 "%" PRIu64
+    if (w->zeros > 0)
+        tool_say("%" PRIu64
                  " %s zeros, which have no direction: what is said of them means nothing",
-                 w.zeros, w.zeros == 1 ? "embedding is" : "embeddings are");
-    end(&w);
-    stream_close(w.in);
-    if (output_commit(w.out, &e) < 0)
+                 w->zeros, w->zeros == 1 ? "embedding is" : "embeddings are");
+}
+
+int main(int argc, char **argv)
+{
+    tool_operands files = tool_begin(&about, argc, argv);
+    if (!model_path)
+        tool_usage("which model? give --model MODEL");
+    error e = {0};
+    work w = {.out = tool_output(format == FORMAT_RECORDS ? "a stream of predictions" : NULL)};
+    if (stream_open(files.names, files.count, &w.in, &e) < 0)
         tool_fail(&e);
-    return TOOL_OK;
+    begin(&w);
+    classify_stream(&w);
+    int status = w.writer ? stream_write_end(w.writer, &e) : 0;
+    end(&w);
+    return tool_end(w.out, status, &e);
 }

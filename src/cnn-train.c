@@ -16,54 +16,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const tool_description about = {
-    .name = "cnn-train",
-    .summary = "Trains a network on labelled pictures (records) and writes the model.",
-    .usage = "[OPTION]... [FILE]...",
-    .options =
-        "  --val FILE         validate on these pictures after every epoch\n"
-        "  --val-rows N       or on the last N rows of the input; random:N on some at random\n"
-        "  --arch NAME        keras-cnn (default), resnet9, or @FILE with a text of your own\n"
-        "  --head KIND        cosine (default) or softmax\n"
-        "  --scale S          the cosine head's first scale (default 10)\n"
-        "  --init MODEL       train this model further; classes it lacks become novel ones\n"
-        "  --freeze backbone  only the head learns\n"
-        "  --epochs N         (5)    --batch N (64)    --seed N (1)\n"
-        "  --optimizer KIND   adam (default), adamw or sgd (with Nesterov momentum)\n"
-        "  --rate R           learning rate (0.001)\n"
-        "  --decay D          divide the rate by 1 + D * step (1e-6)\n"
-        "  --schedule KIND    constant (default) or one-cycle, whose peak is the rate\n"
-        "  --warm-up SHARE    of one-cycle's steps in which the rate rises (0.2)\n"
-        "  --beta1 B --beta2 B --epsilon E    of adam and adamw (0.9, 0.999, 1e-7)\n"
-        "  --momentum M       of sgd (0.9)\n"
-        "  --weight-decay W   of adamw and sgd (0)\n"
-        "  --label-smoothing A  (0)\n"
-        "  --augment LIST     any of flip,shift:PIXELS,cutout:PIXELS\n"
-        "  --balance          every class comes equally often in an epoch\n"
-        "  --statistics       keep what imprint --method ridge needs (32 MB)\n"
-        "  --features M       the same, of M random features (16 a number, at most 2000)\n"
-        "  --log FILE         one JSON line an epoch\n"
-        "  --checkpoint FILE  the state after every epoch\n"
-        "  --resume FILE      go on from there\n" DEVICE_HELP,
-    .example = "cifar-read data_batch_*.bin | class-filter --keep 0-7 | cnn-train > base.model",
-};
-
 static struct {
-    tool_options tool;
-    backend_options device;
     training_split split;
     schedule rates;
     optimizer optimizer;
     augmentation augment;
     const char *arch, *init, *log, *checkpoint, *resume;
-    head_kind head;
+    int head, optimizer_kind, schedule;
     bool head_given, freeze, balance, statistics;
     size_t features;
     double scale, label_smoothing;
     size_t epochs, batch;
     uint64_t seed;
 } own = {
-    .device = DEVICE_DEFAULTS,
     .rates = {.rate = 1e-3, .decay = 1e-6, .warm_up = 0.2},
     .optimizer = {.beta1 = 0.9f, .beta2 = 0.999f, .epsilon = 1e-7f, .momentum = 0.9f},
     .epochs = 5,
@@ -73,207 +38,90 @@ static struct {
 
 /* ---- options ---- */
 
-enum {
-    VAL = TOOL_OWN,
-    VAL_ROWS,
-    ARCH,
-    HEAD,
-    SCALE,
-    INIT,
-    FREEZE,
-    EPOCHS,
-    BATCH,
-    SEED,
-    OPTIMIZER,
-    RATE,
-    DECAY,
-    SCHEDULE,
-    WARM_UP,
-    BETA1,
-    BETA2,
-    EPSILON,
-    MOMENTUM,
-    WEIGHT_DECAY,
-    LABEL_SMOOTHING,
-    AUGMENT,
-    BALANCE,
-    STATISTICS,
-    FEATURES,
-    LOG,
-    CHECKPOINT,
-    RESUME
-};
-
-static const struct option options[] = {
-    TOOL_OPTIONS,
-    DEVICE_OPTIONS,
-    {"val", required_argument, NULL, VAL},
-    {"val-rows", required_argument, NULL, VAL_ROWS},
-    {"arch", required_argument, NULL, ARCH},
-    {"head", required_argument, NULL, HEAD},
-    {"scale", required_argument, NULL, SCALE},
-    {"init", required_argument, NULL, INIT},
-    {"freeze", required_argument, NULL, FREEZE},
-    {"epochs", required_argument, NULL, EPOCHS},
-    {"batch", required_argument, NULL, BATCH},
-    {"seed", required_argument, NULL, SEED},
-    {"optimizer", required_argument, NULL, OPTIMIZER},
-    {"rate", required_argument, NULL, RATE},
-    {"decay", required_argument, NULL, DECAY},
-    {"schedule", required_argument, NULL, SCHEDULE},
-    {"warm-up", required_argument, NULL, WARM_UP},
-    {"beta1", required_argument, NULL, BETA1},
-    {"beta2", required_argument, NULL, BETA2},
-    {"epsilon", required_argument, NULL, EPSILON},
-    {"momentum", required_argument, NULL, MOMENTUM},
-    {"weight-decay", required_argument, NULL, WEIGHT_DECAY},
-    {"label-smoothing", required_argument, NULL, LABEL_SMOOTHING},
-    {"augment", required_argument, NULL, AUGMENT},
-    {"balance", no_argument, NULL, BALANCE},
-    {"statistics", no_argument, NULL, STATISTICS},
-    {"features", required_argument, NULL, FEATURES},
-    {"log", required_argument, NULL, LOG},
-    {"checkpoint", required_argument, NULL, CHECKPOINT},
-    {"resume", required_argument, NULL, RESUME},
-    {NULL, 0, NULL, 0},
-};
-
-/* The place of a word among those allowed; another exits 2. */
-static int choose(const char *option, const char *word, const char *first, const char *second,
-                  const char *third)
-{
-    const char *const words[] = {first, second, third};
-    for (int i = 0; i < 3; i++)
-        if (words[i] && strcmp(word, words[i]) == 0)
-            return i;
-    tool_usage("%s %s: takes %s%s%s%s%s", option, word, first, second ? ", " : "",
-               second ? second : "", third ? ", " : "", third ? third : "");
-}
-
 static void set_val_rows(const char *word)
 {
     own.split.random = strncmp(word, "random:", 7) == 0;
     own.split.held = tool_integer("--val-rows", word + (own.split.random ? 7 : 0), 1, UINT32_MAX);
 }
 
-/* What is trained. */
-static bool data_option(int letter)
+static void set_freeze(const char *word)
 {
-    switch (letter) {
-    case VAL:
-        own.split.validation = optarg;
-        break;
-    case VAL_ROWS:
-        set_val_rows(optarg);
-        break;
-    case ARCH:
-        own.arch = optarg;
-        break;
-    case HEAD:
-        own.head = choose("--head", optarg, "cosine", "softmax", NULL) ? HEAD_SOFTMAX : HEAD_COSINE;
-        own.head_given = true;
-        break;
-    case SCALE:
-        own.scale = tool_number("--scale", optarg, 1e-3, 1e3);
-        break;
-    case INIT:
-        own.init = optarg;
-        break;
-    case FREEZE:
-        own.freeze = choose("--freeze", optarg, "backbone", NULL, NULL) == 0;
-        break;
-    case BALANCE:
-        own.balance = true;
-        break;
-    case STATISTICS:
-        own.statistics = true;
-        break;
-    case FEATURES:
-        own.features = tool_integer("--features", optarg, 1, PROJECTION_FEATURES_MOST);
-        own.statistics = true;
-        break;
-    case LOG:
-        own.log = optarg;
-        break;
-    case CHECKPOINT:
-        own.checkpoint = optarg;
-        break;
-    case RESUME:
-        own.resume = optarg;
-        break;
-    default:
-        return false;
-    }
-    return true;
+    if (strcmp(word, "backbone") != 0)
+        tool_usage("--freeze takes backbone, not '%s'", word);
+    own.freeze = true;
 }
 
-/* How. */
-static bool training_option(int letter)
+static void set_augment(const char *words)
 {
-    error e = {""};
-    switch (letter) {
-    case EPOCHS:
-        own.epochs = tool_integer("--epochs", optarg, 1, 1000000);
-        break;
-    case BATCH:
-        own.batch = tool_integer("--batch", optarg, 1, 65536);
-        break;
-    case SEED:
-        own.seed = tool_integer("--seed", optarg, 0, UINT64_MAX);
-        break;
-    case OPTIMIZER:
-        own.optimizer.kind = (optimizer_kind[]){
-            OPTIMIZER_ADAM, OPTIMIZER_ADAMW,
-            OPTIMIZER_SGD}[choose("--optimizer", optarg, "adam", "adamw", "sgd")];
-        break;
-    case RATE:
-        own.rates.rate = tool_number("--rate", optarg, 0, 1e3);
-        break;
-    case DECAY:
-        own.rates.decay = tool_number("--decay", optarg, 0, 1e3);
-        break;
-    case SCHEDULE:
-        if (schedule_parse(optarg, &own.rates.kind) < 0)
-            tool_usage("--schedule %s: takes constant or one-cycle", optarg);
-        break;
-    case WARM_UP:
-        own.rates.warm_up = tool_number("--warm-up", optarg, 0, 1);
-        break;
-    case BETA1:
-        own.optimizer.beta1 = (float)tool_number("--beta1", optarg, 0, 0.999999);
-        break;
-    case BETA2:
-        own.optimizer.beta2 = (float)tool_number("--beta2", optarg, 0, 0.999999);
-        break;
-    case EPSILON:
-        own.optimizer.epsilon = (float)tool_number("--epsilon", optarg, 1e-30, 1);
-        break;
-    case MOMENTUM:
-        own.optimizer.momentum = (float)tool_number("--momentum", optarg, 0, 0.999999);
-        break;
-    case WEIGHT_DECAY:
-        own.optimizer.weight_decay = (float)tool_number("--weight-decay", optarg, 0, 10);
-        break;
-    case LABEL_SMOOTHING:
-        own.label_smoothing = tool_number("--label-smoothing", optarg, 0, 0.999);
-        break;
-    case AUGMENT:
-        if (augmentation_parse(optarg, &own.augment, &e) < 0)
-            tool_usage("--augment: %s", e.text);
-        break;
-    default:
-        return false;
-    }
-    return true;
+    error e;
+    if (augmentation_parse(words, &own.augment, &e) < 0)
+        tool_usage("--augment: %s", e.text);
 }
 
-static void read_options(int argc, char **argv)
+static const tool_option options[] = {
+    {"val", "FILE", 0, "pictures to validate on after every epoch",
+     OPTION_TO(own.split.validation)},
+    {"val-rows", "N|random:N", 0, "or rows of the input: the last N, or N at random",
+     OPTION_CALLS(set_val_rows)},
+    {"arch", "NAME|@FILE", 0, "the network: keras-cnn (default), resnet9, or a text of your own",
+     OPTION_TO(own.arch)},
+    {"head", "cosine|softmax", 0, "what turns embeddings into logits (default cosine)",
+     OPTION_WORD_TO(own.head), .given = &own.head_given},
+    {"scale", "S", 0, "the cosine head's first scale (default 10)", OPTION_TO(own.scale), 1e-3,
+     1e3},
+    {"init", "MODEL", 0, "a model to train further; classes it lacks become novel ones",
+     OPTION_TO(own.init)},
+    {"freeze", "backbone", 0, "train the head alone", OPTION_CALLS(set_freeze)},
+    {"balance", NULL, 0, "draw every class equally often in an epoch", OPTION_TO(own.balance)},
+    {"epochs", "N", 0, "passes over the rows (default 5)", OPTION_TO(own.epochs), 1, 1000000},
+    {"batch", "N", 0, "rows a step (default 64)", OPTION_TO(own.batch), 1, 65536},
+    {"seed", "N", 0, "seed of all that is random (default 1)", OPTION_TO(own.seed), 0, UINT64_MAX},
+    {"optimizer", "adam|adamw|sgd", 0, "the optimizer (default adam); sgd has Nesterov momentum",
+     OPTION_WORD_TO(own.optimizer_kind)},
+    {"rate", "R", 0, "learning rate (default 0.001)", OPTION_TO(own.rates.rate), 0, 1e3},
+    {"decay", "D", 0, "what divides the rate, as 1 + D * step (default 1e-6)",
+     OPTION_TO(own.rates.decay), 0, 1e3},
+    {"schedule", "constant|one-cycle", 0,
+     "how the rate goes (default constant); --rate is one-cycle's peak",
+     OPTION_WORD_TO(own.schedule)},
+    {"warm-up", "SHARE", 0, "share of one-cycle's steps in which the rate rises (default 0.2)",
+     OPTION_TO(own.rates.warm_up), 0, 1},
+    {"beta1", "B", 0, "of adam and adamw (default 0.9)", OPTION_TO(own.optimizer.beta1), 0,
+     0.999999},
+    {"beta2", "B", 0, "of adam and adamw (default 0.999)", OPTION_TO(own.optimizer.beta2), 0,
+     0.999999},
+    {"epsilon", "E", 0, "of adam and adamw (default 1e-7)", OPTION_TO(own.optimizer.epsilon), 1e-30,
+     1},
+    {"momentum", "M", 0, "of sgd (default 0.9)", OPTION_TO(own.optimizer.momentum), 0, 0.999999},
+    {"weight-decay", "W", 0, "of adamw and sgd (default 0)", OPTION_TO(own.optimizer.weight_decay),
+     0, 10},
+    {"label-smoothing", "A", 0, "share of a target that all classes have (default 0)",
+     OPTION_TO(own.label_smoothing), 0, 0.999},
+    {"augment", "LIST", 0, "any of flip,shift:PIXELS,cutout:PIXELS (default none)",
+     OPTION_CALLS(set_augment)},
+    {"statistics", NULL, 0, "keep what imprint --method ridge needs (32 MB)",
+     OPTION_TO(own.statistics)},
+    {"features", "M", 0,
+     "the same, of M random features (default 16 a number of the embedding, 2000 at most)",
+     OPTION_TO(own.features), 1, PROJECTION_FEATURES_MOST, &own.statistics},
+    {"log", "FILE", 0, "where one JSON line an epoch goes", OPTION_TO(own.log)},
+    {"checkpoint", "FILE", 0, "where the state goes after every epoch", OPTION_TO(own.checkpoint)},
+    {"resume", "FILE", 0, "a checkpoint to go on from", OPTION_TO(own.resume)},
+    {0}};
+
+static const tool_description about = {
+    .name = "cnn-train",
+    .summary =
+        "Read records with pictures and labels; train a network on them and write the model.",
+    .usage = "[OPTION]... [FILE]...",
+    .example = "cifar-read data_batch_*.bin | class-filter --keep 0-7 | cnn-train > base.model",
+    .options = options,
+    .shared = device_options};
+
+static void check_options(void)
 {
-    int letter;
-    while ((letter = getopt_long(argc, argv, TOOL_SHORT, options, NULL)) != -1)
-        if (!tool_option(letter, &own.tool) && !device_option(letter, &own.device) &&
-            !data_option(letter))
-            training_option(letter);
+    own.optimizer.kind = (optimizer_kind)own.optimizer_kind;
+    own.rates.kind = (schedule_kind)own.schedule;
     if (own.split.validation && own.split.held)
         tool_usage("--val and --val-rows: take one of them");
     if (own.init && (own.arch || own.head_given))
@@ -301,8 +149,7 @@ static volatile sig_atomic_t stopped;
 
 static void stop(int signal)
 {
-    (void)signal;
-    stopped = 1;
+    stopped = signal;
 }
 
 static void watch_reading(void *context, const stream_reader *reader)
@@ -310,12 +157,13 @@ static void watch_reading(void *context, const stream_reader *reader)
     progress_update(context, stream_rows(reader), NULL);
 }
 
-static void read_pictures(training *t, char **files, int count)
+static void read_pictures(training *t, tool_operands files)
 {
     error e = {""};
     progress shown;
-    progress_begin(&shown, &own.tool, "pictures read", 0);
-    if (training_set_read(files, (size_t)count, &own.split, watch_reading, &shown, &t->set, &e) < 0)
+    progress_begin(&shown, "pictures read", 0);
+    if (training_set_read(files.names, files.count, &own.split, watch_reading, &shown, &t->set,
+                          &e) < 0)
         tool_fail(&e);
     progress_end(&shown);
 }
@@ -326,8 +174,8 @@ static int begin_new(training *t, const class_list *classes, error *e)
     const char *arch = own.arch ? own.arch : "keras-cnn";
     if (training_network(arch, &text, e) < 0)
         return -1;
-    int status = training_model_new(text, t->set.pictures.picture, own.head, own.scale, classes,
-                                    own.seed, &t->made, e);
+    int status = training_model_new(text, t->set.pictures.picture, (head_kind)own.head, own.scale,
+                                    classes, own.seed, &t->made, e);
     free(text);
     return status < 0 ? error_prefix(e, "%s", arch) : 0;
 }
@@ -413,7 +261,7 @@ static void begin_model(training *t)
 static void begin_run(training *t)
 {
     error e = {""};
-    t->device = device_open(&own.device, &own.tool);
+    t->device = device_open();
     program_spec spec = {.net = &t->made.net,
                          .batch = own.batch,
                          .training = true,
@@ -447,7 +295,7 @@ static void report_epoch(training *t, const epoch_report *report)
 {
     char text[512];
     error e = {""};
-    tool_say(&own.tool, "%s", epoch_report_text(report, text, sizeof text));
+    tool_say("%s", epoch_report_text(report, text, sizeof text));
     if (t->log && (fprintf(t->log, "%s\n", epoch_report_json(report, text, sizeof text)) < 0 ||
                    fflush(t->log) != 0)) {
         error_system(&e, "%s", own.log);
@@ -482,7 +330,7 @@ static void end_if_stopped(size_t epoch)
                   epoch + 1, own.checkpoint, epoch);
     else
         error_set(&e, "stopped in epoch %zu, no model written", epoch + 1);
-    tool_fail(&e);
+    tool_fail_by(stopped, &e);
 }
 
 /* One epoch over `order`, a shuffled copy of the training rows. */
@@ -491,6 +339,7 @@ static void train_epoch(training *t, trainer *runner, uint32_t *order, epoch_rep
     error e = {""};
     metrics total, held = {0};
     progress shown;
+    char what[64];
     const uint32_t *rows = t->set.order;
     double begun = tool_seconds();
     memcpy(order, rows, t->set.train * sizeof *order);
@@ -499,10 +348,12 @@ static void train_epoch(training *t, trainer *runner, uint32_t *order, epoch_rep
     else if (order_balanced(rows, t->set.train, t->set.pictures.labels, t->made.classes.count,
                             own.seed, t->state.epoch, order, &e) < 0)
         tool_fail(&e);
-    progress_begin(&shown, &own.tool, "pictures", t->set.train);
+    snprintf(what, sizeof what, "of epoch %zu/%zu", t->state.epoch + 1, own.epochs);
+    progress_begin(&shown, what, t->set.train);
+    shown.later = (own.epochs - t->state.epoch - 1) * t->set.train;
     runner->context = &shown;
     int status = trainer_epoch(runner, order, t->set.train, &total, &e);
-    progress_end(&shown);
+    progress_clear(&shown);
     if (status < 0)
         tool_fail(&e);
     end_if_stopped(t->state.epoch);
@@ -541,8 +392,10 @@ static void train(training *t)
         train_epoch(t, &runner, order, &report);
         report_epoch(t, &report);
         fetch_state(t);
+        tool_miss_reader(true);
         if (own.checkpoint && checkpoint_save(own.checkpoint, &t->made, &t->state, &e) < 0)
             tool_fail(&e);
+        tool_miss_reader(false);
         end_if_stopped(t->state.epoch);
     }
     free(order);
@@ -577,7 +430,7 @@ static void add_statistics(training *t, program *run, statistics *work, const ui
     error e = {""};
     progress shown;
     size_t size = extent_size(t->made.net.input);
-    progress_begin(&shown, &own.tool, "pictures embedded", count);
+    progress_begin(&shown, "pictures embedded", count);
     for (size_t i = 0; i < count; i += STATISTICS_ROWS) {
         size_t n = count - i < STATISTICS_ROWS ? count - i : STATISTICS_ROWS;
         for (size_t r = 0; r < n; r++) {
@@ -637,41 +490,45 @@ static void keep_statistics(training *t)
     free(embeddings);
 }
 
-static void catch_signals(void)
+/* While training, a signal waits for the step's end, so that what is said of the checkpoint is
+ * true; before and after, it ends the tool where it stands. Those ignored stay so. */
+static void train_until_stopped(training *t)
 {
-    const int ends[] = {SIGINT, SIGTERM};
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
-        struct sigaction old, action = {.sa_handler = stop, .sa_flags = SA_RESTART};
-        if (sigaction(ends[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+    enum { ENDS = 2 };
+    const int ends[ENDS] = {SIGINT, SIGTERM};
+    struct sigaction old[ENDS], action = {.sa_handler = stop, .sa_flags = SA_RESTART};
+    for (int i = 0; i < ENDS; i++)
+        if (sigaction(ends[i], NULL, &old[i]) == 0 && old[i].sa_handler != SIG_IGN)
             sigaction(ends[i], &action, NULL);
-    }
+    train(t);
+    for (int i = 0; i < ENDS; i++)
+        sigaction(ends[i], &old[i], NULL);
+    end_if_stopped(t->state.epoch);
 }
 
 int main(int argc, char **argv)
 {
-    tool_begin(&about);
-    read_options(argc, argv);
+    tool_operands files = tool_begin(&about, argc, argv);
+    check_options();
     training t = {0};
     error e = {""};
-    output *out;
-    if (output_open(own.tool.output, true, &out, &e) < 0)
-        tool_fail(&e);
-    read_pictures(&t, argv + optind, argc - optind);
+    output *out = tool_output("a model");
+    read_pictures(&t, files);
     begin_model(&t);
     begin_run(&t);
     open_log(&t);
-    catch_signals();
-    train(&t);
+    train_until_stopped(&t);
     model_unpack(&t.made, t.state.parameters);
     training_model_finish(&t.made, own.freeze);
     t.device->program_free(t.device, t.run);
     keep_statistics(&t);
-    if (model_save(&t.made, out, &e) < 0 || output_commit(out, &e) < 0 ||
-        (t.log && fclose(t.log) != 0))
-        tool_fail(&e);
+    tool_miss_reader(true);
+    int status = model_save(&t.made, out, &e);
+    if (status == 0 && t.log && fclose(t.log) != 0)
+        status = error_system(&e, "%s", own.log);
     t.device->close(t.device);
     training_state_free(&t.state);
     training_set_free(&t.set);
     model_free(&t.made);
-    return TOOL_OK;
+    return tool_end(out, status, &e);
 }

@@ -9,84 +9,47 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const tool_description about = {
-    .name = "embed",
-    .summary = "Turns pictures (records) into embeddings, by a model's network below its head.",
-    .usage = "--model FILE [OPTION]... [FILE]...",
-    .options = "  -m, --model FILE   the model whose network it is\n"
-               "  --flip             the mean of a picture's embedding and its mirror image's\n"
-               "  --views N          N rows a picture: the plain one and N - 1 augmented ones\n"
-               "  --augment LIST     how: any of flip,shift:PIXELS,cutout:PIXELS\n"
-               "  --average          one row a picture after all, the mean over its views\n"
-               "  --seed N           of the augmentation (1)\n"
-               "  --batch N          pictures computed at once (256, on a GPU 1024)\n" DEVICE_HELP,
-    .example =
-        "cifar-read test_batch.bin | embed --model base.model | classify --model base.model | "
-        "score",
-};
+static const char *model_path;
+static embedder_options work = {.views = 1, .seed = 1};
+static bool augmented;
 
-static struct {
-    tool_options tool;
-    backend_options device;
-    embedder_options work;
-    const char *model;
-    bool augmented;
-} own = {.device = DEVICE_DEFAULTS, .work = {.views = 1, .seed = 1}};
-
-enum { FLIP = TOOL_OWN, VIEWS, AUGMENT, AVERAGE, SEED, BATCH };
-
-static const struct option options[] = {
-    TOOL_OPTIONS,
-    DEVICE_OPTIONS,
-    {"model", required_argument, NULL, 'm'},
-    {"flip", no_argument, NULL, FLIP},
-    {"views", required_argument, NULL, VIEWS},
-    {"augment", required_argument, NULL, AUGMENT},
-    {"average", no_argument, NULL, AVERAGE},
-    {"seed", required_argument, NULL, SEED},
-    {"batch", required_argument, NULL, BATCH},
-    {NULL, 0, NULL, 0},
-};
-
-static void own_option(int letter)
+static void set_augment(const char *words)
 {
-    error e = {""};
-    switch (letter) {
-    case 'm':
-        own.model = optarg;
-        break;
-    case FLIP:
-        own.work.mirror = true;
-        break;
-    case VIEWS:
-        own.work.views = (uint32_t)tool_integer("--views", optarg, 1, 1000);
-        break;
-    case AUGMENT:
-        if (augmentation_parse(optarg, &own.work.augment, &e) < 0)
-            tool_usage("--augment: %s", e.text);
-        own.augmented = true;
-        break;
-    case AVERAGE:
-        own.work.average = true;
-        break;
-    case SEED:
-        own.work.seed = tool_integer("--seed", optarg, 0, UINT64_MAX);
-        break;
-    case BATCH:
-        own.work.batch = tool_integer("--batch", optarg, 1, 65536);
-        break;
-    }
+    error e;
+    if (augmentation_parse(words, &work.augment, &e) < 0)
+        tool_usage("--augment: %s", e.text);
 }
 
-static void read_options(int argc, char **argv)
+static const tool_option options[] = {
+    {"model", "MODEL", 'm', "the model whose network it is", OPTION_TO(model_path)},
+    {"flip", NULL, 0, "take the mean of a picture's embedding and its mirror image's",
+     OPTION_TO(work.mirror)},
+    {"views", "N", 0, "rows a picture: the plain one and N - 1 augmented ones (default 1)",
+     OPTION_TO(work.views), 1, 1000},
+    {"augment", "LIST", 0, "of the augmented ones: any of flip,shift:PIXELS,cutout:PIXELS",
+     OPTION_CALLS(set_augment), .given = &augmented},
+    {"average", NULL, 0, "write one row a picture after all, the mean over its views",
+     OPTION_TO(work.average)},
+    {"seed", "N", 0, "seed of the augmentation (default 1)", OPTION_TO(work.seed), 0, UINT64_MAX},
+    {"batch", "N", 0, "pictures computed at once (default 256, on a GPU 1024, divided by N views)",
+     OPTION_TO(work.batch), 1, 65536},
+    {0}};
+
+static const tool_description about = {
+    .name = "embed",
+    .summary = "Read records with pictures; write them with embeddings, by a model's network below "
+               "its head.",
+    .usage = "--model MODEL [OPTION]... [FILE]...",
+    .example = "cifar-read test_batch.bin | embed --model base.model |\n"
+               "      classify --model base.model | score",
+    .options = options,
+    .shared = device_options};
+
+static void check_options(void)
 {
-    int letter;
-    while ((letter = getopt_long(argc, argv, TOOL_SHORT "m:", options, NULL)) != -1)
-        if (!tool_option(letter, &own.tool) && !device_option(letter, &own.device))
-            own_option(letter);
-    if (!own.model)
-        tool_usage("--model FILE is missing; cnn-train makes one");
-    if ((own.work.views > 1) != own.augmented)
+    if (!model_path)
+        tool_usage("--model MODEL is missing; cnn-train makes one");
+    if ((work.views > 1) != augmented)
         tool_usage("--views N and --augment LIST belong together");
 }
 
@@ -97,7 +60,7 @@ typedef struct {
     stream_reader *reader;
     output *out;
     stream_writer *writer;
-    embedder *work;
+    embedder *embedder;
     row_buffer rows[EMBEDDER_SLOTS]; /* what goes with each slot's pictures */
     size_t filled;                   /* pictures in the slot that is being filled */
     size_t classes;                  /* in the header last written */
@@ -135,7 +98,7 @@ static uint16_t *number_views(size_t rows)
 {
     uint16_t *views = malloc(rows * sizeof *views);
     for (size_t i = 0; views && i < rows; i++)
-        views[i] = (uint16_t)(i % own.work.views);
+        views[i] = (uint16_t)(i % work.views);
     return views;
 }
 
@@ -174,7 +137,7 @@ static void write_done(embedding *w, bool all)
     error e = {""};
     embedder_result done;
     int more;
-    while ((more = embedder_collect(w->work, all, &done, &e)) > 0)
+    while ((more = embedder_collect(w->embedder, all, &done, &e)) > 0)
         write_result(w, &done);
     must(more, &e);
 }
@@ -183,7 +146,7 @@ static void submit(embedding *w)
 {
     error e = {""};
     if (w->filled > 0)
-        must(embedder_submit(w->work, w->filled, &e), &e);
+        must(embedder_submit(w->embedder, w->filled, &e), &e);
     w->filled = 0;
     write_done(w, false);
 }
@@ -194,19 +157,19 @@ static void take_batch(embedding *w, batch *b, const tensor *image)
     error e = {""};
     size_t size = extent_size(w->of.net.input);
     for (size_t done = 0; done < b->rows;) {
-        row_buffer *rows = &w->rows[embedder_slot(w->work)];
+        row_buffer *rows = &w->rows[embedder_slot(w->embedder)];
         if (!row_buffer_fits(rows, b)) {
             submit(w);
             continue;
         }
-        size_t left = b->rows - done, room = own.work.batch - w->filled,
+        size_t left = b->rows - done, room = work.batch - w->filled,
                count = left < room ? left : room;
         must(row_buffer_append(rows, b, done, count, &e), &e);
-        memcpy(embedder_images(w->work) + w->filled * size, (uint8_t *)image->data + done * size,
-               count * size);
+        memcpy(embedder_images(w->embedder) + w->filled * size,
+               (uint8_t *)image->data + done * size, count * size);
         w->filled += count;
         done += count;
-        if (w->filled == own.work.batch)
+        if (w->filled == work.batch)
             submit(w);
     }
 }
@@ -234,7 +197,7 @@ static void embed_stream(embedding *w)
     tensor image;
     progress shown;
     int more;
-    progress_begin(&shown, &own.tool, "pictures", 0);
+    progress_begin(&shown, "pictures", 0);
     while ((more = stream_read(w->reader, &b, &e)) > 0) {
         uint64_t last = stream_rows(w->reader), first = last - b->rows + 1;
         if (take_pictures(w, b, &image, &e) < 0) {
@@ -256,41 +219,51 @@ static void embed_stream(embedding *w)
     progress_end(&shown);
 }
 
-int main(int argc, char **argv)
+/* Opens everything, so that what can be known to be wrong is said before the work begins. */
+static backend *begin(embedding *w, tool_operands files)
 {
-    tool_begin(&about);
-    read_options(argc, argv);
-    static embedding w;
     error e = {""};
-    must(output_open(own.tool.output, true, &w.out, &e), &e);
-    must(model_load(own.model, &w.of, &e), &e);
-    if (w.of.net.layer_count == 0) {
-        error_set(&e, "%s: the model has no network, only a head for embeddings made elsewhere",
-                  own.model);
-        tool_fail(&e);
-    }
-    must(stream_open(argv + optind, (size_t)(argc - optind), &w.reader, &e), &e);
-    must(stream_create(w.out, &w.writer, &e), &e);
-    write_header(&w);
-    backend *device = device_open(&own.device, &own.tool);
-    if (own.work.batch == 0)
-        own.work.batch =
-            ((strcmp(device->name, "cuda") == 0 ? 1024 : 256) - 1) / own.work.views + 1;
-    float *parameters = malloc(w.of.net.total * sizeof *parameters);
+    must(model_load(model_path, &w->of, &e), &e);
+    if (w->of.net.layer_count == 0)
+        must(error_set(&e,
+                       "%s: the model has no network, only a head for embeddings made elsewhere",
+                       model_path),
+             &e);
+    must(stream_open(files.names, files.count, &w->reader, &e), &e);
+    must(stream_create(w->out, &w->writer, &e), &e);
+    write_header(w);
+    backend *device = device_open();
+    if (work.batch == 0)
+        work.batch = ((strcmp(device->name, "cuda") == 0 ? 1024 : 256) - 1) / work.views + 1;
+    float *parameters = malloc(w->of.net.total * sizeof *parameters);
     if (!parameters)
         tool_fail(&(error){"out of memory for the model's parameters"});
-    model_pack(&w.of, parameters);
-    must(embedder_new(device, &w.of.net, parameters, &own.work, &w.work, &e), &e);
+    model_pack(&w->of, parameters);
+    must(embedder_new(device, &w->of.net, parameters, &work, &w->embedder, &e), &e);
     free(parameters);
-    embed_stream(&w);
-    must(stream_write_end(w.writer, &e), &e);
-    must(output_commit(w.out, &e), &e);
-    embedder_free(w.work);
+    return device;
+}
+
+static void end(embedding *w, backend *device)
+{
+    embedder_free(w->embedder);
     device->close(device);
-    stream_writer_free(w.writer);
-    stream_close(w.reader);
-    model_free(&w.of);
+    stream_writer_free(w->writer);
+    stream_close(w->reader);
+    model_free(&w->of);
     for (size_t i = 0; i < EMBEDDER_SLOTS; i++)
-        row_buffer_free(&w.rows[i]);
-    return TOOL_OK;
+        row_buffer_free(&w->rows[i]);
+}
+
+int main(int argc, char **argv)
+{
+    tool_operands files = tool_begin(&about, argc, argv);
+    check_options();
+    error e = {""};
+    embedding w = {.out = tool_output("a stream of embeddings")};
+    backend *device = begin(&w, files);
+    embed_stream(&w);
+    int status = stream_write_end(w.writer, &e);
+    end(&w, device);
+    return tool_end(w.out, status, &e);
 }

@@ -9,25 +9,27 @@
 
 enum { BATCH_BYTES = 1 << 20 };
 
+static const char *names_path;
+
+static const tool_option options[] = {
+    {"names", "FILE", 0,
+     "the classes' names, one a line (default: Fashion-MNIST's where the path of IMAGES has "
+     "`fashion` in it, else 0 to 9)",
+     OPTION_TO(names_path)},
+    {0}};
+
 static const tool_description about = {
     .name = "idx-read",
-    .summary =
-        "Reads pictures and labels from IDX files, plain or gzip, and writes records with the\n"
-        "fields image (uint8, height x width x channels) and label. - is standard input.",
+    .summary = "Read pictures and labels from IDX files, plain or gzip; write records with the "
+               "fields image (uint8, height x width x channels) and label. - is standard input.",
     .usage = "[OPTION]... IMAGES LABELS",
-    .options =
-        "      --names FILE      the classes' names, one a line; else Fashion-MNIST's where\n"
-        "                        IMAGES has `fashion` in its path, else 0 to 9\n",
     .example = "idx-read train-images-idx3-ubyte.gz train-labels-idx1-ubyte.gz > train.records",
-};
+    .options = options};
 
 static const char *const fashion_names[10] = {"T-shirt/top", "Trouser",   "Pullover", "Dress",
                                               "Coat",        "Sandal",    "Shirt",    "Sneaker",
                                               "Bag",         "Ankle boot"};
 static const char *const digit_names[10] = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};
-
-static tool_options options;
-static const char *names_path;
 
 typedef struct {
     idx_file *images, *labels;
@@ -38,16 +40,11 @@ typedef struct {
     int32_t *label;
 } job;
 
-static void parse_options(int argc, char **argv)
+static void check_options(tool_operands files)
 {
-    static const struct option table[] = {
-        {"names", required_argument, NULL, TOOL_OWN}, TOOL_OPTIONS, {0}};
-    for (int letter; (letter = getopt_long(argc, argv, TOOL_SHORT, table, NULL)) != -1;)
-        if (!tool_option(letter, &options))
-            names_path = optarg;
-    if (argc - optind != 2)
+    if (files.count != 2)
         tool_usage("name two files, IMAGES and LABELS");
-    if (strcmp(argv[optind], "-") == 0 && strcmp(argv[optind + 1], "-") == 0)
+    if (strcmp(files.names[0], "-") == 0 && strcmp(files.names[1], "-") == 0)
         tool_usage("only one of IMAGES and LABELS can be standard input");
 }
 
@@ -133,7 +130,7 @@ static int convert(job *j, char *const *paths, output *out, error *e)
         return -1;
     size_t total = idx_shape(j->images)[0];
     progress p;
-    progress_begin(&p, &options, "pictures", total);
+    progress_begin(&p, "pictures", total);
     for (size_t row = 0; row < total; row += j->batch_rows) {
         size_t rows = total - row < j->batch_rows ? total - row : j->batch_rows;
         if (convert_rows(j, rows, row, e) < 0)
@@ -160,20 +157,12 @@ static void job_free(job *j)
 
 int main(int argc, char **argv)
 {
-    tool_begin(&about);
-    parse_options(argc, argv);
+    tool_operands files = tool_begin(&about, argc, argv);
+    check_options(files);
     error e;
     job j = {0};
-    output *out;
-    if (output_open(options.output, true, &out, &e) < 0)
-        tool_fail(&e);
-    int status = convert(&j, argv + optind, out, &e);
+    output *out = tool_output("a stream of pictures");
+    int status = convert(&j, files.names, out, &e);
     job_free(&j);
-    if (status != 0)
-        output_abandon(out);
-    else
-        status = output_commit(out, &e);
-    if (status != 0)
-        tool_fail(&e);
-    return TOOL_OK;
+    return tool_end(out, status, &e);
 }

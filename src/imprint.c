@@ -17,196 +17,115 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const tool_description about = {
-    .name = "imprint",
-    .summary = "labelled embeddings (and a model) in, a model that knows those classes too out",
-    .usage = "[OPTION]... [FILE]...",
-    .options =
-        "  -m, --model FILE   the model to add to; without it, a new one without a network\n"
-        "  --method NAME      auto (default), mean, proxies or ridge\n"
-        "  --proxies K        of proxies: weights a class (default 4)\n"
-        "  --reservoir R      of proxies: rows of each class to make them from (default 500)\n"
-        "  --ridge LAMBDA     of ridge: the penalty in mean variances (default: chosen)\n"
-        "  --features M       of ridge: random features of a model that has none (default 2000)\n"
-        "  --base FILE        embeddings of the base classes, for a model without statistics\n"
-        "  --no-calibrate     no bias between base and novel classes; --calibrate is the default\n"
-        "  --balance WHAT     what a bias serves: harmonic (default: the harmonic mean of base\n"
-        "                     and novel accuracy), all (the accuracy over all classes) or\n"
-        "                     base:SHARE (novel accuracy, at that loss of base at most)\n"
-        "  --explain          say what was chosen, and what is expected of it\n"
-        "  --classes LIST     imprint these classes of the input alone (names, numbers, ranges)\n"
-        "  --norm l2|none     normalise embeddings and weights (default), or take plain means\n"
-        "  --as KIND          novel (default) or base: what classes that are new become\n"
-        "  --update-base      make base classes anew too, from the rows given\n"
-        "  --head NAME        cosine or softmax, for a new model (default cosine)\n"
-        "  --scale S          of a new model's cosine head (default 10)\n"
-        "  --seed N           of random features and proxies (1)\n" DEVICE_HELP,
-    .example = "embed --model base.model ship.records | imprint --model base.model -o nine.model",
-};
-
 static struct {
-    tool_options tool;
-    const char *model, *classes, *norm, *method, *base, *balance;
-    double ridge;
+    const char *model, *classes, *base, *balance;
+    double ridge, scale;
     size_t features, proxies;
     uint64_t seed;
-    bool explain, calibrate, calibrate_given, head_given, scale_given;
-    head_kind head;
-    double scale;
+    int method, norm, as, head, calibrate; /* -1: not given */
+    bool explain, head_given, scale_given;
     imprinting_options how;
-    backend_options backend;
-} options = {.scale = 10, .seed = PROJECTION_SEED, .backend = DEVICE_DEFAULTS};
+} own = {.scale = 10, .seed = PROJECTION_SEED, .method = -1, .norm = -1, .calibrate = -1};
 
-enum {
-    CLASSES = TOOL_OWN,
-    NORM,
-    UPDATE_BASE,
-    HEAD,
-    SCALE,
-    METHOD,
-    RIDGE,
-    FEATURES,
-    BASE,
-    CALIBRATE,
-    NO_CALIBRATE,
-    SEED,
-    PROXIES,
-    RESERVOIR,
-    AS,
-    BALANCE,
-    EXPLAIN
-};
-
-static const struct option long_options[] = {
-    TOOL_OPTIONS,
-    {"model", required_argument, NULL, 'm'},
-    {"classes", required_argument, NULL, CLASSES},
-    {"norm", required_argument, NULL, NORM},
-    {"balance", required_argument, NULL, BALANCE},
-    {"explain", no_argument, NULL, EXPLAIN},
-    {"as", required_argument, NULL, AS},
-    {"update-base", no_argument, NULL, UPDATE_BASE},
-    {"method", required_argument, NULL, METHOD},
-    {"ridge", required_argument, NULL, RIDGE},
-    {"features", required_argument, NULL, FEATURES},
-    {"base", required_argument, NULL, BASE},
-    {"calibrate", no_argument, NULL, CALIBRATE},
-    {"no-calibrate", no_argument, NULL, NO_CALIBRATE},
-    {"proxies", required_argument, NULL, PROXIES},
-    {"reservoir", required_argument, NULL, RESERVOIR},
-    {"seed", required_argument, NULL, SEED},
-    {"head", required_argument, NULL, HEAD},
-    {"scale", required_argument, NULL, SCALE},
-    DEVICE_OPTIONS,
-    {NULL, 0, NULL, 0},
-};
-
-static size_t choose_word(const char *option, const char *word, const char *first,
-                          const char *second)
-{
-    if (strcmp(word, first) != 0 && strcmp(word, second) != 0)
-        tool_usage("%s is %s or %s, not %s", option, first, second, word);
-    return strcmp(word, second) == 0;
-}
-
-static void set_method(const char *word)
-{
-    if (strcmp(word, "auto") != 0 && strcmp(word, "mean") != 0 && strcmp(word, "proxies") != 0 &&
-        strcmp(word, "ridge") != 0)
-        tool_usage("--method is auto, mean, proxies or ridge, not %s", word);
-    options.method = word;
-}
+static const char *const methods[] = {"auto", "mean", "proxies", "ridge"};
+enum { AUTO, MEAN, PROXIES, RIDGE };
 
 static void set_balance(const char *word)
 {
     balance ignored;
     if (balance_parse(word, &ignored) < 0)
-        tool_usage("--balance is harmonic, all or base:SHARE with a share of 0 to 1, not %s", word);
-    options.balance = word;
+        tool_usage("--balance takes harmonic, all or base:SHARE with a share of 0 to 1, not '%s'",
+                   word);
+    own.balance = word;
 }
 
-static void set_option(int letter)
+static const tool_option options[] = {
+    {"model", "MODEL", 'm', "the model to add to (default: a new one without a network)",
+     OPTION_TO(own.model)},
+    {"method", "auto|mean|proxies|ridge", 0, "how weights are made (default auto)",
+     OPTION_WORD_TO(own.method)},
+    {"proxies", "K", 0, "of proxies: weights a class (default 4)", OPTION_TO(own.proxies), 1,
+     PROXIES_MOST},
+    {"reservoir", "R", 0, "of proxies: rows of each class to make them from (default 500)",
+     OPTION_TO(own.how.reservoir), 1, 1000000},
+    {"ridge", "LAMBDA", 0, "of ridge: the penalty in mean variances (default: chosen)",
+     OPTION_TO(own.ridge), 1e-9, 1e9},
+    {"features", "M", 0, "of ridge: random features of a model that has none (default 2000)",
+     OPTION_TO(own.features), 1, PROJECTION_FEATURES_MOST},
+    {"base", "FILE", 0, "embeddings of the base classes, for a model without statistics",
+     OPTION_TO(own.base)},
+    {"calibrate", NULL, 0, "give novel classes a bias against base classes (the default)",
+     OPTION_SETS(own.calibrate, 1)},
+    {"no-calibrate", NULL, 0, "give them none", OPTION_SETS(own.calibrate, 0)},
+    {"balance", "harmonic|all|base:SHARE", 0,
+     "what the bias serves: the harmonic mean of base and novel accuracy (default), the accuracy "
+     "over all classes, or novel accuracy at that loss of base at most",
+     OPTION_CALLS(set_balance)},
+    {"explain", NULL, 0, "tell what was chosen, and what is expected of it",
+     OPTION_TO(own.explain)},
+    {"classes", "LIST", 0, "classes of the input to imprint (default all): names, numbers, ranges",
+     OPTION_TO(own.classes)},
+    {"norm", "l2|none", 0, "normalise embeddings and weights (default l2), or take plain means",
+     OPTION_WORD_TO(own.norm)},
+    {"as", "novel|base", 0, "what classes that are new become (default novel)",
+     OPTION_WORD_TO(own.as)},
+    {"update-base", NULL, 0, "make base classes anew too, from the rows given",
+     OPTION_TO(own.how.update_base)},
+    {"head", "cosine|softmax", 0, "head of a new model (default cosine)", OPTION_WORD_TO(own.head),
+     .given = &own.head_given},
+    {"scale", "S", 0, "scale of a new model's cosine head (default 10)", OPTION_TO(own.scale), 1e-6,
+     1e6, &own.scale_given},
+    {"seed", "N", 0, "seed of random features and proxies (default 1)", OPTION_TO(own.seed), 0,
+     (uint64_t)1 << 53},
+    {0}};
+
+static const tool_description about = {
+    .name = "imprint",
+    .summary = "Read labelled embeddings and a model, if one is given; write a model that knows "
+               "those classes too.",
+    .usage = "[OPTION]... [FILE]...",
+    .example = "embed --model base.model ship.records |\n"
+               "      imprint --model base.model -o nine.model",
+    .options = options,
+    .shared = device_options};
+
+static void check_options(void)
 {
-    switch (letter) {
-    case 'm':
-        options.model = optarg;
-        break;
-    case CLASSES:
-        options.classes = optarg;
-        break;
-    case NORM:
-        options.norm = choose_word("--norm", optarg, "l2", "none") ? "none" : "l2";
-        break;
-    case BALANCE:
-        set_balance(optarg);
-        break;
-    case EXPLAIN:
-        options.explain = true;
-        break;
-    case AS:
-        options.how.as_base = choose_word("--as", optarg, "novel", "base");
-        break;
-    case UPDATE_BASE:
-        options.how.update_base = true;
-        break;
-    case METHOD:
-        set_method(optarg);
-        break;
-    case RIDGE:
-        options.ridge = tool_number("--ridge", optarg, 1e-9, 1e9);
-        break;
-    case FEATURES:
-        options.features = tool_integer("--features", optarg, 1, PROJECTION_FEATURES_MOST);
-        break;
-    case PROXIES:
-        options.proxies = tool_integer("--proxies", optarg, 1, PROXIES_MOST);
-        break;
-    case RESERVOIR:
-        options.how.reservoir = tool_integer("--reservoir", optarg, 1, 1000000);
-        break;
-    case BASE:
-        options.base = optarg;
-        break;
-    case CALIBRATE:
-    case NO_CALIBRATE:
-        options.calibrate = letter == CALIBRATE;
-        options.calibrate_given = true;
-        break;
-    case SEED:
-        options.seed = tool_integer("--seed", optarg, 0, (uint64_t)1 << 53);
-        break;
-    case HEAD:
-        options.head =
-            choose_word("--head", optarg, "cosine", "softmax") ? HEAD_SOFTMAX : HEAD_COSINE;
-        options.head_given = true;
-        break;
-    case SCALE:
-        options.scale = tool_number("--scale", optarg, 1e-6, 1e6);
-        options.scale_given = true;
-        break;
-    }
+    own.how.as_base = own.as == 1;
+    if (own.method != PROXIES && (own.proxies || own.how.reservoir))
+        tool_usage("%s is for --method proxies", own.proxies ? "--proxies" : "--reservoir");
+    if (own.base && !own.model)
+        tool_usage("--base adds to a model; give --model MODEL");
+    if (own.how.update_base && !own.model)
+        tool_usage("--update-base makes a model's base classes anew; give --model MODEL");
+    if (own.model && (own.head_given || own.scale_given))
+        tool_usage("%s is for a new model; this one has a head",
+                   own.head_given ? "--head" : "--scale");
+    if (own.ridge > 0 && (own.method == MEAN || own.method == PROXIES))
+        tool_usage("--ridge is for --method ridge or auto");
 }
 
 /* The model to add to: the one given, or a new one of the embeddings' dimension. */
 static void begin_model(model *m, size_t dimension)
 {
     error e = {0};
-    if (options.model) {
-        if (model_load(options.model, m, &e) < 0)
+    if (own.model) {
+        if (model_load(own.model, m, &e) < 0)
             tool_fail(&e);
     } else {
         class_list none = {0};
-        if (model_new(NULL, (extent){0}, dimension, options.head, &none, CLASS_NOVEL, m, &e) < 0)
+        if (model_new(NULL, (extent){0}, dimension, (head_kind)own.head, &none, CLASS_NOVEL, m,
+                      &e) < 0)
             tool_fail(&e);
-        if (options.head == HEAD_COSINE)
-            *(float *)model_find(m, "head/scale")->data = (float)options.scale;
+        if (own.head == HEAD_COSINE)
+            *(float *)model_find(m, "head/scale")->data = (float)own.scale;
     }
-    norm_kind norm = options.norm && strcmp(options.norm, "none") == 0 ? NORM_NONE : NORM_L2;
-    if (options.norm && norm != m->norm && model_find(m, "imprint/sum")) {
-        error_set(&e, "%s: holds classes imprinted with the other --norm", options.model);
+    norm_kind norm = own.norm == 1 ? NORM_NONE : NORM_L2;
+    if (own.norm >= 0 && norm != m->norm && model_find(m, "imprint/sum")) {
+        error_set(&e, "%s: holds classes imprinted with the other --norm", own.model);
         tool_fail(&e);
     }
-    if (options.norm)
+    if (own.norm >= 0)
         m->norm = norm;
 }
 
@@ -226,14 +145,14 @@ static void choose_features(model *m, size_t classes)
     error e = {0};
     double count;
     if (!ridge_possible(m)) {
-        projection chosen = {.plain = true, .count = options.features};
-        if (!options.features)
+        projection chosen = {.plain = true, .count = own.features};
+        if (!own.features)
             chosen.count = projection_default(m->net.dimension, classes);
-        if (projection_note(m, &chosen, options.seed, &e) < 0)
+        if (projection_note(m, &chosen, own.seed, &e) < 0)
             tool_fail(&e);
-    } else if (options.features && model_get_number(m, "ridge/features", &count) &&
-               count != (double)options.features) {
-        error_set(&e, "--features %zu: the model's sums are of %.0f", options.features, count);
+    } else if (own.features && model_get_number(m, "ridge/features", &count) &&
+               count != (double)own.features) {
+        error_set(&e, "--features %zu: the model's sums are of %.0f", own.features, count);
         tool_fail(&e);
     }
 }
@@ -246,16 +165,16 @@ static void choose_proxies(model *m)
     const tensor *sample = model_find(m, "imprint/sample");
     if (m->norm == NORM_NONE)
         tool_usage("--method proxies is for --norm l2");
-    if (sample && options.how.reservoir && sample->shape[1] != options.how.reservoir) {
+    if (sample && own.how.reservoir && sample->shape[1] != own.how.reservoir) {
         error_set(&e, "--reservoir %zu: the model keeps %zu rows of each imprinted class",
-                  options.how.reservoir, sample->shape[1]);
+                  own.how.reservoir, sample->shape[1]);
         tool_fail(&e);
     }
-    options.how.many = true;
-    if (options.proxies || !model_get_number(m, "proxies/count", &count))
-        model_note_number(m, "proxies/count", (double)(options.proxies ? options.proxies : 4));
+    own.how.many = true;
+    if (own.proxies || !model_get_number(m, "proxies/count", &count))
+        model_note_number(m, "proxies/count", (double)(own.proxies ? own.proxies : 4));
     if (!model_get_number(m, "proxies/seed", &count))
-        model_note_number(m, "proxies/seed", (double)options.seed);
+        model_note_number(m, "proxies/seed", (double)own.seed);
 }
 
 /* Notes how weights are to be made (method/weights.h), and checks that they can be. */
@@ -263,14 +182,14 @@ static void choose_method(model *m, size_t classes)
 {
     error e = {0};
     /* What the model was made by, it stays with. */
-    const char *own = model_get_text(m, "imprint/method");
-    const char *method = options.method         ? options.method
-                         : own                  ? own
+    const char *had = model_get_text(m, "imprint/method");
+    const char *method = own.method >= 0        ? methods[own.method]
+                         : had                  ? had
                          : m->norm == NORM_NONE ? "mean"
                                                 : "auto";
     double calibrated = m->norm == NORM_L2;
-    if (options.calibrate_given)
-        calibrated = options.calibrate;
+    if (own.calibrate >= 0)
+        calibrated = own.calibrate;
     else
         model_get_number(m, "imprint/calibrate", &calibrated);
     bool ridge = strcmp(method, "ridge") == 0;
@@ -280,7 +199,7 @@ static void choose_method(model *m, size_t classes)
                   "%s: has no statistics of its base classes, which ridge needs; train it with "
                   "--statistics "
                   "or give --base EMBEDDINGS",
-                  options.model);
+                  own.model);
         tool_fail(&e);
     }
     if (ridge && bare) {
@@ -289,22 +208,22 @@ static void choose_method(model *m, size_t classes)
             "%s: has classes that were imprinted without what ridge needs; imprint all of them "
             "into "
             "the base model, with its statistics",
-            options.model);
+            own.model);
         tool_fail(&e);
     }
     /* Sums that are there already stay those of all rows. */
     bool wanted = ridge || (strcmp(method, "auto") == 0 && !has_bare_base(m)) ||
                   model_find(m, "statistics/gram");
-    options.how.features = model_find(m, "imprint/feature-sum") || (wanted && !bare);
-    if (options.how.features)
+    own.how.features = model_find(m, "imprint/feature-sum") || (wanted && !bare);
+    if (own.how.features)
         choose_features(m, classes);
     if (strcmp(method, "proxies") == 0)
         choose_proxies(m);
-    if (options.method)
+    if (own.method >= 0)
         model_note_drop(m, "ridge/lambda");
-    if (options.ridge > 0)
-        model_note_number(m, "ridge/lambda", options.ridge);
-    if ((options.balance && model_note_text(m, "imprint/balance", options.balance) < 0) ||
+    if (own.ridge > 0)
+        model_note_number(m, "ridge/lambda", own.ridge);
+    if ((own.balance && model_note_text(m, "imprint/balance", own.balance) < 0) ||
         model_note_text(m, "imprint/method", method) < 0 ||
         model_note_number(m, "imprint/calibrate", calibrated) < 0) {
         error_set(&e, "out of memory");
@@ -318,7 +237,7 @@ static void choose_classes(batch *b, const int32_t *labels, const class_list *cl
     error e = {0};
     bool *chosen = calloc(classes->count + 1, sizeof *chosen);
     bool *keep = malloc(b->rows + 1);
-    if (!chosen || !keep || class_list_choose(classes, options.classes, chosen, &e) < 0) {
+    if (!chosen || !keep || class_list_choose(classes, own.classes, chosen, &e) < 0) {
         if (!chosen || !keep)
             error_set(&e, "out of memory");
         tool_fail(&e);
@@ -339,7 +258,7 @@ static const float *batch_numbers(batch *b, const char *field, stream_reader *in
         tool_fail_at(stream_name(in), &e);
     if (found->shape[1] != m->net.dimension) {
         error_set(&e, "%s: rows of %zu numbers, %s %zu; embed all pictures with the same model",
-                  field, found->shape[1], options.model ? "the model's have" : "those before had",
+                  field, found->shape[1], own.model ? "the model's have" : "those before had",
                   m->net.dimension);
         tool_fail_at(stream_name(in), &e);
     }
@@ -364,8 +283,8 @@ static void read_base(model *m, backend *device, uint64_t fingerprint)
     statistics *work;
     batch *b;
     statistics_options how;
-    char *path = (char *)options.base;
-    if (statistics_choose(m, options.features, options.seed, &how, &e) < 0 ||
+    char *path = (char *)own.base;
+    if (statistics_choose(m, own.features, own.seed, &how, &e) < 0 ||
         stream_open(&path, 1, &in, &e) < 0 || statistics_new(device, m, &how, &work, &e) < 0)
         tool_fail(&e);
     int got;
@@ -383,7 +302,7 @@ static void read_base(model *m, backend *device, uint64_t fingerprint)
     if (got < 0)
         tool_fail(&e);
     if (statistics_finish(work, &e) < 0)
-        tool_fail_at(options.base, &e);
+        tool_fail_at(own.base, &e);
     statistics_free(work);
     stream_close(in);
 }
@@ -411,7 +330,7 @@ static void add_batch(batch *b, stream_reader *in, const model *m, views *v, imp
     /* Of means over views, by which calibration goes. */
     const float *plain = batch_find(b, "plain") ? batch_numbers(b, "plain", in, m) : NULL;
     int32_t *labels = labels_of(b, in);
-    if (options.classes)
+    if (own.classes)
         choose_classes(b, labels, stream_classes(in)); /* where the rows lie */
     if (batch_find(b, "view")) {
         if (batch_require(b, "view", TYPE_U16, 1, &view, &e) < 0 ||
@@ -431,9 +350,9 @@ static void check_rows(const imprinting *work, const class_list *classes)
     error e = {0};
     imprinting_rows rows = imprinting_counted(work);
     bool *chosen = calloc(classes->count + 1, sizeof *chosen);
-    if (options.classes && chosen && class_list_choose(classes, options.classes, chosen, &e) < 0)
+    if (own.classes && chosen && class_list_choose(classes, own.classes, chosen, &e) < 0)
         tool_fail(&e);
-    for (size_t c = 0; options.classes && chosen && c < classes->count; c++) {
+    for (size_t c = 0; own.classes && chosen && c < classes->count; c++) {
         if (!chosen[c] || imprinting_class_rows(work, c) > 0)
             continue;
         if (rows.used == 0)
@@ -462,13 +381,11 @@ static void report(const imprinting *work, const model *m, const class_list *cla
     for (size_t c = 0; c < classes->count; c++)
         count += imprinting_class_rows(work, c) > 0;
     if (rows.base > 0)
-        tool_say(&options.tool,
-                 "left out %" PRIu64 " rows of base classes (--update-base takes them)", rows.base);
+        tool_say("left out %" PRIu64 " rows of base classes (--update-base takes them)", rows.base);
     if (rows.zeros > 0)
-        tool_say(&options.tool, "left out %" PRIu64 " embeddings of zeros", rows.zeros);
+        tool_say("left out %" PRIu64 " embeddings of zeros", rows.zeros);
     if (model_get_number(m, "made/bare", &lambda))
         tool_say(
-            &options.tool,
             "no rows of base classes are at hand: the bias should cost them at most a tenth of "
             "their right rows");
     char how[64] = "";
@@ -476,8 +393,8 @@ static void report(const imprinting *work, const model *m, const class_list *cla
     if (model_get_number(m, "made/lambda", &lambda))
         snprintf(how, sizeof how, ", lambda %g", lambda);
     model_get_number(m, "made/bias", &bias);
-    tool_say(&options.tool, "imprinted %zu %s from %" PRIu64 " embedding%s by %s%s, bias %.3g",
-             count, count == 1 ? "class" : "classes", rows.used, rows.used == 1 ? "" : "s",
+    tool_say("imprinted %zu %s from %" PRIu64 " embedding%s by %s%s, bias %.3g", count,
+             count == 1 ? "class" : "classes", rows.used, rows.used == 1 ? "" : "s",
              method ? method : "mean", how, bias);
 }
 
@@ -491,28 +408,25 @@ static void explain(const model *m)
     model_get_number(m, "made/bias", &bias);
     model_get_number(m, "ridge/features", &features);
     if (kind)
-        tool_say(&options.tool, "method: %s, %s, over %zu numbers and %.0f random features", method,
-                 kind, m->net.dimension, features);
+        tool_say("method: %s, %s, over %zu numbers and %.0f random features", method, kind,
+                 m->net.dimension, features);
     else
-        tool_say(&options.tool, "method: %s", method);
+        tool_say("method: %s", method);
     if (model_get_number(m, "made/lambda", &lambda))
-        tool_say(&options.tool, "shrinkage: lambda %.4g times the mean variance", lambda);
+        tool_say("shrinkage: lambda %.4g times the mean variance", lambda);
     else
-        tool_say(&options.tool, "shrinkage: none");
-    tool_say(&options.tool, "temperature: scores were divided by %.4g to fit as log-probabilities",
-             1 / scale);
-    tool_say(&options.tool, "bias: %.4g for novel classes, for the best of %s", bias,
-             how ? how : "harmonic");
+        tool_say("shrinkage: none");
+    tool_say("temperature: scores were divided by %.4g to fit as log-probabilities", 1 / scale);
+    tool_say("bias: %.4g for novel classes, for the best of %s", bias, how ? how : "harmonic");
     char text[2][16] = {"unknown", "unknown"};
     if (model_get_number(m, "made/base-accuracy", &base))
         snprintf(text[0], sizeof text[0], "%.3f", base);
     if (model_get_number(m, "made/novel-accuracy", &novel))
         snprintf(text[1], sizeof text[1], "%.3f", novel);
-    tool_say(&options.tool, "expected accuracy, rows left out: base %s, novel %s", text[0],
-             text[1]);
+    tool_say("expected accuracy, rows left out: base %s, novel %s", text[0], text[1]);
 }
 
-static void run(stream_reader *in, output *out)
+static void run(tool_operands files, output *out)
 {
     error e = {0};
     model m;
@@ -522,7 +436,10 @@ static void run(stream_reader *in, output *out)
     backend *device = NULL;
     progress shown;
     uint64_t fingerprint = 0;
-    progress_begin(&shown, &options.tool, "rows", 0);
+    stream_reader *in;
+    if (stream_open(files.names, files.count, &in, &e) < 0)
+        tool_fail(&e);
+    progress_begin(&shown, "rows", 0);
     int got;
     while ((got = stream_read(in, &b, &e)) > 0) {
         if (!work) {
@@ -532,11 +449,11 @@ static void run(stream_reader *in, output *out)
             begin_model(&m, embedding->shape[1]);
             views_begin(&pictures, m.net.dimension);
             fingerprint = model_fingerprint(&m);
-            device = device_open_by_size(&options.backend, &options.tool);
-            if (options.base)
+            device = device_open_by_size();
+            if (own.base)
                 read_base(&m, device, fingerprint);
             choose_method(&m, stream_classes(in)->count);
-            if (imprinting_new(device, &m, &options.how, &work, &e) < 0)
+            if (imprinting_new(device, &m, &own.how, &work, &e) < 0)
                 tool_fail(&e);
         }
         if (classifier_check_origin(stream_header_latest(in), fingerprint, &e) < 0)
@@ -546,7 +463,7 @@ static void run(stream_reader *in, output *out)
     }
     if (got < 0)
         tool_fail(&e);
-    progress_end(&shown);
+    progress_clear(&shown);
     if (!work) {
         error_set(&e, "%s: no rows came", stream_name(in));
         tool_fail(&e);
@@ -557,40 +474,19 @@ static void run(stream_reader *in, output *out)
         output_commit(out, &e) < 0)
         tool_fail(&e);
     report(work, &m, stream_classes(in));
-    if (options.explain)
+    if (own.explain)
         explain(&m);
     imprinting_free(work);
     views_free(&pictures);
     device->close(device);
     model_free(&m);
+    stream_close(in);
 }
 
 int main(int argc, char **argv)
 {
-    error e = {0};
-    tool_begin(&about);
-    for (int c; (c = getopt_long(argc, argv, TOOL_SHORT "m:", long_options, NULL)) != -1;)
-        if (!tool_option(c, &options.tool) && !device_option(c, &options.backend))
-            set_option(c);
-    bool proxies = options.method && strcmp(options.method, "proxies") == 0;
-    if (!proxies && (options.proxies || options.how.reservoir))
-        tool_usage("%s is for --method proxies", options.proxies ? "--proxies" : "--reservoir");
-    if (options.base && !options.model)
-        tool_usage("--base adds to a model; give --model FILE");
-    if (options.how.update_base && !options.model)
-        tool_usage("--update-base makes a model's base classes anew; give --model FILE");
-    if (options.model && (options.head_given || options.scale_given))
-        tool_usage("%s is for a new model; this one has a head",
-                   options.head_given ? "--head" : "--scale");
-    if (options.ridge > 0 && options.method && strcmp(options.method, "ridge") != 0 &&
-        strcmp(options.method, "auto") != 0)
-        tool_usage("--ridge is for --method ridge or auto");
-    stream_reader *in;
-    output *out;
-    if (output_open(options.tool.output, true, &out, &e) < 0 ||
-        stream_open(argv + optind, (size_t)(argc - optind), &in, &e) < 0)
-        tool_fail(&e);
-    run(in, out);
-    stream_close(in);
+    tool_operands files = tool_begin(&about, argc, argv);
+    check_options();
+    run(files, tool_output("a model"));
     return TOOL_OK;
 }

@@ -6,28 +6,47 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The changes asked for, done in the order in which they were given. */
+static struct edit {
+    bool drop; /* else rename */
+    const char *words;
+} * edits;
+static size_t edit_count;
+
+static void add_edit(bool drop, const char *words)
+{
+    struct edit *grown = realloc(edits, (edit_count + 1) * sizeof *grown);
+    if (!grown)
+        tool_fail(&(error){"out of memory"});
+    edits = grown;
+    edits[edit_count++] = (struct edit){drop, words};
+}
+
+static void add_drop(const char *words)
+{
+    add_edit(true, words);
+}
+
+static void add_rename(const char *words)
+{
+    if (!strchr(words, '='))
+        tool_usage("--rename takes OLD=NEW, not '%s'", words);
+    add_edit(false, words);
+}
+
+static const tool_option options[] = {
+    {"drop", "LIST", 0, "leave these classes out: names, numbers, ranges (ship,8,0-7)",
+     OPTION_CALLS(add_drop)},
+    {"rename", "OLD=NEW", 0, "give a class, by name or number, another name",
+     OPTION_CALLS(add_rename)},
+    {0}};
+
 static const tool_description about = {
     .name = "model-edit",
     .summary = "Read a model; write it with classes dropped or renamed.",
     .usage = "[OPTION]... [MODEL]",
-    .options =
-        "      --drop LIST       leave these classes out: names, numbers, ranges (ship,8,0-7)\n"
-        "      --rename OLD=NEW  give a class, by name or number, another name\n",
     .example = "model-edit --drop ship --rename automobile=car nine.model -o eight.model",
-};
-
-enum { OPTION_DROP = TOOL_OWN, OPTION_RENAME };
-
-static const struct option long_options[] = {TOOL_OPTIONS,
-                                             {"drop", required_argument, NULL, OPTION_DROP},
-                                             {"rename", required_argument, NULL, OPTION_RENAME},
-                                             {0}};
-
-/* The changes asked for, done in the order in which they were given. */
-typedef struct {
-    int letter;
-    const char *words;
-} edit;
+    .options = options};
 
 /* ---- dropping ---- */
 
@@ -90,50 +109,29 @@ static int rename_class(model *m, const char *words, error *e)
 
 /* ---- the tool ---- */
 
-static int run(const char *path, const edit *edits, size_t count, const tool_options *o, error *e)
+static int edit_model(const char *path, output *out, error *e)
 {
     model m;
-    output *out;
-    if (output_open(o->output, true, &out, e) < 0)
+    if (model_load(path, &m, e) < 0)
         return -1;
-    if (model_load(path, &m, e) < 0) {
-        output_abandon(out);
-        return -1;
-    }
     int status = 0;
-    for (size_t i = 0; i < count && status == 0; i++)
-        status = edits[i].letter == OPTION_DROP ? drop_classes(&m, edits[i].words, e)
-                                                : rename_class(&m, edits[i].words, e);
+    for (size_t i = 0; i < edit_count && status == 0; i++)
+        status = (edits[i].drop ? drop_classes : rename_class)(&m, edits[i].words, e);
     if (status == 0)
         status = model_save(&m, out, e);
     model_free(&m);
-    if (status == 0)
-        return output_commit(out, e);
-    output_abandon(out);
-    return -1;
+    return status;
 }
 
 int main(int argc, char **argv)
 {
-    tool_begin(&about);
-    tool_options o = {0};
-    error e = {0};
-    edit *edits = calloc((size_t)argc, sizeof *edits);
-    size_t count = 0;
-    for (int c; (c = getopt_long(argc, argv, TOOL_SHORT, long_options, NULL)) != -1;) {
-        if (tool_option(c, &o))
-            continue;
-        if (c == OPTION_RENAME && !strchr(optarg, '='))
-            tool_usage("--rename takes OLD=NEW, not '%s'", optarg);
-        if (edits)
-            edits[count++] = (edit){c, optarg};
-    }
-    if (!edits || count == 0)
+    tool_operands models = tool_begin(&about, argc, argv);
+    if (edit_count == 0)
         tool_usage("nothing to do: give --drop or --rename");
-    if (argc - optind > 1)
+    if (models.count > 1)
         tool_usage("one model at a time; model-merge joins several");
-    if (run(optind < argc ? argv[optind] : "-", edits, count, &o, &e) < 0)
-        tool_fail(&e);
-    free(edits);
-    return TOOL_OK;
+    error e;
+    output *out = tool_output("a model");
+    int status = edit_model(models.count ? models.names[0] : "-", out, &e);
+    return tool_end(out, status, &e);
 }

@@ -5,48 +5,43 @@
 #include "device.h"
 #include "imprinting/merging.h"
 
+static const char *base_path;
+
+static const tool_option options[] = {
+    {"base", "MODEL", 0,
+     "what they were imprinted from, if it had imprinted classes itself: those count once",
+     OPTION_TO(base_path)},
+    {0}};
+
 static const tool_description about = {
     .name = "model-merge",
     .summary = "Read models imprinted apart; write the one that imprinting all at once would give.",
     .usage = "[OPTION]... MODEL...",
-    .options = "      --base MODEL      what they were imprinted from, if it had imprinted classes "
-               "itself:\n"
-               "                        those count once\n" DEVICE_HELP,
     .example = "model-merge part-*.model -o whole.model",
-};
+    .options = options,
+    .shared = device_options};
 
-enum { OPTION_BASE = TOOL_OWN };
-
-static const struct option long_options[] = {
-    TOOL_OPTIONS, DEVICE_OPTIONS, {"base", required_argument, NULL, OPTION_BASE}, {0}};
-
-typedef struct {
-    tool_options tool;
-    backend_options device;
-    const char *base;
-} merge_options;
-
-static int add_models(merging *g, const merge_options *o, char *const *paths, size_t count,
-                      error *e)
+static int add_models(merging *g, tool_operands models, error *e)
 {
     progress shown;
-    progress_begin(&shown, &o->tool, "models", count);
-    for (size_t i = 0; i < count; i++) {
+    progress_begin(&shown, "models", models.count);
+    for (size_t i = 0; i < models.count; i++) {
+        const char *path = models.names[i];
         model m;
-        if (model_load(paths[i], &m, e) < 0 || merging_add(g, &m, paths[i], e) < 0)
+        if (model_load(path, &m, e) < 0 || merging_add(g, &m, path, e) < 0)
             return -1;
         if (merging_note(g))
-            tool_say(&o->tool, "%s: %s", paths[i], merging_note(g));
+            tool_say("%s: %s", path, merging_note(g));
         progress_update(&shown, i + 1, NULL);
     }
     progress_end(&shown);
     return 0;
 }
 
-static int finish(merging *g, const merge_options *o, output *out, error *e)
+static int finish(merging *g, output *out, error *e)
 {
     model whole;
-    backend *device = merging_needs_backend(g) ? device_open_by_size(&o->device, &o->tool) : NULL;
+    backend *device = merging_needs_backend(g) ? device_open_by_size() : NULL;
     int status = merging_finish(g, device, &whole, e);
     if (device)
         device->close(device);
@@ -57,14 +52,14 @@ static int finish(merging *g, const merge_options *o, output *out, error *e)
     return status;
 }
 
-static int merge(const merge_options *o, char *const *paths, size_t count, output *out, error *e)
+static int merge(tool_operands models, output *out, error *e)
 {
     merging *g = NULL;
     model base = {0};
-    if (o->base && model_load(o->base, &base, e) < 0)
+    if (base_path && model_load(base_path, &base, e) < 0)
         return -1;
-    int status = merging_new(o->base ? &base : NULL, &g, e);
-    if (status == 0 && (add_models(g, o, paths, count, e) < 0 || finish(g, o, out, e) < 0))
+    int status = merging_new(base_path ? &base : NULL, &g, e);
+    if (status == 0 && (add_models(g, models, e) < 0 || finish(g, out, e) < 0))
         status = -1;
     merging_free(g);
     model_free(&base);
@@ -73,22 +68,11 @@ static int merge(const merge_options *o, char *const *paths, size_t count, outpu
 
 int main(int argc, char **argv)
 {
-    tool_begin(&about);
-    merge_options o = {.device = DEVICE_DEFAULTS};
-    for (int c; (c = getopt_long(argc, argv, TOOL_SHORT, long_options, NULL)) != -1;)
-        if (!tool_option(c, &o.tool) && !device_option(c, &o.device))
-            o.base = optarg;
-    if (optind == argc)
+    tool_operands models = tool_begin(&about, argc, argv);
+    if (models.count == 0)
         tool_usage("which models? name them, or - for one on standard input");
-    error e = {0};
-    output *out;
-    if (output_open(o.tool.output, true, &out, &e) < 0)
-        tool_fail(&e);
-    if (merge(&o, argv + optind, (size_t)(argc - optind), out, &e) < 0) {
-        output_abandon(out);
-        tool_fail(&e);
-    }
-    if (output_commit(out, &e) < 0)
-        tool_fail(&e);
-    return TOOL_OK;
+    error e;
+    output *out = tool_output("a model");
+    int status = merge(models, out, &e);
+    return tool_end(out, status, &e);
 }

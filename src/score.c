@@ -12,61 +12,45 @@
 /* A table of more classes than this shows its confusion matrix only if asked. */
 #define CONFUSION_SHOWN 20
 
+static int format; /* 0 for a table, 1 for JSON */
+static bool by, confusion, runs;
+static figure_choice choice;
+
+static void set_by(const char *words)
+{
+    error e;
+    if (figure_choice_parse(words, &choice, &e) < 0)
+        tool_usage("--by: %s", e.text);
+}
+
+static const tool_option options[] = {
+    {"format", "table|json", 0, "what to print (default table); json is one object",
+     OPTION_WORD_TO(format)},
+    {"by", "FIGURES", 0,
+     "these figures alone, tab separated under their names: rows, unknown_rows, base, novel, all, "
+     "harmonic_mean, loss, auroc, rejected_known, rejected_unknown (with commas, no blanks)",
+     OPTION_CALLS(set_by), .given = &by},
+    {"confusion", NULL, 0, "print the confusion matrix of more than 20 classes too",
+     OPTION_TO(confusion)},
+    {"runs", NULL, 0,
+     "take the files for what `score --format json` wrote in several runs; print each figure's "
+     "mean and 95 % confidence interval",
+     OPTION_TO(runs)},
+    {0}};
+
 static const tool_description about = {
     .name = "score",
     .summary = "Read predictions with labels; print accuracies, loss and the confusion matrix.",
     .usage = "[OPTION]... [FILE]...\n       score --runs [OPTION]... JSON...",
-    .options =
-        "      --format FORMAT   table (default), or json: one object\n"
-        "      --by FIGURES      only these, tab separated under their names: rows,unknown_rows,\n"
-        "                        base,novel,all,harmonic_mean,loss,auroc,rejected_known,\n"
-        "                        rejected_unknown\n"
-        "      --confusion       the confusion matrix also for more than 20 classes\n"
-        "      --runs            the files are what `score --format json` wrote in several runs:\n"
-        "                        each figure's mean and 95 % confidence interval\n",
     .example = "classify --model nine.model test.embeddings | score --format json | jq .all",
-};
+    .options = options};
 
-enum { OPTION_FORMAT = TOOL_OWN, OPTION_BY, OPTION_CONFUSION, OPTION_RUNS };
-
-static const struct option long_options[] = {TOOL_OPTIONS,
-                                             {"format", required_argument, NULL, OPTION_FORMAT},
-                                             {"by", required_argument, NULL, OPTION_BY},
-                                             {"confusion", no_argument, NULL, OPTION_CONFUSION},
-                                             {"runs", no_argument, NULL, OPTION_RUNS},
-                                             {0}};
-
-typedef struct {
-    tool_options common;
-    bool json, by, confusion, runs;
-    figure_choice choice;
-} score_options;
-
-static score_options read_options(int argc, char **argv)
+static void check_options(tool_operands files)
 {
-    score_options o = {0};
-    error e = {0};
-    int letter;
-    while ((letter = getopt_long(argc, argv, TOOL_SHORT, long_options, NULL)) != -1) {
-        if (tool_option(letter, &o.common))
-            continue;
-        if (letter == OPTION_FORMAT && strcmp(optarg, "json") == 0)
-            o.json = true;
-        else if (letter == OPTION_FORMAT && strcmp(optarg, "table") == 0)
-            o.json = false;
-        else if (letter == OPTION_FORMAT)
-            tool_usage("--format is table or json, not '%s'", optarg);
-        else if (letter == OPTION_BY && figure_choice_parse(optarg, &o.choice, &e) < 0)
-            tool_usage("--by: %s", e.text);
-        o.by = o.by || letter == OPTION_BY;
-        o.confusion = o.confusion || letter == OPTION_CONFUSION;
-        o.runs = o.runs || letter == OPTION_RUNS;
-    }
-    if (o.json && o.by)
+    if (format && by)
         tool_usage("--by and --format json exclude each other; jq picks figures from the json");
-    if (o.runs && optind == argc)
+    if (runs && files.count == 0)
         tool_usage("--runs needs the files that `score --format json` wrote");
-    return o;
 }
 
 /* What the predictions are of: the model's classes, the first `count` of the stream's. */
@@ -140,7 +124,7 @@ static int score_batch(scoring *s, stream_reader *r, batch *b, error *e)
     return 0;
 }
 
-static int score_rows(scoring *s, stream_reader *r, const tool_options *options, error *e)
+static int score_rows(scoring *s, stream_reader *r, error *e)
 {
     const stream_header *first;
     if (stream_header_first(r, &first, e) < 0)
@@ -152,7 +136,7 @@ static int score_rows(scoring *s, stream_reader *r, const tool_options *options,
     if (tally_new(s->count, s->kinds, &s->counts, e) < 0)
         return -1;
     progress shown;
-    progress_begin(&shown, options, "rows", 0);
+    progress_begin(&shown, "rows", 0);
     batch *b;
     int more;
     while ((more = stream_read(r, &b, e)) == 1) {
@@ -170,7 +154,7 @@ static int score_rows(scoring *s, stream_reader *r, const tool_options *options,
 }
 
 /* Names the classes whose rows could not be scored: rows that vanish silently mislead. */
-static void say_unknown(const scoring *s, stream_reader *r, const tool_options *options)
+static void say_unknown(const scoring *s, stream_reader *r)
 {
     tally_figures f = tally_get(s->counts);
     const class_list *classes = stream_classes(r);
@@ -180,41 +164,34 @@ static void say_unknown(const scoring *s, stream_reader *r, const tool_options *
         snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", classes->names[c]);
     }
     if (f.unknown_rows > 0)
-        tool_say(options,
-                 "%llu rows of classes the model does not know, left out of accuracy and loss: %s",
+        tool_say("%llu rows of classes the model does not know, left out of accuracy and loss: %s",
                  (unsigned long long)f.unknown_rows, names);
     if (f.too_many_scores)
-        tool_say(options, "no auroc: it keeps the scores of %zu rows at most; score fewer at once",
+        tool_say("no auroc: it keeps the scores of %zu rows at most; score fewer at once",
                  AUROC_ROWS_MAX);
 }
 
-static int print(const scoring *s, stream_reader *r, const score_options *o, error *e)
+static int print(const scoring *s, stream_reader *r, output *out, error *e)
 {
-    output *out;
     char *const *names = stream_classes(r)->names;
-    if (output_open(o->common.output, false, &out, e) < 0)
-        return -1;
-    bool confusion = o->confusion || s->count <= CONFUSION_SHOWN;
-    int status = o->json ? report_json(out, s->counts, s->kinds, names, e)
-                 : o->by ? report_values(out, s->counts, &o->choice, e)
-                         : report_table(out, s->counts, s->kinds, names, confusion, e);
-    if (status < 0) {
-        output_abandon(out);
-        return -1;
-    }
-    return output_commit(out, e);
+    if (format)
+        return report_json(out, s->counts, s->kinds, names, e);
+    if (by)
+        return report_values(out, s->counts, &choice, e);
+    return report_table(out, s->counts, s->kinds, names, confusion || s->count <= CONFUSION_SHOWN,
+                        e);
 }
 
-static int score_files(const score_options *o, char *const *paths, size_t count, error *e)
+static int score_files(tool_operands files, output *out, error *e)
 {
     stream_reader *r;
-    if (stream_open(paths, count, &r, e) < 0)
+    if (stream_open(files.names, files.count, &r, e) < 0)
         return -1;
     scoring s = {.streams = 1};
-    int status = score_rows(&s, r, &o->common, e);
+    int status = score_rows(&s, r, e);
     if (status == 0) {
-        say_unknown(&s, r, &o->common);
-        status = print(&s, r, o, e);
+        say_unknown(&s, r);
+        status = print(&s, r, out, e);
     }
     tally_free(s.counts);
     free(s.predictions);
@@ -223,28 +200,18 @@ static int score_files(const score_options *o, char *const *paths, size_t count,
     return status;
 }
 
-static int summarise_runs(const score_options *o, char *const *paths, size_t count, error *e)
+static int score_runs(tool_operands files, output *out, error *e)
 {
-    output *out;
-    if (output_open(o->common.output, false, &out, e) < 0)
-        return -1;
-    runs_format format = o->json ? RUNS_JSON : o->by ? RUNS_VALUES : RUNS_TABLE;
-    if (report_runs(out, paths, count, format, o->by ? &o->choice : NULL, e) < 0) {
-        output_abandon(out);
-        return -1;
-    }
-    return output_commit(out, e);
+    runs_format wanted = format ? RUNS_JSON : by ? RUNS_VALUES : RUNS_TABLE;
+    return report_runs(out, files.names, files.count, wanted, by ? &choice : NULL, e);
 }
 
 int main(int argc, char **argv)
 {
-    tool_begin(&about);
-    score_options o = read_options(argc, argv);
-    error e = {0};
-    char *const *paths = argv + optind;
-    size_t count = (size_t)(argc - optind);
-    int status = o.runs ? summarise_runs(&o, paths, count, &e) : score_files(&o, paths, count, &e);
-    if (status < 0)
-        tool_fail(&e);
-    return TOOL_OK;
+    tool_operands files = tool_begin(&about, argc, argv);
+    check_options(files);
+    error e;
+    output *out = tool_output(NULL);
+    int status = (runs ? score_runs : score_files)(files, out, &e);
+    return tool_end(out, status, &e);
 }

@@ -6,23 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const tool_option options[] = {{0}};
+
 static const tool_description about = {
     .name = "tensor-info",
-    .summary =
-        "Tells in a few lines what streams and models hold: fields with their types and shapes,\n"
-        "classes with their rows; a model's layers, parameters and classes.",
+    .summary = "Tell in a few lines what streams and models hold: fields with their types and "
+               "shapes, classes with their rows; a model's layers, parameters and classes.",
     .usage = "[OPTION]... [FILE]...",
     .example = "cifar-read test_batch.bin | tensor-info",
-};
-
-static tool_options options;
-
-static void parse_options(int argc, char **argv)
-{
-    static const struct option table[] = {TOOL_OPTIONS, {0}};
-    for (int letter; (letter = getopt_long(argc, argv, TOOL_SHORT, table, NULL)) != -1;)
-        tool_option(letter, &options);
-}
+    .options = options};
 
 /* ---- what a stream holds ---- */
 
@@ -91,7 +83,7 @@ static int read_summary(stream_reader *r, summary *s, error *e)
     progress p;
     batch *b;
     int status;
-    progress_begin(&p, &options, "rows", 0);
+    progress_begin(&p, "rows", 0);
     while ((status = stream_read(r, &b, e)) > 0) {
         if (make_classes(s, stream_classes(r)->count, e) < 0)
             return -1;
@@ -286,28 +278,22 @@ static int describe(char *path, output *out, error *e)
     return status;
 }
 
+static int describe_all(tool_operands files, output *out, error *e)
+{
+    static char *standard[] = {"-"};
+    if (files.count == 0)
+        files = (tool_operands){standard, 1};
+    for (size_t i = 0; i < files.count; i++)
+        if ((i > 0 && output_printf(out, e, "\n") < 0) || describe(files.names[i], out, e) < 0)
+            return -1;
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
-    tool_begin(&about);
-    parse_options(argc, argv);
+    tool_operands files = tool_begin(&about, argc, argv);
     error e;
-    output *out;
-    char *standard[] = {"-"};
-    char **paths = optind < argc ? argv + optind : standard;
-    int count = optind < argc ? argc - optind : 1, status = 0;
-    if (output_open(options.output, false, &out, &e) < 0)
-        tool_fail(&e);
-    for (int i = 0; i < count && status == 0; i++) {
-        if (i > 0)
-            status = output_printf(out, &e, "\n");
-        if (status == 0)
-            status = describe(paths[i], out, &e);
-    }
-    if (status != 0)
-        output_abandon(out);
-    else
-        status = output_commit(out, &e);
-    if (status != 0)
-        tool_fail(&e);
-    return TOOL_OK;
+    output *out = tool_output(NULL);
+    int status = describe_all(files, out, &e);
+    return tool_end(out, status, &e);
 }

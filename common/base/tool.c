@@ -1,13 +1,17 @@
 /* tool.c: see tool.h. */
 #include "tool.h"
 
+#include "text.h"
+
 #include <errno.h>
+#include <getopt.h>
 #include <math.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,56 +23,60 @@
 static const tool_description *description;
 static bool line_shown; /* a progress line stands on the terminal, without its newline */
 
-/* ---- beginning and end ---- */
+_Noreturn static void print_help(const char *word);
+_Noreturn static void print_version(const char *word);
 
-static void die_clean(int number)
-{
-    output_clean();
-    /* The default action is back in place (SA_RESETHAND): the parent sees what ended us. */
-    raise(number);
-}
+static struct {
+    const char *output;
+    bool quiet, progress;
+} common;
 
-void tool_begin(const tool_description *about)
-{
-    description = about;
-    signal(SIGPIPE, SIG_IGN);
-    const int ends[] = {SIGINT, SIGTERM, SIGHUP};
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
-        struct sigaction old, handler = {.sa_handler = die_clean, .sa_flags = (int)SA_RESETHAND};
-        sigemptyset(&handler.sa_mask);
-        /* What nohup or a background shell has told us to ignore stays ignored. */
-        if (sigaction(ends[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
-            sigaction(ends[i], &handler, NULL);
-    }
-}
+static const tool_option common_options[] = {
+    {"output", "FILE", 'o', "write FILE, whole or not at all, in place of standard output",
+     OPTION_TO(common.output)},
+    {"progress", NULL, 0, "show progress even if standard error is no terminal",
+     OPTION_TO(common.progress)},
+    {"quiet", NULL, 0, "print no progress and no notes, errors only", OPTION_TO(common.quiet)},
+    {"help", NULL, 'h', "print this and exit", OPTION_CALLS(print_help)},
+    {"version", NULL, 0, "print the version and exit", OPTION_CALLS(print_version)},
+    {0}};
 
+/* ---- messages ---- */
+
+/* A line that is repeated or goes on makes way for the message; in a file it stays. */
 static void finish_line(void)
 {
     if (line_shown)
-        fputc('\n', stderr);
+        fputs(isatty(STDERR_FILENO) ? "\r\033[K" : "\n", stderr);
     line_shown = false;
+}
+
+static void print_line(const char *text)
+{
+    char shown[2048];
+    finish_line();
+    /* One call, so that the lines of a pipeline's tools do not mix. */
+    fprintf(stderr, "%s: %s\n", description->name, text_visible(text, shown, sizeof shown));
 }
 
 static void say(const char *format, va_list arguments)
 {
-    finish_line();
     char text[2048];
     vsnprintf(text, sizeof text, format, arguments);
-    /* One call, so that the lines of a pipeline's tools do not mix. */
-    fprintf(stderr, "%s: %s\n", description->name, text);
+    print_line(text);
 }
 
 void tool_fail(const error *e)
 {
-    finish_line();
-    fprintf(stderr, "%s: %s\n", description->name, e->text);
+    print_line(e->text);
     exit(TOOL_FAILED);
 }
 
-void tool_fail_at(const char *where, error *e)
+void tool_fail_at(const char *where, const error *e)
 {
-    error_prefix(e, "%s", where);
-    tool_fail(e);
+    error whole = *e;
+    error_prefix(&whole, "%s", where);
+    tool_fail(&whole);
 }
 
 void tool_usage(const char *format, ...)
@@ -80,9 +88,9 @@ void tool_usage(const char *format, ...)
     exit(TOOL_USAGE);
 }
 
-void tool_say(const tool_options *options, const char *format, ...)
+void tool_say(const char *format, ...)
 {
-    if (options->quiet)
+    if (common.quiet)
         return;
     va_list arguments;
     va_start(arguments, format);
@@ -90,7 +98,98 @@ void tool_say(const tool_options *options, const char *format, ...)
     va_end(arguments);
 }
 
-/* ---- options ---- */
+bool tool_on_terminal(void)
+{
+    return isatty(STDERR_FILENO);
+}
+
+bool tool_shows_progress(void)
+{
+    return common.progress && !common.quiet;
+}
+
+/* ---- signals ---- */
+
+_Noreturn static void end_by(int number)
+{
+    sigset_t this;
+    output_clean();
+    signal(number, SIG_DFL);
+    sigemptyset(&this);
+    sigaddset(&this, number);
+    sigprocmask(SIG_UNBLOCK, &this, NULL);
+    raise(number);
+    _exit(TOOL_FAILED);
+}
+
+void tool_fail_by(int signal, const error *e)
+{
+    print_line(e->text);
+    end_by(signal);
+}
+
+static void miss_reader(int number)
+{
+    static const char text[] = ": the output's reader went away before it had all of it\n";
+    if (write(STDERR_FILENO, description->name, strlen(description->name)) >= 0 &&
+        write(STDERR_FILENO, text, sizeof text - 1) >= 0)
+        end_by(number);
+    end_by(number);
+}
+
+void tool_miss_reader(bool on)
+{
+    signal(SIGPIPE, on ? miss_reader : SIG_IGN);
+}
+
+static void watch_signals(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+    const int ends[] = {SIGINT, SIGTERM, SIGHUP};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        struct sigaction old, handler = {.sa_handler = end_by};
+        sigemptyset(&handler.sa_mask);
+        /* What nohup or a background shell has told us to ignore stays ignored. */
+        if (sigaction(ends[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+            sigaction(ends[i], &handler, NULL);
+    }
+}
+
+/* ---- help ---- */
+
+enum { HELP_WIDTH = 80, HELP_COLUMN = 26 };
+
+/* Prints a text from the column where the line stands on, broken between words. */
+static void print_wrapped(const char *text, int column)
+{
+    int at = column;
+    while (*text) {
+        int length = (int)strcspn(text, " ");
+        if (at > column && at + 1 + length > HELP_WIDTH) {
+            printf("\n%*s", column, "");
+            at = column;
+        }
+        at += printf("%s%.*s", at > column ? " " : "", length, text);
+        text += length + (text[length] == ' ');
+    }
+    putchar('\n');
+}
+
+/* A table's lines, and an empty one; nothing of an empty table. */
+static void print_options(const tool_option *table)
+{
+    for (const tool_option *o = table; o && o->name; o++) {
+        char letter[] = {'-', o->letter, ',', '\0'};
+        int at = printf("  %3s --%s%s%s", o->letter ? letter : "", o->name, o->argument ? " " : "",
+                        o->argument ? o->argument : "");
+        if (at + 2 > HELP_COLUMN)
+            at = printf("\n") - 1;
+        printf("%*s", HELP_COLUMN - at, "");
+        print_wrapped(o->help, HELP_COLUMN);
+    }
+    if (table && table->name)
+        putchar('\n');
+}
 
 _Noreturn static void print_and_exit(void)
 {
@@ -101,47 +200,27 @@ _Noreturn static void print_and_exit(void)
     tool_fail(&e);
 }
 
-_Noreturn static void print_help(void)
+static void print_help(const char *word)
 {
-    printf("usage: %s %s\n\n%s\n\n", description->name, description->usage, description->summary);
-    const char *own = description->options ? description->options : "";
-    printf("%s%s", own, *own && own[strlen(own) - 1] != '\n' ? "\n" : "");
-    printf("  -o, --output FILE     write FILE, whole or not at all, in place of standard output\n"
-           "      --progress        show progress even if standard error is no terminal\n"
-           "      --quiet           no progress, no notes; errors only\n"
-           "      --help            show this and exit\n"
-           "      --version         show the version and exit\n");
-    if (description->example)
-        printf("\nexample:\n  %s\n", description->example);
+    (void)word;
+    printf("usage: %s %s\n\n", description->name, description->usage);
+    print_wrapped(description->summary, 0);
+    putchar('\n');
+    const tool_option *tables[] = {description->options, description->shared, common_options};
+    for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
+        print_options(tables[t]);
+    printf("example:\n  %s\n", description->example);
     print_and_exit();
 }
 
-bool tool_option(int letter, tool_options *options)
+static void print_version(const char *word)
 {
-    switch (letter) {
-    case 'o':
-        options->output = optarg;
-        return true;
-    case TOOL_QUIET:
-        options->quiet = true;
-        return true;
-    case TOOL_PROGRESS:
-        options->progress = true;
-        return true;
-    case TOOL_HELP:
-        print_help();
-    case TOOL_VERSION:
-        printf("%s (lowshot) %s\n", description->name, VERSION);
-        print_and_exit();
-    case '?':
-    case ':':
-        /* getopt has said what is wrong. */
-        fprintf(stderr, "Try '%s --help'.\n", description->name);
-        exit(TOOL_USAGE);
-    default:
-        return false;
-    }
+    (void)word;
+    printf("%s (lowshot) %s\n", description->name, VERSION);
+    print_and_exit();
 }
+
+/* ---- options ---- */
 
 uint64_t tool_integer(const char *option, const char *word, uint64_t least, uint64_t most)
 {
@@ -164,6 +243,135 @@ double tool_number(const char *option, const char *word, double least, double mo
     return value;
 }
 
+/* The place of a word among those of "a|b|c". */
+static int place_of(const char *option, const char *word, const char *words)
+{
+    char known[128] = "";
+    int place = 0;
+    for (const char *at = words;; at += strcspn(at, "|") + 1, place++) {
+        size_t length = strcspn(at, "|"), used = strlen(known);
+        if (strlen(word) == length && strncmp(word, at, length) == 0)
+            return place;
+        snprintf(known + used, sizeof known - used, "%s%.*s",
+                 place == 0   ? ""
+                 : at[length] ? ", "
+                              : " or ",
+                 (int)length, at);
+        if (!at[length])
+            tool_usage("%s takes %s, not %s", option, known, word);
+    }
+}
+
+static void take_option(const tool_option *o, const char *word)
+{
+    char name[64];
+    snprintf(name, sizeof name, "--%s", o->name);
+    bool whole = o->kind == OPTION_INT || o->kind == OPTION_32 || o->kind == OPTION_64;
+    bool real = o->kind == OPTION_FLOAT || o->kind == OPTION_DOUBLE;
+    uint64_t integer = whole ? tool_integer(name, word, (uint64_t)o->least, (uint64_t)o->most) : 0;
+    double number = real ? tool_number(name, word, (double)o->least, (double)o->most) : 0;
+    void *to = o->to.variable;
+    switch (o->kind) {
+    case OPTION_FLAG:
+        *(bool *)to = true;
+        break;
+    case OPTION_STRING:
+        *(const char **)to = word;
+        break;
+    case OPTION_INT:
+        *(int *)to = (int)integer;
+        break;
+    case OPTION_32:
+        *(uint32_t *)to = (uint32_t)integer;
+        break;
+    case OPTION_64:
+        *(uint64_t *)to = integer;
+        break;
+    case OPTION_FLOAT:
+        *(float *)to = (float)number;
+        break;
+    case OPTION_DOUBLE:
+        *(double *)to = number;
+        break;
+    case OPTION_VALUE:
+        *(int *)to = (int)o->least;
+        break;
+    case OPTION_CHOICE:
+        *(int *)to = place_of(name, word, o->argument);
+        break;
+    case OPTION_FUNCTION:
+        o->to.function(word);
+        break;
+    case OPTION_END:
+        break;
+    }
+    if (o->given)
+        *o->given = true;
+}
+
+enum { OPTIONS_MAX = 64, LONG_OPTION = 256 /* past every letter */ };
+
+tool_operands tool_begin(const tool_description *about, int argc, char **argv)
+{
+    description = about;
+    watch_signals();
+    const tool_option *tables[] = {about->options, common_options, about->shared};
+    const tool_option *all[OPTIONS_MAX];
+    struct option names[OPTIONS_MAX + 1] = {0};
+    char letters[2 * OPTIONS_MAX + 1] = "", *letter = letters;
+    int count = 0, found;
+    for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
+        for (const tool_option *o = tables[t]; o && o->name; o++) {
+            int argument = o->argument ? required_argument : no_argument;
+            names[count] = (struct option){o->name, argument, NULL, LONG_OPTION + count};
+            all[count++] = o;
+            if (o->letter)
+                letter += sprintf(letter, o->argument ? "%c:" : "%c", o->letter);
+        }
+    while ((found = getopt_long(argc, argv, letters, names, NULL)) != -1) {
+        int i = 0;
+        if (found == '?') { /* getopt has said what is wrong */
+            fprintf(stderr, "Try '%s --help'.\n", description->name);
+            exit(TOOL_USAGE);
+        }
+        while (found != LONG_OPTION + i && found != all[i]->letter)
+            i++;
+        take_option(all[i], optarg);
+    }
+    return (tool_operands){argv + optind, (size_t)(argc - optind)};
+}
+
+/* ---- output ---- */
+
+output *tool_output(const char *what)
+{
+    output *out;
+    error e;
+    bool standard = !common.output || strcmp(common.output, "-") == 0;
+    if (what && standard && isatty(STDOUT_FILENO)) {
+        error_set(&e,
+                  "standard output is a terminal and %s is not for reading; send it to another "
+                  "tool with |, or to a file with -o FILE",
+                  what);
+        tool_fail(&e);
+    }
+    if (output_open(common.output, what != NULL, &out, &e) < 0)
+        tool_fail(&e);
+    return out;
+}
+
+int tool_end(output *out, int status, const error *e)
+{
+    error late;
+    if (status < 0) {
+        output_abandon(out);
+        tool_fail(e);
+    }
+    if (output_commit(out, &late) < 0)
+        tool_fail(&late);
+    return TOOL_OK;
+}
+
 /* ---- progress ---- */
 
 double tool_seconds(void)
@@ -173,28 +381,46 @@ double tool_seconds(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-void progress_begin(progress *p, const tool_options *options, const char *what, uint64_t total)
+void progress_begin(progress *p, const char *what, uint64_t total)
 {
-    *p = (progress){.options = options, .what = what, .begun = tool_seconds(), .total = total};
+    *p = (progress){.what = what, .begun = tool_seconds(), .total = total};
     p->shown = p->begun;
-    /* In a pipeline several tools would overwrite each other's line: the last one speaks for all.
-     * */
+    /* In a pipeline several tools would overwrite each other's line: the last one speaks. */
     struct stat out;
-    bool in_pipe = !options->output && fstat(STDOUT_FILENO, &out) == 0 && S_ISFIFO(out.st_mode);
-    p->visible = !options->quiet && (options->progress || (isatty(STDERR_FILENO) && !in_pipe));
+    bool in_pipe = !common.output && fstat(STDOUT_FILENO, &out) == 0 && S_ISFIFO(out.st_mode);
+    p->visible = !common.quiet && (common.progress || (isatty(STDERR_FILENO) && !in_pipe));
+}
+
+static void time_left(double seconds, char text[64])
+{
+    if (seconds < 100)
+        snprintf(text, 64, ", %.0f s left", seconds);
+    else if (seconds < 6000)
+        snprintf(text, 64, ", %.0f min left", seconds / 60);
+    else
+        snprintf(text, 64, ", %.1f h left", seconds / 3600);
+}
+
+/* A line of the terminal's whole width would go on in the next one. */
+static int line_room(void)
+{
+    struct winsize size;
+    if (!isatty(STDERR_FILENO))
+        return INT16_MAX;
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col - 1 : 79;
 }
 
 static void progress_show(const progress *p, double now, const char *more)
 {
     double seconds = now - p->begun, rate = seconds > 0 ? (double)p->done / seconds : 0;
-    char left[64] = "";
+    char left[64] = "", of[64] = "", line[512];
     if (p->total > p->done && rate > 0)
-        snprintf(left, sizeof left, ", %.0f s left", (double)(p->total - p->done) / rate);
-    char of[64] = "";
+        time_left((double)(p->total - p->done + p->later) / rate, left);
     if (p->total)
         snprintf(of, sizeof of, " of %llu", (unsigned long long)p->total);
-    fprintf(stderr, "\r%s: %llu%s %s, %.0f/s%s%s%s\033[K", description->name,
-            (unsigned long long)p->done, of, p->what, rate, left, *more ? ", " : "", more);
+    snprintf(line, sizeof line, "%s: %llu%s %s, %.0f/s%s%s%s", description->name,
+             (unsigned long long)p->done, of, p->what, rate, left, *more ? ", " : "", more);
+    fprintf(stderr, "\r%.*s\033[K", line_room(), line);
     fflush(stderr);
     line_shown = true;
 }
@@ -223,5 +449,12 @@ void progress_end(progress *p)
     if (!p->visible)
         return;
     progress_show(p, tool_seconds(), "");
-    finish_line();
+    fputc('\n', stderr);
+    line_shown = false;
+}
+
+void progress_clear(progress *p)
+{
+    if (p->visible)
+        finish_line();
 }

@@ -36,7 +36,7 @@ PYTHON
 }
 
 # interrupted SIGNAL COMMAND...: two epochs after it began (its log has two lines), the signal comes. It
-# exits 1 with one line on standard error.
+# ends by that signal, after one line on standard error.
 interrupted() {
     need_python signal
     rm -f log
@@ -52,9 +52,9 @@ with open("log") as log:
     for line in range(2): log.readline()
     program.send_signal(getattr(signal, "SIG" + sys.argv[1]))
     log.read()
-sys.exit(program.wait())
+sys.exit(-program.wait())
 PYTHON
-    said_once 1 "$status" "stopped in epoch" "$2"
+    said_once "$(kill -l "$1")" "$status" "stopped in epoch" "$2"
 }
 
 @test "real pictures are learned: loss falls, accuracy beats chance, the log says so" {
@@ -357,6 +357,63 @@ PYTHON
         fails 2 "" cnn-train $options -o out
     done
     ! cnn-train --no-such-option -o out </dev/null 2>/dev/null
+    leaves_nothing out
+}
+
+@test "a signal ends it while it reads and while it writes, too" {
+    make_rows
+    mkfifo pictures model
+    cnn-train --quiet --device reference --arch @tiny.net --epochs 1 -o out pictures &
+    job=$!
+    exec 7>pictures
+    head -c 1000 rows >&7
+    kill -TERM "$job"
+    run -143 wait "$job"
+    exec 7>&-
+    # More of a model than a pipe holds, and nobody who reads it.
+    exec 7<>model
+    cnn-train --device reference --arch @tiny.net --epochs 1 --features 600 rows >model 2>said &
+    job=$!
+    for _ in $(seq 200); do grep -q 'epoch 1/1' said && break; sleep 0.05; done
+    sleep 1
+    kill -TERM "$job"
+    run -143 wait "$job"
+    exec 7<&-
+    leaves_nothing out
+}
+
+@test "a loop of a shell ends with the tool that ^C ends" {
+    need_python signal
+    make_rows
+    run -0 "$PYTHON" - <<'PYTHON'
+import os, signal, subprocess, time
+def defaults(): signal.signal(signal.SIGINT, signal.SIG_DFL)
+loop = """for i in 1 2; do
+    cnn-train --quiet --device reference --arch @tiny.net --epochs 1000000 --log log -o out rows; echo again
+done"""
+shell = subprocess.Popen(["bash", "-c", loop], preexec_fn=defaults, start_new_session=True,
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+while not (os.path.exists("log") and os.path.getsize("log")): time.sleep(0.05)
+os.killpg(shell.pid, signal.SIGINT)
+out, said = shell.communicate()
+assert shell.returncode == -signal.SIGINT, shell.returncode
+assert out == b"" and said.count(b"stopped in epoch") == 1, (out, said)
+PYTHON
+    leaves_nothing out
+}
+
+@test "a reader that goes away is told of: by it the work of hours is lost" {
+    make_rows
+    run -0 bash -c 'cnn-train --quiet --device reference --arch @tiny.net --epochs 1 --features 600 rows 2>said |
+        head -c 100 >/dev/null; [ "${PIPESTATUS[0]}" -eq 141 ]'
+    [ "$(cat said)" = "cnn-train: the output's reader went away before it had all of it" ]
+    # So is a checkpoint's, after the epoch.
+    mkfifo state
+    echo 'dense:64 relu' >wide.net
+    head -c 100 state >/dev/null &
+    run -141 cnn-train --device reference --arch @wide.net --epochs 2 --checkpoint state -o out rows
+    [ "${lines[-1]}" = "cnn-train: the output's reader went away before it had all of it" ]
+    [[ $output == *"epoch 1/2"* ]] && [[ $output != *"epoch 2/2"* ]]
     leaves_nothing out
 }
 
