@@ -83,3 +83,27 @@ page_options() {
         cnn-train --seed 18446744073709551616
     fails 2 "--momentum: 'nan' is no number from 0 to 0.999999" cnn-train --momentum nan
 }
+
+# ---- pages ----------------------------------------------------------------------------------------------
+
+@test "lowshot(1) names every tool in its list, and every page leads to it" {
+    sed -n '/^\.Ss The tools/,/^\.El/s/^\.It Xr \(.*\) 1$/\1/p' "$ROOT/src/lowshot.1" | sort >listed
+    printf '%s\n' $TOOLS | sort | diff - listed
+    for tool in $TOOLS; do grep -q '^\.Xr lowshot 1' "$ROOT/src/$tool.1"; done
+    # And every environment variable that the code asks for.
+    grep -rhoE 'getenv\("LOWSHOT_[A-Z_]+' "$ROOT"/common "$ROOT"/kernels "$ROOT"/src | grep -oE 'LOWSHOT_[A-Z_]+' |
+        sort -u >asked
+    [ -s asked ]
+    while read -r name; do grep -qx "\.It Ev $name" "$ROOT/src/lowshot.1"; done <asked
+}
+
+@test "tensor-stream(5) has every field and header key that tools write" {
+    cat "$ROOT"/src/*.c "$ROOT"/common/formats/*.c | tr -d '\n' | grep -oE 'batch_put[a-z_]*\( *[^,]+, *"[a-z-]+"' |
+        grep -oE '"[a-z-]+"' | tr -d '"' | sort -u >fields
+    grep -qx top-score fields && grep -qx image fields
+    while read -r name; do grep -qE "^\.It Li $name , No " "$ROOT/src/tensor-stream.5"; done <fields
+    cat "$ROOT"/src/*.c "$ROOT"/common/*/*.c | tr -d '\n' | grep -oE 'stream_header_set_[a-z]+\([^,]+, *"[a-z-]+"' |
+        grep -oE '"[a-z-]+"' | tr -d '"' | sort -u >keys
+    grep -qx kinds keys && grep -qx embedding-of keys
+    while read -r name; do grep -qx "\.It Li $name" "$ROOT/src/tensor-stream.5"; done <keys
+}
