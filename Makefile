@@ -9,13 +9,14 @@
 
 # ---- Debian's packages, named here and nowhere else ----------------------------------------------------
 BUILD_PACKAGES = gcc libc6-dev libdnnl-dev libopenblas-openmp-dev libmsgpack-dev libjansson-dev zlib1g-dev libxxhash-dev
+PICTURE_PACKAGES = libjpeg-dev libpng-dev libwebp-dev
 DATA_PACKAGES  = xz-utils libjpeg-dev dataset-fashion-mnist
 DEMO_PACKAGES  = $(BUILD_PACKAGES) $(DATA_PACKAGES) curl
-CHECK_PACKAGES = $(BUILD_PACKAGES) $(DATA_PACKAGES) libcmocka-dev bats clang-format mandoc jq bsdutils \
-                 python3-numpy python3-msgpack-numpy python3-xxhash parallel
+CHECK_PACKAGES = $(BUILD_PACKAGES) $(PICTURE_PACKAGES) $(DATA_PACKAGES) libcmocka-dev bats clang-format mandoc jq bsdutils \
+                 python3-numpy python3-msgpack-numpy python3-xxhash python3-pil parallel
 EXAMPLE_PACKAGES = $(BUILD_PACKAGES) $(DATA_PACKAGES) jq gawk gnuplot-nox parallel
 BENCH_PACKAGES = $(BUILD_PACKAGES) $(DATA_PACKAGES) python3-numpy python3-torch
-FUZZ_PACKAGES  = $(BUILD_PACKAGES) clang libclang-rt-dev
+FUZZ_PACKAGES  = $(BUILD_PACKAGES) $(PICTURE_PACKAGES) clang libclang-rt-dev
 
 # ---- settings ------------------------------------------------------------------------------------------
 CFLAGS ?= -O2 -g
@@ -37,18 +38,24 @@ ALL_CFLAGS = -std=c17 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -fopenmp -fno-math-
 # msgpack's C library was renamed between Debian 12 and 13.
 MSGPACK = $(shell echo 'int main(void){return 0;}' | $(CC) -x c - -lmsgpackc -o /dev/null 2>/dev/null \
             && echo -lmsgpackc || echo -lmsgpack-c)
-LIBS   := -ldnnl -lopenblas -ljansson $(MSGPACK) -lxxhash -lz -lm -ldl -lpthread
+# image-read alone needs the libraries of PICTURE_PACKAGES; the rest builds without them.
+PICTURES := $(shell printf '\043include <%s>\n' stdio.h jpeglib.h png.h webp/decode.h | \
+              $(CC) -E -x c - >/dev/null 2>&1 && echo yes)
+LIBS   := $(if $(PICTURES),-ljpeg -lpng -lwebp) -ldnnl -lopenblas -ljansson $(MSGPACK) -lxxhash -lz -lm -ldl -lpthread
 
-TOOLS   = $(patsubst src/%.c,$(BIN)/%,$(wildcard src/*.c))
+NEED_PICTURES = $(if $(PICTURES),,src/image-read.c tests/fuzz/picture.c \
+                  $(patsubst %,common/formats/%.c,picture picture_loader jpeg png webp pnm))
+TOOLS   = $(patsubst src/%.c,$(BIN)/%,$(filter-out $(NEED_PICTURES),$(wildcard src/*.c)))
 PAGES   = $(wildcard src/*.1 src/*.5)
-COMMON  = $(patsubst %.c,$B/%.o,$(wildcard common/*/*.c))
+COMMON  = $(patsubst %.c,$B/%.o,$(filter-out $(NEED_PICTURES),$(wildcard common/*/*.c)))
 PARTS   = $(patsubst %.c,$B/%.o,$(wildcard src/*/*.c))
 KERNELS = $(patsubst %.c,$B/%.o,$(wildcard kernels/*.c kernels/reference/*.c kernels/cpu/*.c kernels/cuda/host/*.c))
 UNITS   = $(patsubst tests/unit/%.c,$B/tests/%,$(wildcard tests/unit/*.c))
-FUZZERS = $(patsubst tests/fuzz/%.c,build-fuzz/%,$(wildcard tests/fuzz/*.c))
+FUZZERS = $(patsubst tests/fuzz/%.c,build-fuzz/%,$(filter-out $(NEED_PICTURES),$(wildcard tests/fuzz/*.c)))
 
 .PHONY: all cuda units demo low-shot check bench fuzz install format clean
 all: $(TOOLS) $(if $(NVCC),cuda)
+	$(if $(PICTURES),,@echo "image-read is not built; it needs $(PICTURE_PACKAGES)" >&2)
 
 # ---- tools ---------------------------------------------------------------------------------------------
 $B/%.o: %.c
@@ -122,7 +129,7 @@ fuzz:
 build-fuzz/%: tests/fuzz/%.c $(wildcard common/*/*.[ch])
 	@mkdir -p $(@D)
 	clang -std=c17 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -O1 -g -fsanitize=fuzzer,address,undefined \
-		-fno-sanitize-recover=undefined -o $@ $< $(wildcard common/*/*.c) $(filter-out -ldnnl -lopenblas,$(LIBS))
+		-fno-sanitize-recover=undefined -o $@ $< $(filter-out $(NEED_PICTURES),$(wildcard common/*/*.c)) $(filter-out -ldnnl -lopenblas,$(LIBS))
 
 # ---- the rest --------------------------------------------------------------------------------------------
 install: all

@@ -45,7 +45,8 @@ enum {
     RANDOM_SHUFFLE = 4,
     RANDOM_KMEANS = 5,
     RANDOM_PROJECTION = 6,
-    RANDOM_SAMPLE = 7
+    RANDOM_SAMPLE = 7,
+    RANDOM_SPLIT = 8
 };
 
 RANDOM_FUNCTION uint64_t random_stream(uint32_t use, uint32_t what, uint64_t step)

@@ -88,6 +88,12 @@ void tool_usage(const char *format, ...)
     exit(TOOL_USAGE);
 }
 
+void tool_complain(const error *e)
+{
+    finish_line();
+    fprintf(stderr, "%s: %s\n", description->name, e->text);
+}
+
 void tool_say(const char *format, ...)
 {
     if (common.quiet)

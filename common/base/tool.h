@@ -102,6 +102,8 @@ _Noreturn void tool_usage(const char *format, ...)
     __attribute__((format(printf, 1, 2))); /* exit 2 */
 /* The same, but ends by the signal, so that a shell or make sees what ended it. */
 _Noreturn void tool_fail_by(int signal, const error *e);
+/* One line on stderr, "NAME: text", also with --quiet: for one failure of several. */
+void tool_complain(const error *e);
 /* "NAME: text" on stderr unless --quiet. */
 void tool_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* While on, a reader of the output that goes away ends the tool by SIGPIPE, with a line that says
