@@ -27,8 +27,8 @@ static const tool_option options[] = {
     {"format", "table|json", 0, "what to print (default table); json is one object",
      OPTION_WORD_TO(format)},
     {"by", "FIGURES", 0,
-     "these figures alone, tab separated under their names: rows, unknown_rows, base, novel, all, "
-     "harmonic_mean, loss, auroc, rejected_known, rejected_unknown (with commas, no blanks)",
+     "these figures alone, tab separated under their names: rows, unknown_rows, base, novel, "
+     "all, all_rows, harmonic_mean, loss, auroc, rejected_known, rejected_unknown (with commas)",
      OPTION_CALLS(set_by), .given = &by},
     {"confusion", NULL, 0, "print the confusion matrix of more than 20 classes too",
      OPTION_TO(confusion)},
@@ -57,6 +57,8 @@ static void check_options(tool_operands files)
 typedef struct {
     class_kind *kinds;
     size_t count, streams;
+    bool *came; /* for each class of the stream, whether rows came of it */
+    size_t classes;
     tally *counts;
     int32_t *predictions; /* the batch's, whatever integers they came as */
     size_t room;
@@ -107,11 +109,28 @@ static int take_predictions(scoring *s, batch *b, error *e)
     return 0;
 }
 
+/* Notes which classes rows came of. */
+static int note_classes(scoring *s, const int32_t *labels, size_t rows, size_t classes, error *e)
+{
+    if (classes > s->classes) {
+        bool *grown = realloc(s->came, classes);
+        if (!grown)
+            return error_set(e, "out of memory for %zu classes", classes);
+        memset(grown + s->classes, false, classes - s->classes);
+        s->came = grown;
+        s->classes = classes;
+    }
+    for (size_t i = 0; i < rows; i++)
+        s->came[labels[i]] = true;
+    return 0;
+}
+
 static int score_batch(scoring *s, stream_reader *r, batch *b, error *e)
 {
     int32_t *labels;
     tensor *scores = NULL;
-    if (batch_labels(b, stream_classes(r), &labels, e) < 0 || take_predictions(s, b, e) < 0)
+    if (batch_labels(b, stream_classes(r), &labels, e) < 0 || take_predictions(s, b, e) < 0 ||
+        note_classes(s, labels, b->rows, stream_classes(r)->count, e) < 0)
         return error_prefix(e, "%s", stream_name(r));
     if (batch_find(b, "score") && batch_require(b, "score", TYPE_F32, 2, &scores, e) < 0)
         return error_prefix(e, "%s", stream_name(r));
@@ -159,9 +178,11 @@ static void say_unknown(const scoring *s, stream_reader *r)
     tally_figures f = tally_get(s->counts);
     const class_list *classes = stream_classes(r);
     char names[400] = "";
-    for (size_t c = s->count; c < classes->count && strlen(names) < 300; c++) {
+    for (size_t c = s->count; c < s->classes && strlen(names) < 300; c++) {
         size_t used = strlen(names);
-        snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", classes->names[c]);
+        if (s->came[c])
+            snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "",
+                     classes->names[c]);
     }
     if (f.unknown_rows > 0)
         tool_say("%llu rows of classes the model does not know, left out of accuracy and loss: %s",
@@ -195,6 +216,7 @@ static int score_files(tool_operands files, output *out, error *e)
     }
     tally_free(s.counts);
     free(s.predictions);
+    free(s.came);
     free(s.kinds);
     stream_close(r);
     return status;

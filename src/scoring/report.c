@@ -1,6 +1,7 @@
 #include "report.h"
 
 #include "../../common/base/json.h"
+#include "../../common/base/text.h"
 #include "interval.h"
 
 #include <errno.h>
@@ -93,13 +94,13 @@ static int table_figures(output *out, const tally *t, error *e)
     tally_figures f = tally_get(t);
     for (size_t i = 0; tally_figure_name(i); i++) {
         char text[32];
-        bool open_set = strstr(tally_figure_name(i), "unknown") ||
-                        strstr(tally_figure_name(i), "known") ||
-                        strcmp(tally_figure_name(i), "auroc") == 0;
+        const char *name = tally_figure_name(i);
+        bool open_set =
+            strstr(name, "known") || strcmp(name, "auroc") == 0 || strcmp(name, "all_rows") == 0;
         if (open_set && f.unknown_rows == 0 && f.rejected == 0)
             continue;
         if (output_printf(
-                out, e, "%-16s  %10s\n", tally_figure_name(i),
+                out, e, "%-16s  %10s\n", name,
                 figure_text(tally_figure(&f, i), tally_figure_is_count(i), text, sizeof text)) < 0)
             return -1;
     }
@@ -119,29 +120,58 @@ static int table_classes(output *out, const tally *t, const class_kind *kinds, c
                       "name") < 0)
         return -1;
     for (size_t c = 0; c < tally_classes(t); c++) {
-        char text[32];
+        char text[32], name[256];
         if (output_printf(out, e, "%-5zu  %-6s  %8s  %10llu  %s\n", c, class_kind_name(kinds[c]),
                           figure_text(class_accuracy(t, c), false, text, sizeof text),
-                          (unsigned long long)tally_class_rows(t, c), names[c]) < 0)
+                          (unsigned long long)tally_class_rows(t, c),
+                          text_visible(names[c], name, sizeof name)) < 0)
             return -1;
     }
     return 0;
 }
 
-static int table_confusion(output *out, const tally *t, error *e)
+enum { NAME_COLUMNS = 16 };
+
+/* A class's name in NAME_COLUMNS columns, cut or filled up. */
+static char *name_cell(const char *name, char cell[4 * NAME_COLUMNS + 1])
+{
+    char seen[256];
+    size_t used = 0, columns = 0;
+    text_visible(name, seen, sizeof seen);
+    for (; seen[used] && columns < NAME_COLUMNS; columns++)
+        used += utf8_length((const unsigned char *)seen + used);
+    sprintf(cell, "%.*s%*s", (int)used, seen, (int)(NAME_COLUMNS - columns), "");
+    return cell;
+}
+
+/* Digits of the longest number in the matrix, and two blanks. */
+static int confusion_width(const tally *t)
 {
     size_t classes = tally_classes(t);
-    if (output_printf(out, e, "\nconfusion: a line a label, a column a prediction\n%-5s", "") < 0)
+    uint64_t most = 10;
+    for (size_t label = 0; label < classes; label++)
+        for (size_t c = 0; c < classes; c++)
+            most = tally_confusion(t, label, c) > most ? tally_confusion(t, label, c) : most;
+    return snprintf(NULL, 0, "  %llu", (unsigned long long)most);
+}
+
+static int table_confusion(output *out, const tally *t, char *const *names, error *e)
+{
+    size_t classes = tally_classes(t);
+    int width = confusion_width(t);
+    char cell[4 * NAME_COLUMNS + 1];
+    if (output_printf(out, e, "\nconfusion: a line a label, a column a prediction\n%*s",
+                      5 + NAME_COLUMNS, "") < 0)
         return -1;
     for (size_t c = 0; c < classes; c++)
-        if (output_printf(out, e, "  %6zu", c) < 0)
+        if (output_printf(out, e, "%*zu", width, c) < 0)
             return -1;
     for (size_t label = 0; label < classes; label++) {
-        if (output_printf(out, e, "\n%-5zu", label) < 0)
+        if (output_printf(out, e, "\n%4zu %s", label, name_cell(names[label], cell)) < 0)
             return -1;
         for (size_t c = 0; c < classes; c++)
-            if (output_printf(out, e, "  %6llu", (unsigned long long)tally_confusion(t, label, c)) <
-                0)
+            if (output_printf(out, e, "%*llu", width,
+                              (unsigned long long)tally_confusion(t, label, c)) < 0)
                 return -1;
     }
     return output_printf(out, e, "\n");
@@ -156,7 +186,7 @@ int report_table(output *out, const tally *t, const class_kind *kinds, char *con
         return error_set(e,
                          "a confusion matrix is kept for %d classes at most; leave --confusion out",
                          TALLY_CONFUSION_MAX);
-    return confusion ? table_confusion(out, t, e) : 0;
+    return confusion ? table_confusion(out, t, names, e) : 0;
 }
 
 /* ---- one run as JSON ---- */

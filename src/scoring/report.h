@@ -19,9 +19,9 @@ int figure_choice_parse(const char *words, figure_choice *out, error *e);
 /* For people. The confusion matrix too, if asked for. Names are those of the tally's classes. */
 int report_table(output *out, const tally *t, const class_kind *kinds, char *const *names,
                  bool confusion, error *e);
-/* One JSON object: rows, base, novel, all, harmonic_mean, loss, per_class (name to accuracy),
- * classes, kinds, confusion ([label][prediction]; null for more than TALLY_CONFUSION_MAX classes),
- * unknown_rows, auroc, rejected_known, rejected_unknown. What no row tells is null. */
+/* One JSON object: rows, base, novel, all, all_rows, harmonic_mean, loss, per_class (name to
+ * accuracy), classes, kinds, confusion ([label][prediction]; null for more than TALLY_CONFUSION_MAX
+ * classes), unknown_rows, auroc, rejected_known, rejected_unknown. What no row tells is null. */
 int report_json(output *out, const tally *t, const class_kind *kinds, char *const *names, error *e);
 /* Two lines, tab separated: the chosen figures' names and their values, "-" where there is none. */
 int report_values(output *out, const tally *t, const figure_choice *choice, error *e);

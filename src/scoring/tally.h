@@ -29,6 +29,8 @@ int tally_add(tally *t, const int32_t *labels, const int32_t *predictions, const
 /* Each is NaN where no row tells it.
  *   base, novel    hits among rows of base (novel) classes over all the model's classes
  *   all            the same among all known rows
+ *   all_rows       the same among all rows, those of unknown classes counting as wrong: the figure
+ *                  to compare models by that know other classes
  *   harmonic_mean  of base and novel, 2 b n / (b + n); 0 where both are 0
  *   loss           the mean over known rows of log(sum over c of exp(score[c])) - score[label],
  *                  nats
@@ -38,7 +40,7 @@ int tally_add(tally *t, const int32_t *labels, const int32_t *predictions, const
  *   rejected_known, rejected_unknown   the share of such rows whose prediction is -1 */
 typedef struct {
     uint64_t rows, unknown_rows, rejected;
-    double base, novel, all, harmonic_mean, loss, auroc, rejected_known, rejected_unknown;
+    double base, novel, all, all_rows, harmonic_mean, loss, auroc, rejected_known, rejected_unknown;
     bool too_many_scores;
 } tally_figures;
 tally_figures tally_get(const tally *t);

@@ -140,7 +140,37 @@ same_figures() {
     for word in rows base novel all harmonic_mean loss; do grep -Eq "^$word +[0-9.]+$" table; done
     grep -Eq '^2 +novel +[0-9.]+ +[0-9]+  ship$' table
     grep -q '^confusion' table
-    ! grep -q auroc table
+    ! grep -qE 'auroc|all_rows' table
+}
+
+@test "the confusion matrix has the classes' names, in columns" {
+    predictions p
+    score p >table
+    score --format json p >got
+    sed '1,/^confusion/d' table >matrix
+    [ "$(head -n 1 matrix | xargs)" = "0 1 2" ]
+    for c in 0 1 2; do
+        want=$(jq -r "\"$c \" + .classes[$c] + \" \" + (.confusion[$c] | map(tostring) | join(\" \"))" got)
+        [ "$(sed -n "$((c + 2))p" matrix | xargs)" = "$want" ]
+    done
+    [ "$(awk '{ print length }' matrix | sort -u | wc -l)" -eq 1 ]
+}
+
+@test "all_rows counts rows of unknown classes as wrong; only classes with such rows are named" {
+    predictions p unknown
+    score --format json p >got 2>said
+    jq -e '(.all_rows - .all * (.rows - .unknown_rows) / .rows | fabs) < 1e-6 and .all_rows < .all' got
+    grep -Eq ': frog$' said
+    score --quiet p | grep -q '^all_rows '
+    # The input's list may have more classes than its rows.
+    "$PYTHON" - <<'PYTHON'
+import msgpack, msgpack_numpy
+records = list(msgpack.Unpacker(open("p", "rb"), object_hook=msgpack_numpy.decode))
+records[0]["classes"] += ["newt", "toad"]
+open("more", "wb").write(b"".join(map(msgpack_numpy.packb, records)))
+PYTHON
+    score --format json more 2>said | cmp - got
+    grep -Eq ': frog$' said
 }
 
 @test "--by gives two lines of tab separated values" {
