@@ -1,20 +1,47 @@
 /* tensor-info: what a stream or a model holds; see tensor-info(1). */
+#include "../common/base/text.h"
 #include "../common/base/tool.h"
 #include "../common/model/model.h"
+#include "training/checkpoint.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const tool_option options[] = {{0}};
+static bool all;
+
+static const tool_option options[] = {
+    {"all", NULL, 0, "list a model's layers, tensors and notes, and all its classes",
+     OPTION_TO(all)},
+    {0}};
 
 static const tool_description about = {
     .name = "tensor-info",
     .summary = "Tell in a few lines what streams and models hold: fields with their types and "
-               "shapes, classes with their rows; a model's layers, parameters and classes.",
+               "shapes, classes with their rows; a model's head, size and classes.",
     .usage = "[OPTION]... [FILE]...",
     .example = "cifar-read test_batch.bin | tensor-info",
     .options = options};
+
+/* A line of output; what steers a terminal in names and texts of files is spelt out. */
+__attribute__((format(printf, 3, 4))) static int line(output *out, error *e, const char *format,
+                                                      ...)
+{
+    char *text, *shown = NULL;
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vasprintf(&text, format, arguments);
+    va_end(arguments);
+    size_t room = length < 0 ? 0 : 4 * (size_t)length + 1; /* a byte is four at most: \x1b */
+    if (room == 0 || !(shown = malloc(room)))
+        error_set(e, "out of memory");
+    int status = shown ? output_printf(out, e, "%s\n", text_visible(text, shown, room)) : -1;
+    if (length >= 0)
+        free(text);
+    free(shown);
+    return status;
+}
 
 /* ---- what a stream holds ---- */
 
@@ -98,47 +125,46 @@ static int read_summary(stream_reader *r, summary *s, error *e)
     return status == 0 ? make_classes(s, stream_classes(r)->count, e) : -1;
 }
 
+static int print_tensor(output *out, int width, const char *name, const tensor *t, error *e)
+{
+    char shape[256];
+    return line(out, e, "  %-*s  %s", width, name, tensor_describe(t, shape, sizeof shape));
+}
+
 static int print_fields(output *out, const summary *s, error *e)
 {
-    size_t width = 0;
+    int width = 0;
     for (size_t i = 0; i < s->shape_count; i++)
-        if (strlen(s->shapes[i].name) > width)
-            width = strlen(s->shapes[i].name);
-    for (size_t i = 0; i < s->shape_count; i++) {
-        char shape[256];
-        if (output_printf(out, e, "  %-*s  %s\n", (int)width, s->shapes[i].name,
-                          tensor_describe(&s->shapes[i].value, shape, sizeof shape)) < 0)
+        if ((int)strlen(s->shapes[i].name) > width)
+            width = (int)strlen(s->shapes[i].name);
+    for (size_t i = 0; i < s->shape_count; i++)
+        if (print_tensor(out, width, s->shapes[i].name, &s->shapes[i].value, e) < 0)
             return -1;
-    }
-    return s->hidden ? output_printf(out, e, "  and %zu batches of other shapes\n", s->hidden) : 0;
+    return s->hidden ? line(out, e, "  and %zu batches of other shapes", s->hidden) : 0;
 }
 
 /* A wrong one would have ended the reading. */
 static int print_checksum(output *out, const stream_reader *r, error *e)
 {
     size_t checked = stream_checked(r), streams = stream_count(r);
-    return checked == 0 ? output_printf(out, e, "checksum: none\n")
+    return checked == 0 ? line(out, e, "checksum: none")
            : checked == streams
-               ? output_printf(out, e, "checksum: right\n")
-               : output_printf(out, e, "checksum: right in %zu of %zu streams\n", checked, streams);
+               ? line(out, e, "checksum: right")
+               : line(out, e, "checksum: right in %zu of %zu streams", checked, streams);
 }
 
 static int print_classes(output *out, const stream_reader *r, const summary *s, error *e)
 {
     const class_list *classes = stream_classes(r);
-    if (output_printf(out, e, "classes: %zu\n", classes->count) < 0)
-        return -1;
-    for (size_t i = 0; i < classes->count; i++) {
-        int status = s->labels
-                         ? output_printf(out, e, "  %3zu  %-20s %8llu rows\n", i, classes->names[i],
-                                         (unsigned long long)s->rows_of_class[i])
-                         : output_printf(out, e, "  %3zu  %s\n", i, classes->names[i]);
-        if (status != 0)
-            return -1;
-    }
-    return s->no_class ? output_printf(out, e, "  labels that are no class: %llu rows\n",
-                                       (unsigned long long)s->no_class)
-                       : 0;
+    int status = line(out, e, "classes: %zu", classes->count);
+    for (size_t i = 0; i < classes->count && status >= 0; i++)
+        status = s->labels ? line(out, e, "  %3zu  %-20s %8llu rows", i, classes->names[i],
+                                  (unsigned long long)s->rows_of_class[i])
+                           : line(out, e, "  %3zu  %s", i, classes->names[i]);
+    if (status >= 0 && s->no_class)
+        status =
+            line(out, e, "  labels that are no class: %llu rows", (unsigned long long)s->no_class);
+    return status;
 }
 
 static int describe_stream(stream_reader *r, output *out, error *e)
@@ -146,12 +172,11 @@ static int describe_stream(stream_reader *r, output *out, error *e)
     summary s = {0};
     int status = read_summary(r, &s, e);
     if (status == 0)
-        status = output_printf(out, e, "%s: a stream, %llu rows in %llu %s\nfields: %zu\n",
-                               stream_name(r), (unsigned long long)stream_rows(r),
-                               (unsigned long long)s.batches, s.batches == 1 ? "batch" : "batches",
-                               s.shape_count);
-    if (status == 0 && (status = print_fields(out, &s, e)) == 0 &&
-        (status = print_checksum(out, r, e)) == 0)
+        status = line(out, e, "%s: a stream, %llu rows in %llu %s", stream_name(r),
+                      (unsigned long long)stream_rows(r), (unsigned long long)s.batches,
+                      s.batches == 1 ? "batch" : "batches");
+    if (status == 0 && (status = line(out, e, "fields: %zu", s.shape_count)) == 0 &&
+        (status = print_fields(out, &s, e)) == 0 && (status = print_checksum(out, r, e)) == 0)
         status = print_classes(out, r, &s, e);
     free(s.rows_of_class);
     return status;
@@ -173,68 +198,82 @@ static size_t layer_parameters(const network *n, const layer *l)
 static int print_layers(output *out, const network *n, error *e)
 {
     const char *word = n->text;
-    if (output_printf(out, e, "input: %zu x %zu x %zu\nlayers: %zu\n", n->input.height,
-                      n->input.width, n->input.channels, n->layer_count) < 0)
-        return -1;
-    for (size_t i = 0; i < n->layer_count; i++) {
+    if (!*n->text)
+        return line(out, e, "layers: none; it classifies embeddings made elsewhere");
+    int status =
+        line(out, e, "input: %zu x %zu x %zu", n->input.height, n->input.width, n->input.channels);
+    if (status >= 0)
+        status = line(out, e, "layers: %zu", n->layer_count);
+    for (size_t i = 0; i < n->layer_count && all && status >= 0; i++) {
         const layer *l = &n->layers[i];
         size_t length = strcspn(word, " ");
         char shape[64];
         snprintf(shape, sizeof shape, "%zu x %zu x %zu", l->out.height, l->out.width,
                  l->out.channels);
-        if (output_printf(out, e, "  %3zu  %-20.*s %-14s %10zu parameters\n", i, (int)length, word,
-                          shape, layer_parameters(n, l)) < 0)
-            return -1;
+        status = line(out, e, "  %3zu  %-20.*s %-14s %10zu parameters", i, (int)length, word, shape,
+                      layer_parameters(n, l));
         word += length + (word[length] == ' ');
     }
-    return 0;
+    return status;
 }
 
-static int print_tensors(output *out, const model *m, error *e)
-{
-    size_t width = 0;
-    for (size_t i = 0; i < m->tensor_count; i++)
-        if (strlen(m->tensors[i].name) > width)
-            width = strlen(m->tensors[i].name);
-    if (output_printf(out, e, "tensors: %zu\n", m->tensor_count) < 0)
-        return -1;
-    for (size_t i = 0; i < m->tensor_count; i++) {
-        char shape[256];
-        if (output_printf(out, e, "  %-*s  %s\n", (int)width, m->tensors[i].name,
-                          tensor_describe(&m->tensors[i].value, shape, sizeof shape)) < 0)
-            return -1;
-    }
-    return 0;
-}
-
-static int print_notes(output *out, const model *m, error *e)
-{
-    if (m->note_count && output_printf(out, e, "notes: %zu\n", m->note_count) < 0)
-        return -1;
-    for (size_t i = 0; i < m->note_count; i++) {
-        const model_note *n = &m->notes[i];
-        int status = n->is_number ? output_printf(out, e, "  %s %.9g\n", n->key, n->number)
-                                  : output_printf(out, e, "  %s %s\n", n->key, n->text);
-        if (status != 0)
-            return -1;
-    }
-    return 0;
-}
+enum { CLASSES_SHOWN = 12 }; /* with all else no more than a screen's 24 lines */
 
 static int print_kinds(output *out, const model *m, error *e)
 {
     tensor *count = model_find(m, "imprint/count");
-    if (output_printf(out, e, "classes: %zu\n", m->classes.count) < 0)
-        return -1;
-    for (size_t i = 0; i < m->classes.count; i++) {
+    size_t classes = m->classes.count, shown = all || classes <= CLASSES_SHOWN ? classes : 10;
+    int status = line(out, e, "classes: %zu", classes);
+    for (size_t i = 0; i < shown && status >= 0; i++) {
         char rows[64] = "";
         if (count && ((double *)count->data)[i] > 0)
             snprintf(rows, sizeof rows, ", imprinted from %.0f rows", ((double *)count->data)[i]);
-        if (output_printf(out, e, "  %3zu  %-20s %s%s\n", i, m->classes.names[i],
-                          class_kind_name(m->kinds[i]), rows) < 0)
-            return -1;
+        status = line(out, e, "  %3zu  %-20s %s%s", i, m->classes.names[i],
+                      class_kind_name(m->kinds[i]), rows);
     }
-    return 0;
+    return shown < classes && status >= 0 ? line(out, e, "  and %zu more", classes - shown)
+                                          : status;
+}
+
+static int print_tensors(output *out, const model *m, error *e)
+{
+    int width = 0;
+    double bytes = 0;
+    for (size_t i = 0; i < m->tensor_count; i++) {
+        bytes += (double)tensor_bytes(&m->tensors[i].value);
+        if ((int)strlen(m->tensors[i].name) > width)
+            width = (int)strlen(m->tensors[i].name);
+    }
+    int status = line(out, e, "tensors: %zu, %.1f MB", m->tensor_count, bytes / 1e6);
+    for (size_t i = 0; i < m->tensor_count && all && status >= 0; i++)
+        status = print_tensor(out, width, m->tensors[i].name, &m->tensors[i].value, e);
+    return status;
+}
+
+static int print_notes(output *out, const model *m, error *e)
+{
+    int status = line(out, e, "notes: %zu%s", m->note_count,
+                      all ? "" : "; --all lists layers, tensors and notes");
+    for (size_t i = 0; i < m->note_count && all && status >= 0; i++) {
+        const model_note *n = &m->notes[i];
+        status = n->is_number ? line(out, e, "  %s %.9g", n->key, n->number)
+                              : line(out, e, "  %s %s", n->key, n->text);
+    }
+    return status;
+}
+
+static int print_model(output *out, const stream_reader *r, const model *m, error *e)
+{
+    const network *n = &m->net;
+    int epoch = checkpoint_epoch(m);
+    if (line(out, e, "%s: a model, version %d", stream_name(r), MODEL_VERSION) < 0 ||
+        (epoch >= 0 && line(out, e, "checkpoint: of training, after epoch %d", epoch) < 0) ||
+        line(out, e, "head: %s, dimension %zu, imprinted by norm %s", head_name(n->head),
+             n->dimension, norm_name(m->norm)) < 0 ||
+        line(out, e, "parameters: %zu", n->total) < 0 || print_layers(out, n, e) < 0 ||
+        print_kinds(out, m, e) < 0 || print_tensors(out, m, e) < 0 || print_notes(out, m, e) < 0)
+        return -1;
+    return print_checksum(out, r, e);
 }
 
 static int describe_model(stream_reader *r, output *out, error *e)
@@ -242,21 +281,7 @@ static int describe_model(stream_reader *r, output *out, error *e)
     model m;
     if (model_read(r, &m, e) < 0)
         return -1;
-    const network *n = &m.net;
-    int status =
-        output_printf(out, e,
-                      "%s: a model, version %d\nhead: %s, dimension %zu, imprinted by norm %s\n"
-                      "parameters: %zu\n",
-                      stream_name(r), MODEL_VERSION, head_name(n->head), n->dimension,
-                      norm_name(m.norm), n->total);
-    if (status == 0)
-        status =
-            *n->text
-                ? print_layers(out, n, e)
-                : output_printf(out, e, "layers: none; it classifies embeddings made elsewhere\n");
-    if (status == 0 && (status = print_tensors(out, &m, e)) == 0 &&
-        (status = print_notes(out, &m, e)) == 0 && (status = print_checksum(out, r, e)) == 0)
-        status = print_kinds(out, &m, e);
+    int status = print_model(out, r, &m, e);
     model_free(&m);
     return status;
 }

@@ -2,6 +2,7 @@
 
 #include "../../common/base/output.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -94,12 +95,24 @@ static bool is_count(double value)
     return value >= 0 && value <= 0x1p53 && value == (double)(uint64_t)value;
 }
 
-static int take_state(const model *m, training_state *s, error *e)
+/* Epochs and steps done, or NULL. */
+static const double *find_progress(const model *m)
 {
     const tensor *t = model_find(m, progress_name);
-    if (!t || t->type != TYPE_F64 || t->rank != 1 || t->shape[0] != 2)
+    return t && t->type == TYPE_F64 && t->rank == 1 && t->shape[0] == 2 ? t->data : NULL;
+}
+
+int checkpoint_epoch(const model *m)
+{
+    const double *progress = find_progress(m);
+    return progress && is_count(progress[0]) && progress[0] < INT_MAX ? (int)progress[0] : -1;
+}
+
+static int take_state(const model *m, training_state *s, error *e)
+{
+    const double *progress = find_progress(m);
+    if (!progress)
         return error_set(e, "not a checkpoint but a finished model; to train that further: --init");
-    const double *progress = t->data;
     if (!is_count(progress[0]) || !is_count(progress[1]))
         return error_set(e, "%s holds no counts; the checkpoint is damaged", progress_name);
     s->epoch = (size_t)progress[0];

@@ -36,6 +36,9 @@ int checkpoint_save(const char *path, model *m, const training_state *s, error *
  * error. On success the caller frees both. */
 int checkpoint_load(const char *path, model *m, training_state *s, error *e);
 
+/* Epochs done, where the model is a checkpoint's, with its tensors; else -1. */
+int checkpoint_epoch(const model *m);
+
 /* Whether two texts of settings are the same; else the error names the first that differs and both
  * its values. */
 int checkpoint_compare(const char *had, const char *have, error *e);

@@ -232,8 +232,8 @@ all_classes() { classify --quiet --model "$1" test.emb | score --format json | j
     imprint --quiet --model base.model --method proxies --proxies 5 --reservoir 40 new.emb -o one.model
     imprint --quiet --model base.model --method proxies --proxies 5 --reservoir 40 new.emb -o two.model
     cmp one.model two.model
-    tensor-info one.model | grep -q 'proxies/weight.*4, 5, 24'
-    tensor-info one.model | grep -q 'imprint/sample.*4, 40, 24'
+    tensor-info --all one.model | grep -q 'proxies/weight.*4, 5, 24'
+    tensor-info --all one.model | grep -q 'imprint/sample.*4, 40, 24'
 }
 
 @test "methods: wrong input is one line and no file" {
@@ -313,9 +313,9 @@ PYTHON
 @test "thousands of classes keep few rows of each" {
     made "$(seq -s, 3000)" 2 64 >in
     imprint --quiet in -o mean.model
-    tensor-info mean.model | grep -q 'imprint/sample.*3000, 4, 64'
+    tensor-info --all mean.model | grep -q 'imprint/sample.*3000, 4, 64'
     imprint --quiet --method proxies --proxies 2 in -o proxies.model
-    tensor-info proxies.model | grep -qE 'imprint/sample.*3000, [34][0-9][0-9], 64'
+    tensor-info --all proxies.model | grep -qE 'imprint/sample.*3000, [34][0-9][0-9], 64'
     [ "$(classify --quiet --model proxies.model in | score --quiet --by novel | tail -n 1)" = 1.0000 ]
 }
 

@@ -60,21 +60,70 @@ classes: 0
 END
 }
 
-@test "a model: layers, parameters, tensors, classes, from a file and a pipe" {
+@test "a model: its classes in a summary, with --all also layers, tensors and notes" {
     seed=$ROOT/tests/fuzz/seeds-model/network
-    run -0 tensor-info "$seed"
-    [ "${lines[0]}" = "$seed: a model, version 1" ]
-    [ "${lines[1]}" = "head: cosine, dimension 2, imprinted by norm l2" ]
-    [ "${lines[2]}" = "parameters: 21" ]
+    tensor-info "$seed" >info
+    diff info - <<END
+$seed: a model, version 1
+head: cosine, dimension 2, imprinted by norm l2
+parameters: 21
+input: 2 x 2 x 1
+layers: 11
+classes: 2
+    0  a                    base
+    1  b                    base
+tensors: 9, 0.0 MB
+notes: 0; --all lists layers, tensors and notes
+checksum: none
+END
+    cat "$seed" | tensor-info | tail -n +2 | cmp - <(tail -n +2 info)
+    run -0 tensor-info --all "$seed"
     [ "${lines[4]}" = "layers: 11" ]
     [ "${lines[5]}" = "    0  conv:1x1x2:same      2 x 2 x 2               4 parameters" ]
-    [[ $output == *"  2.batchnorm/variance  float32 [2]"* ]]
-    [ "${lines[-1]}" = "    1  b                    base" ]
-    cat "$seed" | tensor-info | tail -n +2 | cmp - <(tensor-info "$seed" | tail -n +2)
-    run -0 tensor-info "$ROOT"/tests/fuzz/seeds-model/ridge
-    [[ $output == *"checksum: none"* ]]
+    [[ $output == *$'classes: 2\n'*$'tensors: 9, 0.0 MB\n'*"  2.batchnorm/variance  float32 [2]"* ]]
+    run -0 tensor-info --all "$ROOT"/tests/fuzz/seeds-model/ridge
     [[ $output == *"layers: none; it classifies embeddings made elsewhere"* ]]
-    [ "${lines[-1]}" = "    1  b                    novel, imprinted from 1 rows" ]
+    [[ $output == *"    1  b                    novel, imprinted from 1 rows"* ]]
+    [[ $output == *$'notes: 2\n  ridge/features 2'* ]]
+}
+
+@test "the summary of a model of any size fits a screen" {
+    need_python numpy msgpack_numpy
+    "$PYTHON" -c '
+import sys, msgpack_numpy, numpy
+def out(record): sys.stdout.buffer.write(msgpack_numpy.packb(record))
+out({"tensor-stream": 1, "classes": ["class %d" % c for c in range(100)]})
+out({"embedding": numpy.eye(100, 100, dtype="f4"), "label": numpy.arange(100)})
+out({"end": 100})' >rows
+    imprint --quiet rows -o model
+    tensor-info model >info
+    [ "$(wc -l <info)" -le 24 ]
+    [ "$(awk '{ print length }' info | sort -n | tail -n 1)" -le 80 ]
+    grep -qx 'classes: 100' info && grep -qx '    9  class 9              novel, imprinted from 1 rows' info
+    grep -qx '  and 90 more' info
+    tensor-info --all model | grep -q '^   99  class 99 '
+}
+
+@test "what steers a terminal in names of files, classes and fields is spelt out" {
+    need_python numpy msgpack_numpy
+    "$PYTHON" -c '
+import sys, msgpack_numpy, numpy
+def out(record): sys.stdout.buffer.write(msgpack_numpy.packb(record))
+out({"tensor-stream": 1, "classes": ["red \u009b31m", "left \u202egpj.exe", "猫"]})
+out({"x\x1b[2J": numpy.zeros((3, 1)), "label": numpy.arange(3)})
+out({"end": 3})' >"$(printf 'a\nb')"
+    run -0 tensor-info "$(printf 'a\nb')"
+    [ "${lines[0]}" = 'a\nb: a stream, 3 rows in 1 batch' ]
+    [ "${lines[2]}" = '  x\x1b[2J  float64 [3, 1]' ]
+    [[ ${lines[6]} == '    0  red \u009b31m '* ]]
+    [[ ${lines[7]} == '    1  left \u202egpj.exe '* ]]
+    [[ ${lines[8]} == '    2  猫 '* ]]
+    run -1 class-filter --keep cat "$(printf 'a\nb')"
+    [ "${#lines[@]}" -eq 1 ]
+    # Nothing but visible characters and line ends, in a tool's notes too.
+    class-filter --per-class 2 "$(printf 'a\nb')" 2>said >/dev/null
+    grep -qF "only 1 rows of class 'red \u009b31m' came" said
+    ! LC_ALL=C grep -qP '[\x00-\x09\x0b-\x1f\x7f]|\xc2[\x80-\x9f]' said
 }
 
 @test "checksums of joined streams, and of a model that a tool wrote" {
