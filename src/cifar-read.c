@@ -3,8 +3,10 @@
 #include "../common/formats/cifar.h"
 #include "../common/stream/write.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* About a mebibyte of pictures: measured best through a pipe of that size. */
 enum { BATCH_ROWS = 256 };
@@ -44,6 +46,29 @@ static void check_options(tool_operands files)
         kind = coarse ? &cifar_100_coarse : &cifar_100_fine;
 }
 
+/* What could not be read may be packed still: then that is what is said of it. */
+static int name_packed(const char *path, error *e)
+{
+    struct stat status;
+    uint8_t head[262] = {0};
+    FILE *file = stat(path, &status) == 0 && S_ISREG(status.st_mode) ? fopen(path, "rb") : NULL;
+    if (!file)
+        return -1;
+    size_t bytes = fread(head, 1, sizeof head, file);
+    fclose(file);
+    bool packed = bytes > 6 && (memcmp(head, "\x1f\x8b", 2) == 0 || /* gzip */
+                                memcmp(head,
+                                       "\xfd"
+                                       "7zXZ",
+                                       5) == 0 ||                     /* xz */
+                                memcmp(head + 257, "ustar", 5) == 0); /* tar */
+    return packed ? error_set(e,
+                              "%s: is packed, an archive and no batch; unpack it with tar -xf %s, "
+                              "and name the .bin files in it",
+                              path, path)
+                  : -1;
+}
+
 /* Opens every file once, so that what can be known to be wrong is said before anything is written.
  * */
 static int check_files(job *j, tool_operands files, error *e)
@@ -54,7 +79,7 @@ static int check_files(job *j, tool_operands files, error *e)
         cifar_file *file;
         class_list own;
         if (cifar_open(kind, path, &file, e) < 0)
-            return -1;
+            return name_packed(path, e);
         known = known && cifar_rows(file) > 0;
         j->total += cifar_rows(file);
         cifar_close(file);
@@ -114,7 +139,7 @@ static int convert(job *j, tool_operands files, output *out, error *e)
     progress_begin(&j->progress, "pictures", j->total);
     for (size_t i = 0; i < files.count; i++)
         if (convert_file(j, files.names[i], e) < 0)
-            return -1;
+            return name_packed(files.names[i], e);
     if (stream_write_end(j->writer, e) < 0)
         return -1;
     progress_end(&j->progress);

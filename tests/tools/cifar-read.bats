@@ -102,6 +102,20 @@ r.tofile(sys.argv[1])' "$@"
     leaves_nothing out
 }
 
+@test "an archive is called what it is, with the line that unpacks it" {
+    make_cifar data_batch_1.bin 10
+    tar -czf cifar.tar.gz data_batch_1.bin
+    tar -cf cifar.tar data_batch_1.bin
+    for file in cifar.tar.gz cifar.tar; do
+        fails 1 "$file: is packed, an archive and no batch; unpack it with tar -xf $file, and name" \
+            cifar-read "$file" -o out
+    done
+    # Also where its size is that of records.
+    truncate -s 6146 cifar.tar.gz
+    fails 1 "unpack it with tar -xf cifar.tar.gz" cifar-read cifar.tar.gz -o out
+    leaves_nothing out
+}
+
 @test "wrong usage" {
     fails 2 "no file named" cifar-read
     fails 2 "--coarse needs --cifar100" cifar-read --coarse a.bin

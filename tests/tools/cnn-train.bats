@@ -174,6 +174,8 @@ PYTHON
     embed --device reference --model state val >from-state
     embed --device reference --model model val >from-model
     cmp from-state from-model
+    tensor-info state | grep -qx 'checkpoint: of training, after epoch 2'
+    ! tensor-info model | grep -q checkpoint
 }
 
 @test "other options or data than the checkpoint's are refused" {
@@ -380,6 +382,25 @@ PYTHON
     run -143 wait "$job"
     exec 7<&-
     leaves_nothing out
+}
+
+@test "progress counts the time left of all epochs, and its line makes way for the epoch's" {
+    need_terminal
+    make_rows
+    for _ in $(seq 10); do cat rows; done >more
+    run -0 script -qec "stty columns 80; cnn-train --device reference --arch @tiny.net --epochs 3 -o out more" /dev/null </dev/null
+    erase=$'\r\e[K'
+    for epoch in 1 2 3; do [[ $output == *"${erase}cnn-train: epoch $epoch/3: loss "* ]]; done
+    text=$(sed 's/\x1b\[K//g' <<<"$output" | tr '\r' '\n')
+    [ "$(awk '{ print length }' <<<"$text" | sort -n | tail -n 1)" -lt 80 ]
+    # Of lines about as far in their epochs, the first epoch's has two epochs more to go.
+    left() { grep -E "of epoch $1/3, " <<<"$text" | head -n 1 | sed -E 's/^cnn-train: ([0-9]+) of ([0-9]+) .*, ([0-9]+)\/s, ([0-9]+) s left.*/\1 \2 \3 \4/'; }
+    for epoch in 1 2 3; do
+        read -r done total rate seconds <<<"$(left $epoch)"
+        [ "$total" -eq 1600 ]
+        awk -v d="$done" -v t="$total" -v r="$rate" -v s="$seconds" -v later=$((3 - epoch)) \
+            'BEGIN { want = (t - d + later * t) / r; exit !(s - want <= 0.6 + 0.01 * want && want - s <= 0.6 + 0.01 * want) }'
+    done
 }
 
 @test "a loop of a shell ends with the tool that ^C ends" {

@@ -121,12 +121,16 @@ PYTHON
     need_terminal
     for command in "cifar-read a.bin" "class-filter --keep 0 all"; do
         run -1 script -qec "$command" /dev/null
-        [[ $output == *"${command%% *}: standard output is a terminal"* ]]
+        [[ $output == *"${command%% *}: standard output is a terminal and a stream of "*" is not for reading; send it"* ]]
         [[ $output != *tensor-stream* ]]
         run -1 script -qec "$command -o /dev/tty" /dev/null
         [[ $output == *"/dev/tty is a terminal"* ]]
     done
     run -0 script -qec "tensor-info all" /dev/null
+    run -1 script -qec "model-edit --drop a $ROOT/tests/fuzz/seeds-model/network" /dev/null
+    [[ $output == *"a model is not for reading"* ]]
+    run -1 script -qec "cifar-read a.bin" /dev/null
+    [[ $output == *"a stream of pictures is not for reading"* ]]
 }
 
 @test "records do not come from a terminal" {
@@ -212,6 +216,19 @@ PYTHON
     [[ $output == *"600 of 600 pictures"* ]]
     run -0 script -qec "cifar-read --quiet a.bin >/dev/null" /dev/null
     [ -z "$output" ]
+}
+
+@test "the progress line is no wider than the terminal" {
+    need_terminal
+    for columns in 20 33 80; do
+        # cifar-read's line has 45 columns or so.
+        run -0 script -qec "stty columns $columns; cifar-read a.bin >/dev/null" /dev/null </dev/null
+        text=${output//$'\e[K'/}
+        widest=$(tr '\r' '\n' <<<"$text" | awk '{ print length }' | sort -n | tail -n 1)
+        [ "$widest" -lt "$columns" ]
+        [ "$widest" -gt 15 ]
+        [[ $text == *"cifar-read: 600 "* ]]
+    done
 }
 
 # ---- Python -------------------------------------------------------------------------------------------
