@@ -6,6 +6,9 @@
 #include "../kernels/backend.h"
 #include "../kernels/offload.h"
 
+#include <glob.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 static backend_options device_given = {.device = "auto"};
@@ -38,13 +41,38 @@ static const tool_option device_options[] = {
      OPTION_TO(device_given.deterministic)},
     {0}};
 
-/* What came of --device, and why it is no GPU. */
+static inline bool file_begins(const char *folder, const char *name, const char *with)
+{
+    char path[PATH_MAX], text[16] = "";
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "r");
+    bool begins = file && fgets(text, sizeof text, file) && strncmp(text, with, strlen(with)) == 0;
+    if (file)
+        fclose(file);
+    return begins;
+}
+
+/* Whether the PCI bus shows an NVIDIA card, with a driver or without. */
+static inline bool card_seen(void)
+{
+    glob_t on_bus;
+    bool seen = false;
+    if (glob("/sys/bus/pci/devices/*", 0, NULL, &on_bus) != 0)
+        return false;
+    for (size_t i = 0; i < on_bus.gl_pathc && !seen; i++)
+        seen = file_begins(on_bus.gl_pathv[i], "vendor", "0x10de") &&
+               file_begins(on_bus.gl_pathv[i], "class", "0x03");
+    globfree(&on_bus);
+    return seen;
+}
+
+/* What came of --device, on a terminal or with --progress; that it is no GPU where that is news. */
 static inline void device_tell(const backend *device, const char *notice)
 {
     bool progress = tool_shows_progress();
     if (!progress && !tool_on_terminal())
         return;
-    if (notice)
+    if (notice && (progress || card_seen()))
         tool_say("no GPU: %s", notice);
     if (device)
         tool_say("computes on %s (%s, %s)", device->name, device->device,

@@ -109,6 +109,28 @@ make_model() {
     cmp out again
 }
 
+@test "without a card auto says nothing of it on a terminal; with one that cannot be used, it does" {
+    need_terminal
+    make_model
+    export LOWSHOT_PLUGIN=$PWD/nowhere.so
+    mkdir -p none card/0000:01:00.0 sound/0000:01:00.1
+    echo 0x10de | tee card/0000:01:00.0/vendor >sound/0000:01:00.1/vendor
+    echo 0x030200 >card/0000:01:00.0/class
+    echo 0x040300 >sound/0000:01:00.1/class
+    unshare -rm mount --bind none /sys/bus/pci/devices 2>/dev/null || skip "no mounts of one's own can be made here"
+    on_bus() {
+        unshare -rm bash -c 'mount --bind "$0" /sys/bus/pci/devices &&
+            script -qec "embed --model model rows >out" /dev/null' "$1" </dev/null
+    }
+    for bus in none sound; do
+        run -0 on_bus $bus
+        [[ $output == *"computes on cpu"* ]]
+        [[ $output != *GPU* ]]
+    done
+    run -0 on_bus card
+    [ "$(grep -c 'no GPU: CUDA: there is no plug-in' <<<"$output")" -eq 1 ]
+}
+
 @test "auto: imprint and classify want a GPU only where there is work enough for one" {
     need_python numpy msgpack msgpack_numpy
     make_model
