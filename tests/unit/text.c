@@ -1,4 +1,4 @@
-/* Text out of files where it meets a message: what steers a terminal is spelt out, the rest stays. */
+/* Text out of files where it meets a message: what steers a terminal is spelt out. */
 #include "../../common/base/text.h"
 #include "../../common/base/error.h"
 
