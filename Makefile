@@ -1,4 +1,5 @@
-# make            builds bin/, and the CUDA plug-in where nvcc is found
+# make            builds bin/, and the CUDA plug-in where nvcc is found; V=1 shows the commands
+# make help       these lines
 # make demo       installs what is missing, builds, runs the main job on real pictures
 # make low-shot   the protocol of examples/low-shot: minutes to hours
 # make check      the tests                 SANITIZE=1: under the address and undefined-behaviour sanitizers
@@ -6,11 +7,13 @@
 # make fuzz       every fuzzer              SECONDS=60 each
 # make install    tools and pages           PREFIX=/usr/local DESTDIR=
 # make format     clang-format over the sources
+# make clean      removes what was built
 
 # ---- Debian's packages, named here and nowhere else ----------------------------------------------------
 BUILD_PACKAGES = gcc libc6-dev libdnnl-dev libopenblas-openmp-dev libmsgpack-dev libjansson-dev zlib1g-dev libxxhash-dev
 PICTURE_PACKAGES = libjpeg-dev libpng-dev libwebp-dev
-DATA_PACKAGES  = xz-utils libjpeg-dev dataset-fashion-mnist
+# What unpacks CIFAR-10 where ../shared/data has it needs xz and libjpeg.
+DATA_PACKAGES  = dataset-fashion-mnist $(if $(wildcard ../shared/data/unpack-cifar10),xz-utils libjpeg-dev)
 DEMO_PACKAGES  = $(BUILD_PACKAGES) $(DATA_PACKAGES) curl
 CHECK_PACKAGES = $(BUILD_PACKAGES) $(PICTURE_PACKAGES) $(DATA_PACKAGES) libcmocka-dev bats clang-format mandoc jq bsdutils \
                  python3-numpy python3-msgpack-numpy python3-xxhash python3-pil parallel
@@ -53,33 +56,57 @@ KERNELS = $(patsubst %.c,$B/%.o,$(wildcard kernels/*.c kernels/reference/*.c ker
 UNITS   = $(patsubst tests/unit/%.c,$B/tests/%,$(wildcard tests/unit/*.c))
 FUZZERS = $(patsubst tests/fuzz/%.c,build-fuzz/%,$(filter-out $(NEED_PICTURES),$(wildcard tests/fuzz/*.c)))
 
-.PHONY: all cuda units demo low-shot check bench fuzz install format clean
+# Where no number of jobs is given, building takes all cores.
+ifeq ($(filter -j% --jobserver%,$(MAKEFLAGS))$(filter-out all cuda units install,$(MAKECMDGOALS)),)
+MAKEFLAGS += -j$(shell nproc)
+endif
+# $(call tell,CC,file): one short line in place of the command; both with V=1.
+Q    = $(if $(V),,@)
+tell = @printf '  %-5s %s\n' $(1) $(2)
+
+.PHONY: all help cuda units demo low-shot check bench fuzz install format clean
 all: $(TOOLS) $(if $(NVCC),cuda)
 	$(if $(PICTURES),,@echo "image-read is not built; it needs $(PICTURE_PACKAGES)" >&2)
 
-# ---- tools ---------------------------------------------------------------------------------------------
-$B/%.o: %.c
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+# $(call probe,HEADERS,LIBRARIES,PACKAGES): whether a program of them compiles and links. It is asked once, before
+# anything is built: what is missing is named, and the line that installs it, not a compiler's first error.
+define probe
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+	@{ printf '#include <%s>\n' $(1); echo 'int main(void) { return 0; }'; } >$@.c
+	@$(CC) -o $@.out $@.c $(2) 2>$@.log || { .ci/packages --tell $(3) && cat $@.log >&2; exit 1; }
+	@touch $@
+endef
+$B/ready:
+	$(call probe,dnnl.h cblas.h msgpack.h jansson.h xxhash.h zlib.h,$(LIBS),$(BUILD_PACKAGES))
+$B/ready-units: | $B/ready
+	$(call probe,stdarg.h stddef.h stdint.h setjmp.h cmocka.h,-lcmocka,libcmocka-dev)
+
+# ---- tools ---------------------------------------------------------------------------------------------
+$B/%.o: %.c | $B/ready
+	@mkdir -p $(@D)
+	$(call tell,CC,$<)
+	$(Q)$(CC) $(ALL_CFLAGS) -c -o $@ $<
 # The CPU kernels' plain loops are the ones worth vectorising.
 ifndef SANITIZE
 $B/kernels/%.o: CFLAGS += -O3
 endif
 
 $B/libcommon.a: $(COMMON)
-	@rm -f $@
-	ar rcs $@ $^
 $B/libparts.a: $(PARTS)
-	@rm -f $@
-	ar rcs $@ $^
 $B/libkernels.a: $(KERNELS)
+$B/lib%.a:
 	@rm -f $@
-	ar rcs $@ $^
+	$(call tell,AR,$@)
+	$(Q)ar rcs $@ $^
 
 # A tool that calls no kernel takes nothing from libkernels.a and so links no library of it.
 $(BIN)/%: $B/src/%.o $B/libparts.a $B/libcommon.a $B/libkernels.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -fopenmp -o $@ $< $B/libparts.a $B/libkernels.a $B/libcommon.a -Wl,--as-needed $(LIBS)
+	$(call tell,LD,$@)
+	$(Q)$(CC) $(CFLAGS) -fopenmp -o $@ $< $B/libparts.a $B/libkernels.a $B/libcommon.a -Wl,--as-needed $(LIBS)
 
 # ---- the CUDA plug-in: target `cuda` ---------------------------------------------------------------------
 -include kernels/cuda/build.mk
@@ -105,16 +132,20 @@ check:
 	@BUILD=$B BIN=$(BIN) tests/run
 
 units: $(UNITS)
+$(UNITS:$B/tests/%=$B/tests/unit/%.o): | $B/ready-units
 $B/tests/%: $B/tests/unit/%.o $B/libparts.a $B/libcommon.a $B/libkernels.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -fopenmp -o $@ $< $B/libparts.a $B/libkernels.a $B/libcommon.a -Wl,--as-needed -lcmocka $(LIBS)
+	$(call tell,LD,$@)
+	$(Q)$(CC) $(CFLAGS) -fopenmp -o $@ $< $B/libparts.a $B/libkernels.a $B/libcommon.a -Wl,--as-needed -lcmocka $(LIBS)
 $B/bench/%: $B/tests/bench/%.o $B/libcommon.a $B/libkernels.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -fopenmp -o $@ $< $B/libkernels.a $B/libcommon.a -Wl,--as-needed $(LIBS)
+	$(call tell,LD,$@)
+	$(Q)$(CC) $(CFLAGS) -fopenmp -o $@ $< $B/libkernels.a $B/libcommon.a -Wl,--as-needed $(LIBS)
 
 $B/gpu/%: $B/tests/gpu/%.o $B/libcommon.a $B/libkernels.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -fopenmp -o $@ $< $B/libkernels.a $B/libcommon.a -Wl,--as-needed $(LIBS)
+	$(call tell,LD,$@)
+	$(Q)$(CC) $(CFLAGS) -fopenmp -o $@ $< $B/libkernels.a $B/libcommon.a -Wl,--as-needed $(LIBS)
 
 bench:
 	@.ci/packages $(BENCH_PACKAGES)
@@ -128,18 +159,21 @@ fuzz:
 	@SECONDS_EACH=$(SECONDS) tests/fuzz/run $(FUZZERS)
 build-fuzz/%: tests/fuzz/%.c $(wildcard common/*/*.[ch])
 	@mkdir -p $(@D)
-	clang -std=c17 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -O1 -g -fsanitize=fuzzer,address,undefined \
+	$(call tell,FUZZ,$@)
+	$(Q)clang -std=c17 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -O1 -g -fsanitize=fuzzer,address,undefined \
 		-fno-sanitize-recover=undefined -o $@ $< $(filter-out $(NEED_PICTURES),$(wildcard common/*/*.c)) $(filter-out -ldnnl -lopenblas,$(LIBS))
 
 # ---- the rest --------------------------------------------------------------------------------------------
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5
-	install $(TOOLS) $(DESTDIR)$(PREFIX)/bin
-	for f in $(wildcard $(BIN)/*.so); do install $$f $(DESTDIR)$(PREFIX)/bin || exit; done
-	install -m 644 $(filter %.1,$(PAGES)) $(DESTDIR)$(PREFIX)/share/man/man1
-	install -m 644 $(filter %.5,$(PAGES)) $(DESTDIR)$(PREFIX)/share/man/man5
+	$(call tell,INST,$(DESTDIR)$(PREFIX))
+	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5
+	$(Q)install $(TOOLS) $(DESTDIR)$(PREFIX)/bin
+	$(Q)for f in $(wildcard $(BIN)/*.so); do install $$f $(DESTDIR)$(PREFIX)/bin || exit; done
+	$(Q)install -m 644 $(filter %.1,$(PAGES)) $(DESTDIR)$(PREFIX)/share/man/man1
+	$(Q)install -m 644 $(filter %.5,$(PAGES)) $(DESTDIR)$(PREFIX)/share/man/man5
 
 format:
+	@.ci/packages clang-format
 	clang-format -i $(shell git ls-files '*.c' '*.h' '*.cu' '*.cuh')
 clean:
 	rm -rf build build-* bin bin-*

@@ -31,21 +31,24 @@ cuda:
 	@echo "cuda: there is no nvcc on the PATH or in /usr/local/cuda/bin; set NVCC" >&2; exit 1
 endif
 
-$B/cuda/%.o: %.c
+$B/cuda/%.o: %.c | $B/ready
 	@mkdir -p $(@D)
-	$(CC) $(filter-out -fopenmp,$(ALL_CFLAGS)) -O2 -fPIC -fvisibility=hidden \
+	$(call tell,CC,$<)
+	$(Q)$(CC) $(filter-out -fopenmp,$(ALL_CFLAGS)) -O2 -fPIC -fvisibility=hidden \
 		-isystem $(CUDA_HOME)/include -c -o $@ $<
 
-$B/cuda/%.cu.o: %.cu
+$B/cuda/%.cu.o: %.cu | $B/ready
 	@mkdir -p $(@D)
-	$(NVCC) -std=c++17 -O3 -lineinfo $(CUDA_CODE) $(CUDA_WARN) -Xcompiler -fPIC,-fvisibility=hidden \
+	$(call tell,NVCC,$<)
+	$(Q)$(NVCC) -std=c++17 -O3 -lineinfo $(CUDA_CODE) $(CUDA_WARN) -Xcompiler -fPIC,-fvisibility=hidden \
 		-MMD -MP -MF $(@:.o=.d) -c -o $@ $<
 
 # The runtime is linked in and finds the driver by itself; the other libraries are shared ones, and where
 # one is missing the plug-in does not load, which the tools report.
 $(BIN)/backend-cuda.so: $(CUDA_OBJECTS)
 	@mkdir -p $(@D)
-	$(NVCC) -shared -cudart static -o $@ $^ -lcudnn -lcublasLt -lcublas -lcusolver \
+	$(call tell,LD,$@)
+	$(Q)$(NVCC) -shared -cudart static -o $@ $^ -lcudnn -lcublasLt -lcublas -lcusolver \
 		-Xlinker -rpath -Xlinker '$(CUDA_RPATH)' -Xlinker --no-undefined -Xlinker --exclude-libs,ALL
 
 # ---- the same on the CPU: target `emulated` --------------------------------------------------------------
@@ -62,14 +65,18 @@ EMULATED_PLUGIN  = $B/emulated/backend-cuda.so
 emulated: $(EMULATED_PLUGIN)
 units: $(if $(EMULATED_CXX),emulated)
 
-$B/emulated/%.o: %.c
+$B/emulated/%.o: %.c | $B/ready
 	@mkdir -p $(@D)
-	$(CC) -std=c17 -D_GNU_SOURCE $(WARN) $(EMULATED_FLAGS) -c -o $@ $<
-$B/emulated/%.cu.o: %.cu
+	$(call tell,CC,$<)
+	$(Q)$(CC) -std=c17 -D_GNU_SOURCE $(WARN) $(EMULATED_FLAGS) -c -o $@ $<
+$B/emulated/%.cu.o: %.cu | $B/ready
 	@mkdir -p $(@D)
-	$(CXX) -std=c++17 $(CUDA_CXX_WARN) $(EMULATED_FLAGS) -x c++ -c -o $@ $<
-$B/emulated/%.o: %.cc
+	$(call tell,CXX,$<)
+	$(Q)$(CXX) -std=c++17 $(CUDA_CXX_WARN) $(EMULATED_FLAGS) -x c++ -c -o $@ $<
+$B/emulated/%.o: %.cc | $B/ready
 	@mkdir -p $(@D)
-	$(CXX) -std=c++17 $(WARN) $(EMULATED_FLAGS) -c -o $@ $<
+	$(call tell,CXX,$<)
+	$(Q)$(CXX) -std=c++17 $(WARN) $(EMULATED_FLAGS) -c -o $@ $<
 $(EMULATED_PLUGIN): $(EMULATED_OBJECTS)
-	$(CXX) -shared -o $@ $^ -lm
+	$(call tell,LD,$@)
+	$(Q)$(CXX) -shared -o $@ $^ -lm
