@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # The main job on real pictures: train on eight classes, imprint the ninth, compare the old model and
-# the new one. `make demo` runs it; EPOCHS, SEED and DEVICE change it.
+# the new one. `make demo` runs it; EPOCHS, SEED and DEVICE change it, and models go to WORK (build/demo).
 #
 # CIFAR-10 comes from CIFAR10=DIR, else from ../shared/data, else from its home page (checked); where
 # all of these fail, Fashion-MNIST from Debian's dataset-fashion-mnist takes its place.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-export PATH=$PWD/bin:$PATH
-work=build/demo
+export PATH=$PWD/${BIN:-bin}:$PATH
+work=${WORK:-build/demo}
 mkdir -p "$work"
 common=(--device "${DEVICE:-auto}")
 
@@ -64,9 +64,10 @@ say "4. What the new model knows: nine classes"
 testing | class-filter --keep "$nine" | embed "${common[@]}" --model "$work/base.model" -o "$work/test.embeddings"
 classify --model "$work/nine.model" "$work/test.embeddings" | score
 
-say "5. Old model, the paper's imprinting (mean), and imprint as it comes"
+say "5. Old model, the paper's imprinting (mean), and imprint as it comes: all on the same test pictures"
 for model in base mean nine; do
     classify --quiet --model "$work/$model.model" "$work/test.embeddings" |
-        score --quiet --by base,novel,all,harmonic_mean |
-        if [ $model = base ]; then cat; else tail -n 1; fi | sed "s/^/$model\t/; 1s/^base\tbase/model\tbase/"
+        score --quiet --by rows,base,novel,all_rows,harmonic_mean |
+        if [ $model = base ]; then cat; else tail -n 1; fi | sed "s/^/$model\t/; 1s/^base\trows/model\trows/"
 done
+echo "(all_rows: of all rows, those of a class that the model does not know counting as wrong)"

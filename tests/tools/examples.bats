@@ -1,0 +1,39 @@
+#!/usr/bin/env bats
+# The examples that a newcomer runs first, on a few made-up pictures: what they compare is of the same rows.
+load common
+
+setup() {
+    common_setup
+    mkdir data
+    for batch in 1 2 3 4 5; do make_cifar data/data_batch_$batch.bin 100; done
+    make_cifar data/test_batch.bin 100
+    export EPOCHS=1 DEVICE=cpu
+}
+
+# same_rows BEFORE AFTER: lines "rows base novel all_rows ..." of the same 90 rows; before, 10 of them are of a class
+# that the model does not know, and count as wrong.
+same_rows() {
+    read -r rows base novel all _ <<<"$1"
+    [ "$rows" -eq 90 ] && [ "$novel" = - ]
+    awk -v b="$base" -v a="$all" 'BEGIN { d = a - b * 80 / 90; exit !(d < 1.1e-4 && d > -1.1e-4) }'
+    read -r rows base novel all _ <<<"$2"
+    [ "$rows" -eq 90 ]
+    awk -v b="$base" -v n="$novel" -v a="$all" 'BEGIN { d = a - (b * 80 + n * 10) / 90; exit !(d < 1.1e-4 && d > -1.1e-4) }'
+}
+
+@test "the demo's table: three models on the same rows" {
+    CIFAR10=$PWD/data WORK=$PWD/work BIN=$(basename "$BIN") "$ROOT"/examples/demo.sh >said 2>notes
+    grep -A 4 'Old model' said | tail -n 4 >table
+    [ "$(head -n 1 table)" = $'model\trows\tbase\tnovel\tall_rows\tharmonic_mean' ]
+    line() { sed -n "s/^$1\t//p" table; }
+    same_rows "$(line base)" "$(line nine)"
+    same_rows "$(line base)" "$(line mean)"
+    # Not a word on GPUs where there is no card, but once, with --progress.
+    [ -e /dev/nvidiactl ] || [ "$(grep -c 'no GPU' notes)" -le 1 ]
+}
+
+@test "the notebook's two accuracies are of the same rows" {
+    BIN=$(basename "$BIN") "$ROOT"/examples/notebook.sh data "$PWD/work" >said 2>notes
+    before=$(grep -A 3 '^before imprinting' said | grep -E '^90') after=$(grep -A 3 '^after:' said | grep -E '^90')
+    same_rows "$before" "$after"
+}
