@@ -22,7 +22,7 @@ static struct {
     double ridge, scale;
     size_t features, proxies;
     uint64_t seed;
-    int method, norm, as, head, calibrate; /* -1: not given */
+    int as, head, method, norm, calibrate; /* the last three: -1 where not given */
     bool explain, head_given, scale_given;
     imprinting_options how;
 } own = {.scale = 10, .seed = PROJECTION_SEED, .method = -1, .norm = -1, .calibrate = -1};

@@ -142,3 +142,19 @@ assert all(x < math.log(4) for x in loss.values()), loss
 assert loss["--method mean"] < loss["--method mean --no-calibrate"] + 0.02, loss
 PYTHON
 }
+
+@test "what steers a terminal in a class's name is spelt out, in tsv and in score's table" {
+    "$PYTHON" -c '
+import sys, msgpack_numpy, numpy
+def out(record): sys.stdout.buffer.write(msgpack_numpy.packb(record))
+out({"tensor-stream": 1, "classes": ["red \u009b31m", "left \u202egpj.exe"]})
+out({"embedding": numpy.eye(2, 4, dtype="f4"), "label": numpy.arange(2)})
+out({"end": 2})' >rows
+    imprint --quiet rows -o named
+    classify $D --model named --format tsv rows >tsv
+    [ "$(cut -f 2 tsv | sed -n 2p)" = 'red \u009b31m' ]
+    [ "$(cut -f 3 tsv | sed -n 3p)" = 'left \u202egpj.exe' ]
+    classify $D --model named rows | score >table
+    [ "$(grep -cF 'red \u009b31m' table)" -eq 2 ]
+    ! LC_ALL=C grep -qP '\xc2\x9b|\xe2\x80\xae' tsv table
+}
