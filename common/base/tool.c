@@ -4,6 +4,7 @@
 #include "text.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <math.h>
 #include <signal.h>
@@ -317,9 +318,28 @@ static void take_option(const tool_option *o, const char *word)
 
 enum { OPTIONS_MAX = 64, LONG_OPTION = 256 /* past every letter */ };
 
+/* A closed 0, 1 or 2 would be the number of the next file opened, and messages would land in it. In
+ * its place comes what reads and writes fail on, as they would on the closed one; only messages
+ * have nobody to hear them. */
+static void fill_standard(void)
+{
+    static const int against[] = {O_WRONLY, O_RDONLY, O_WRONLY};
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) >= 0)
+            continue;
+        /* The lowest free number is this one. Without /dev, as in a bare chroot, a folder does. */
+        int got = open("/dev/null", against[fd] | O_NOCTTY);
+        if (got < 0)
+            got = open("/", O_RDONLY | O_DIRECTORY);
+        if (got != fd)
+            _exit(TOOL_FAILED);
+    }
+}
+
 tool_operands tool_begin(const tool_description *about, int argc, char **argv)
 {
     description = about;
+    fill_standard();
     watch_signals();
     const tool_option *tables[] = {about->options, common_options, about->shared};
     const tool_option *all[OPTIONS_MAX];

@@ -204,6 +204,37 @@ PYTHON
     done
 }
 
+@test "closed standard streams: no message lands in a file, the same bytes as with them open" {
+    echo 'conv:3x3x4 relu maxpool:8 dense:8 relu' >small.net
+    class-filter --keep 0-2 all >three
+    train() { cnn-train --device reference --arch @small.net --epochs 2 --seed 1 "$@" three; }
+    train -o wanted --log log.wanted
+    for closed in '0<&-' '1>&-' '2>&-' '0<&- 1>&- 2>&-' '1>&- 2>&-'; do
+        rm -f model log out info
+        eval "train -o model --log log $closed"
+        cmp model wanted
+        diff <(jq 'del(.seconds, .images_per_second)' log) <(jq 'del(.seconds, .images_per_second)' log.wanted)
+        eval "class-filter --keep 0-2 all -o out $closed"
+        cmp out three
+        eval "tensor-info three -o info $closed"
+        cmp info <(tensor-info three)
+        # A failure is one still, and leaves what was there.
+        run -1 bash -c "class-filter --keep nothing all -o out $closed"
+        cmp out three
+    done
+    for tool in "$BIN"/*; do
+        [[ $tool != *.so ]] || continue
+        "$tool" --version 0<&- 2>&- >said
+        grep -q "^${tool##*/} (lowshot)" said
+        run -1 bash -c "$tool --version 1>&-"
+        [[ $output == "${tool##*/}: cannot write to standard output: "* ]]
+    done
+    run -1 bash -c 'class-filter --keep 0 0<&-'
+    [[ $output == "class-filter: standard input: "*"Bad file descriptor" ]]
+    run -1 bash -c 'class-filter --keep 0 all 1>&-'
+    [[ $output == "class-filter: cannot write to standard output: Bad file descriptor" ]]
+}
+
 # ---- progress -----------------------------------------------------------------------------------------
 
 @test "progress on a terminal or when asked for, and never with --quiet" {
