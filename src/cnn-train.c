@@ -285,7 +285,10 @@ static void begin_run(training *t)
 static void open_log(training *t)
 {
     error e = {""};
-    if (own.log && !(t->log = fopen(own.log, own.resume ? "a" : "w"))) {
+    int fd = -1, named = own.log ? output_descriptor(own.log, &fd, &e) : 0;
+    if (named < 0)
+        tool_fail(&e);
+    if (own.log && !(t->log = named ? fdopen(fd, "w") : fopen(own.log, own.resume ? "ae" : "we"))) {
         error_system(&e, "%s", own.log);
         tool_fail(&e);
     }

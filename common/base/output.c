@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BUFFER_BYTES = 1 << 16, PIPE_BYTES = 1 << 20, TEMPORARIES_MAX = 16 };
+enum { BUFFER_BYTES = 1 << 16, PIPE_BYTES = 1 << 20, TEMPORARIES_MAX = 16, LINKS_MAX = 40 };
 
 struct output {
     int fd;
@@ -67,7 +68,7 @@ static char *final_path(const char *path)
 {
     char target[PATH_MAX];
     char *found = realpath(path, NULL), *next = found ? NULL : strdup(path);
-    for (int links = 0; next && links < 8; links++) {
+    for (int links = 0; next && links < LINKS_MAX; links++) {
         ssize_t length = readlink(next, target, sizeof target - 1);
         if (length <= 0)
             break;
@@ -115,9 +116,77 @@ static int open_temporary(output *o, const char *path, error *e)
     return 0;
 }
 
+/* ---- names of descriptors ---- */
+
+static bool is_number(const char *text)
+{
+    return *text && text[strspn(text, "0123456789")] == '\0';
+}
+
+/* Whether the path, perhaps through links, is an entry of a process's folder of descriptors, which
+ * is left in `found`: /proc/12/fd/1. That entry is a link too, to the file itself; to follow it
+ * would be to write another file of that name, where the descriptor has its own place in it. */
+static bool find_descriptor(const char *path, char found[PATH_MAX])
+{
+    char at[PATH_MAX], folder[PATH_MAX], target[PATH_MAX];
+    if (strlen(path) >= sizeof at)
+        return false;
+    strcpy(at, path);
+    for (int links = 0; links < LINKS_MAX; links++) {
+        char *slash = strrchr(at, '/');
+        const char *name = slash ? slash + 1 : at;
+        char *real = realpath(slash == at ? "/" : slash ? (*slash = '\0', at) : ".", folder);
+        if (!real || snprintf(found, PATH_MAX, "%s/%s", folder, name) >= PATH_MAX)
+            return false;
+        if (is_number(name) && (fnmatch("/proc/[0-9]*/fd", folder, FNM_PATHNAME) == 0 ||
+                                fnmatch("/proc/[0-9]*/task/*/fd", folder, FNM_PATHNAME) == 0))
+            return true;
+        ssize_t length = readlink(found, target, sizeof target - 1);
+        if (length <= 0)
+            return false;
+        target[length] = '\0';
+        int wrote = target[0] == '/' ? snprintf(at, sizeof at, "%s", target)
+                                     : snprintf(at, sizeof at, "%s/%s", folder, target);
+        if (wrote >= (int)sizeof at)
+            return false;
+    }
+    return false;
+}
+
+/* One of this process's own. What the process itself opened, and not who started it, closes on
+ * exec. */
+static int copy_descriptor(const char *path, int number, error *e)
+{
+    int flags = fcntl(number, F_GETFL), closes = fcntl(number, F_GETFD);
+    if (flags < 0 || closes < 0 || closes & FD_CLOEXEC)
+        return error_set(e, "%s: the tool was started without a file descriptor %d", path, number);
+    if ((flags & O_ACCMODE) == O_RDONLY)
+        return error_set(e, "%s: is open for reading only", path);
+    int fd = fcntl(number, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    return fd < 0 ? error_system(e, "%s: cannot write", path) : fd;
+}
+
+int output_descriptor(const char *path, int *fd, error *e)
+{
+    char found[PATH_MAX];
+    long process;
+    if (!find_descriptor(path, found) || sscanf(found, "/proc/%ld", &process) != 1)
+        return 0;
+    if (process == (long)getpid())
+        *fd = copy_descriptor(path, atoi(strrchr(found, '/') + 1), e);
+    else if ((*fd = open(found, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY)) < 0)
+        error_system(e, "%s: cannot write", path);
+    return *fd < 0 ? -1 : 1;
+}
+
 static int open_named(output *o, const char *path, error *e)
 {
     struct stat status;
+    int named = output_descriptor(path, &o->fd, e);
+    if (named != 0) {
+        o->own_fd = named > 0;
+        return named < 0 ? -1 : 0;
+    }
     if (stat(path, &status) != 0 || S_ISREG(status.st_mode)) {
         if (path[0] == '\0' || path[strlen(path) - 1] == '/')
             return error_set(e, "'%s' is no name for a file", path);

@@ -15,8 +15,12 @@
 typedef struct output output;
 
 /* path NULL or "-" is standard output. `records` refuses a terminal. A path that is no regular file
- * (/dev/null, a fifo) is written directly. */
+ * (/dev/null, a fifo) is written directly, and so is a descriptor that is named by its path. */
 int output_open(const char *path, bool records, output **out, error *e);
+/* 1 and *fd, the caller's to close, where the path names a descriptor (/dev/stdout, /dev/fd/3,
+ * /proc/self/fd/1, a link to one): a copy of it, which goes on where it stands in its file. 0 for
+ * any other path. */
+int output_descriptor(const char *path, int *fd, error *e);
 /* Writes it all. A reader that went away (EPIPE) ends the process quietly with exit status 0 after
  * removing temporary files: nobody wants the rest. */
 int output_write(output *o, const void *data, size_t bytes, error *e);

@@ -187,6 +187,40 @@ PYTHON
     fails 1 "'' is no name for a file" cifar-read a.bin -o ''
 }
 
+@test "-o and --log to a named descriptor go on where it stands" {
+    class-filter --keep 0-2 --per-class 8 --seed 1 all >part
+    tensor-info part >info
+    ln -s /dev/fd/5 link
+    ln -s link links
+    mkdir folder
+    ln -s ../links folder/deep
+    for name in /dev/stdout /dev/fd/1 /proc/self/fd/1 /proc/thread-self/fd/1 /dev/fd/5 links folder/deep ./folder/../links; do
+        echo "the user's old lines" >log
+        inode=$(stat -c %i log)
+        tensor-info part -o "$name" >>log 5>&1
+        cmp log <(echo "the user's old lines"; cat info) || { echo "$name"; return 1; }
+        { echo begin; tensor-info part -o "$name" 5>&1; echo end; } >log
+        cmp log <(echo begin; cat info; echo end) || { echo "$name"; return 1; }
+        [ "$(stat -c %i log)" = "$inode" ]
+        [ "$(tensor-info part -o "$name" 5>&1 | cksum)" = "$(cksum <info)" ]
+    done
+    [ -L link ] && [ -L links ] && [ -L folder/deep ]
+    # Of another process: added to what it wrote.
+    echo old >log
+    sleep 60 >>log &
+    tensor-info part -o "/proc/$!/fd/1"
+    kill $!
+    cmp log <(echo old; cat info)
+    # The log of a training, which is truncated under any other name.
+    echo 'dense:8 relu' >small.net
+    echo old >log
+    cnn-train --device reference --arch @small.net --epochs 2 --log /dev/fd/3 -o model part 3>>log
+    [ "$(head -1 log)" = old ] && [ "$(wc -l <log)" -eq 3 ]
+    fails 1 "/dev/fd/9: the tool was started without a file descriptor 9" tensor-info part -o /dev/fd/9
+    fails 1 "/dev/stdin: is open for reading only" tensor-info part -o /dev/stdin
+    leaves_nothing nothing
+}
+
 @test "a tool that is stopped leaves nothing behind" {
     mkfifo pipe
     for signal in TERM INT HUP; do
