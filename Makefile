@@ -52,7 +52,10 @@ TOOLS   = $(patsubst src/%.c,$(BIN)/%,$(filter-out $(NEED_PICTURES),$(wildcard s
 PAGES   = $(wildcard src/*.1 src/*.5)
 COMMON  = $(patsubst %.c,$B/%.o,$(filter-out $(NEED_PICTURES),$(wildcard common/*/*.c)))
 PARTS   = $(patsubst %.c,$B/%.o,$(wildcard src/*/*.c))
-KERNELS = $(patsubst %.c,$B/%.o,$(wildcard kernels/*.c kernels/reference/*.c kernels/cpu/*.c kernels/cuda/host/*.c))
+# Of kernels/cuda, what is tested without CUDA.
+CUDA_PLAIN = kernels/cuda/choices.c kernels/cuda/places.c
+KERNELS = $(patsubst %.c,$B/%.o,$(wildcard kernels/*.c kernels/plan/*.c kernels/reference/*.c kernels/cpu/*.c) \
+            $(CUDA_PLAIN))
 UNITS   = $(patsubst tests/unit/%.c,$B/tests/%,$(wildcard tests/unit/*.c))
 FUZZERS = $(patsubst tests/fuzz/%.c,build-fuzz/%,$(filter-out $(NEED_PICTURES),$(wildcard tests/fuzz/*.c)))
 

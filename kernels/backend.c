@@ -1,6 +1,6 @@
 #include "backend.h"
 
-#include "cuda/host/choices.h"
+#include "absence.h"
 
 #include <dlfcn.h>
 #include <limits.h>
@@ -46,7 +46,7 @@ int backend_threads(int threads)
 int backend_embed(backend *b, program *p, const uint8_t *images, size_t rows, float *embeddings,
                   error *e)
 {
-    if (b->embed_submit(b, p, images, rows, 0, 0, embeddings, e) != 0)
+    if (b->embed_submit(b, p, images, rows, 0, 0, embeddings, e) < 0)
         return -1;
     return b->embed_wait(b, p, e);
 }
@@ -84,13 +84,13 @@ static bool driver_is_missing(void)
 static int plugin_load(const backend_driver **driver, error *e)
 {
     char path[PATH_MAX];
-    if (plugin_path(path, e) != 0)
+    if (plugin_path(path, e) < 0)
         return -1;
     if (access(path, F_OK) != 0)
         return error_set(e, "CUDA: there is no plug-in %s; build it with nvcc, or use --device cpu",
                          path);
     if (driver_is_missing())
-        return device_refuse(e, ABSENT_DRIVER, 0, 0);
+        return absence_refuse(e, ABSENT_DRIVER, 0, 0);
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     if (!library) {
         /* The loader's text begins with the file that it could not load: the plug-in, or a library.
@@ -118,7 +118,7 @@ static int plugin_load(const backend_driver **driver, error *e)
 static int open_cuda(const backend_options *options, int device, backend **out, error *e)
 {
     const backend_driver *driver;
-    if (plugin_load(&driver, e) != 0)
+    if (plugin_load(&driver, e) < 0)
         return -1;
     return driver->open(options, device, out, e);
 }

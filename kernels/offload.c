@@ -53,7 +53,7 @@ static void wake(deferred *d)
     backend_options options = d->options;
     options.device = d->name;
     d->asked = true;
-    if (backend_open(&options, &d->device, NULL, &e) != 0)
+    if (backend_open(&options, &d->device, NULL, &e) < 0)
         d->device = NULL;
     tell(d, d->device ? NULL : e.text);
 }
@@ -165,7 +165,7 @@ static int deferred_moments_new(backend *b, size_t dimension, const float *proje
     m->count = projection ? count : dimension;
     m->classes = classes;
     m->gram = gram;
-    if (on->moments_new(on, dimension, projection, count, classes, gram, &m->own, e) != 0) {
+    if (on->moments_new(on, dimension, projection, count, classes, gram, &m->own, e) < 0) {
         m->own = NULL;
         deferred_moments_free(b, m);
         return -1;
@@ -213,7 +213,7 @@ static int deferred_moments_get(backend *b, moments *m, double *sums, double *co
 {
     deferred *d = of(b);
     size_t k = m->count, all = m->classes * k, square = gram && m->gram ? k * k : 0;
-    if (d->cpu->moments_get(d->cpu, m->own, sums, counts, gram, e) != 0)
+    if (d->cpu->moments_get(d->cpu, m->own, sums, counts, gram, e) < 0)
         return -1;
     if (!m->moved)
         return 0;
@@ -279,7 +279,7 @@ int deferred_open(const backend_options *options, const char *device, const defe
     d->costs = *costs;
     d->told = told;
     d->context = context;
-    if (backend_open(&d->options, &d->cpu, NULL, e) != 0) {
+    if (backend_open(&d->options, &d->cpu, NULL, e) < 0) {
         d->cpu = NULL;
         deferred_close(b);
         return -1;

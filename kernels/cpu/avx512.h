@@ -3,7 +3,7 @@
 #ifndef KERNELS_CPU_AVX512_H
 #define KERNELS_CPU_AVX512_H
 
-#include "element.h"
+#include "loops.h"
 
 #include <immintrin.h>
 
@@ -20,9 +20,9 @@ static inline bool avx512_here(void)
 }
 
 /* LANES numbers from x[i] on, as element_get. */
-AVX512_INLINE __m512 lanes_get(const void *x, size_t i, bool half)
+AVX512_INLINE __m512 lanes_get(const void *x, size_t i, bool bf16)
 {
-    if (!half)
+    if (!bf16)
         return _mm512_loadu_ps((const float *)x + i);
     __m256i bits = _mm256_loadu_si256((const __m256i *)((const uint16_t *)x + i));
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));

@@ -1,6 +1,12 @@
 #include "cpu.h"
 
-#include <sched.h>
+#include "dnnl_compat.h"
+#include "embedding.h"
+#include "linear.h"
+#include "moments.h"
+#include "program.h"
+
+#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -87,10 +93,40 @@ static void cpu_host_free(backend *b, void *memory)
     free(memory);
 }
 
+static const backend functions = {
+    .name = "cpu",
+    .close = cpu_close,
+    .program_new = cpu_program_new,
+    .program_free = cpu_program_free,
+    .parameters_set = cpu_parameters_set,
+    .parameters_get = cpu_parameters_get,
+    .optimizer_set = cpu_optimizer_set,
+    .optimizer_get = cpu_optimizer_get,
+    .data_set = cpu_data_set,
+    .train = cpu_train,
+    .gradients = cpu_gradients,
+    .evaluate = cpu_evaluate,
+    .embed_submit = cpu_embed_submit,
+    .embed_wait = cpu_embed_wait,
+    .host_alloc = cpu_host_alloc,
+    .host_free = cpu_host_free,
+    .scores = cpu_scores,
+    .top_k = cpu_top_k,
+    .normalise = cpu_normalise,
+    .features = cpu_features,
+    .assign = cpu_assign,
+    .moments_new = cpu_moments_new,
+    .moments_add = cpu_moments_add,
+    .moments_get = cpu_moments_get,
+    .moments_free = cpu_moments_free,
+    .solve = cpu_solve,
+    .eigen = cpu_eigen,
+};
+
 static int cpu_start(backend *b, const backend_options *options, error *e)
 {
     cpu *own = b->own;
-    if (precision_choose(options->precision, &b->precision, e) != 0)
+    if (precision_choose(options->precision, &b->precision, e) < 0)
         return -1;
     own->type = b->precision == PRECISION_BF16 ? ELEMENT_BF16 : ELEMENT_F32;
     own->threads = backend_threads(options->threads);
@@ -116,14 +152,9 @@ static int cpu_open(const backend_options *options, int device, backend **out, e
         free(own);
         return error_set(e, "out of memory");
     }
-    *b = (backend){.name = "cpu",
-                   .close = cpu_close,
-                   .host_alloc = cpu_host_alloc,
-                   .host_free = cpu_host_free,
-                   .own = own};
-    cpu_programs(b);
-    cpu_embeddings(b);
-    if (cpu_start(b, options, e) != 0) {
+    *b = functions;
+    b->own = own;
+    if (cpu_start(b, options, e) < 0) {
         cpu_close(b);
         return -1;
     }

@@ -1,23 +1,25 @@
-#include "loops.h"
+#include "elementwise.h"
 
-/* Each operation: its loop over a part, once a type, and the call that shares the parts out. */
+#include "../random.h"
+
+/* Each function: its loop over a part, once a type, and the call that shares the parts out. */
 
 #define GRAIN 64
 
-ALWAYS_INLINE void relu_forward_part(const void *x, void *y, size_t first, size_t last, bool half)
+ALWAYS_INLINE void relu_forward_part(const void *x, void *y, size_t first, size_t last, bool bf16)
 {
     for (size_t i = first; i < last; i++) {
-        float v = element_get(x, i, half);
-        element_put(y, i, v > 0 ? v : 0, half);
+        float v = element_get(x, i, bf16);
+        element_put(y, i, v > 0 ? v : 0, bf16);
     }
 }
 
 ALWAYS_INLINE void relu_backward_part(void *gradient, const void *y, size_t first, size_t last,
-                                      float factor, bool half)
+                                      float factor, bool bf16)
 {
     for (size_t i = first; i < last; i++) {
-        float g = element_get(gradient, i, half) * factor;
-        element_put(gradient, i, element_get(y, i, half) > 0 ? g : 0, half);
+        float g = element_get(gradient, i, bf16) * factor;
+        element_put(gradient, i, element_get(y, i, bf16) > 0 ? g : 0, bf16);
     }
 }
 
@@ -30,17 +32,17 @@ CLONES static void relu_backward_choose(uint16_t *gradient, const int16_t *y, si
 }
 
 ALWAYS_INLINE void scale_part(const void *x, void *y, size_t first, size_t last, float factor,
-                              bool half)
+                              bool bf16)
 {
     for (size_t i = first; i < last; i++)
-        element_put(y, i, element_get(x, i, half) * factor, half);
+        element_put(y, i, element_get(x, i, bf16) * factor, bf16);
 }
 
 ALWAYS_INLINE void add_part(const void *a, const void *b, void *sum, size_t first, size_t last,
-                            bool half)
+                            bool bf16)
 {
     for (size_t i = first; i < last; i++)
-        element_put(sum, i, element_get(a, i, half) + element_get(b, i, half), half);
+        element_put(sum, i, element_get(a, i, bf16) + element_get(b, i, bf16), bf16);
 }
 
 #define BOTH_TYPES(name, arguments, call_float, call_bf16)                                         \
@@ -133,5 +135,94 @@ void elements_add(const void *a, const void *b, void *sum, element type, size_t 
         size_t first, last;
         thread_part(count, GRAIN, &first, &last);
         (type == ELEMENT_BF16 ? add_bf16 : add_float)(a, b, sum, first, last);
+    }
+}
+
+/* ---- dropout ---- */
+
+#define PHILOX_LANES 64
+
+/* random_philox for 64 counters at once: 512 numbers of 16 bits, in order. */
+CLONES static void philox_lanes(uint64_t key, uint64_t first, uint64_t high, uint16_t *restrict out)
+{
+    uint32_t c0[PHILOX_LANES], c1[PHILOX_LANES], c2[PHILOX_LANES], c3[PHILOX_LANES];
+    uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
+#pragma GCC unroll 1
+    for (int i = 0; i < PHILOX_LANES; i++) {
+        c0[i] = (uint32_t)(first + (uint64_t)i);
+        c1[i] = (uint32_t)((first + (uint64_t)i) >> 32);
+        c2[i] = (uint32_t)high;
+        c3[i] = (uint32_t)(high >> 32);
+    }
+#pragma GCC unroll 1
+    for (int round = 0; round < 10; round++) {
+#pragma GCC unroll 1
+        for (int i = 0; i < PHILOX_LANES; i++) {
+            uint64_t p0 = (uint64_t)0xD2511F53u * c0[i], p1 = (uint64_t)0xCD9E8D57u * c2[i];
+            c0[i] = (uint32_t)(p1 >> 32) ^ c1[i] ^ k0;
+            c2[i] = (uint32_t)(p0 >> 32) ^ c3[i] ^ k1;
+            c1[i] = (uint32_t)p1;
+            c3[i] = (uint32_t)p0;
+        }
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+#pragma GCC unroll 1
+    for (int i = 0; i < PHILOX_LANES; i++) {
+        out[8 * i + 0] = (uint16_t)c0[i];
+        out[8 * i + 1] = (uint16_t)(c0[i] >> 16);
+        out[8 * i + 2] = (uint16_t)c1[i];
+        out[8 * i + 3] = (uint16_t)(c1[i] >> 16);
+        out[8 * i + 4] = (uint16_t)c2[i];
+        out[8 * i + 5] = (uint16_t)(c2[i] >> 16);
+        out[8 * i + 6] = (uint16_t)c3[i];
+        out[8 * i + 7] = (uint16_t)(c3[i] >> 16);
+    }
+}
+
+const uint16_t *dropout_numbers(const dropout *d, uint64_t first, size_t count, uint16_t *numbers)
+{
+    uint64_t block = first / 8, high = random_stream(RANDOM_DROPOUT, d->layer, d->step);
+    size_t skip = (size_t)(first % 8);
+    for (size_t done = 0; done < skip + count; done += 8 * PHILOX_LANES, block += PHILOX_LANES)
+        philox_lanes(d->seed, block, high, numbers + done);
+    return numbers + skip;
+}
+
+ALWAYS_INLINE void dropout_part(const uint16_t *numbers, uint16_t threshold, float factor,
+                                const void *x, void *y, size_t count, bool bf16)
+{
+    for (size_t i = 0; i < count; i++) {
+        float v = element_get(x, i, bf16) * factor;
+        element_put(y, i, numbers[i] >= threshold ? v : 0, bf16);
+    }
+}
+
+CLONES static void dropout_float(const uint16_t *numbers, uint16_t threshold, float factor,
+                                 const void *x, void *y, size_t count)
+{
+    dropout_part(numbers, threshold, factor, x, y, count, false);
+}
+
+CLONES static void dropout_bf16(const uint16_t *numbers, uint16_t threshold, float factor,
+                                const void *x, void *y, size_t count)
+{
+    dropout_part(numbers, threshold, factor, x, y, count, true);
+}
+
+void dropout_apply(const dropout *d, const void *x, void *y, element type, size_t count)
+{
+#pragma omp parallel
+    {
+        uint16_t room[DROPOUT_ROOM(DROPOUT_PIECE)];
+        size_t first, last;
+        thread_part(count, DROPOUT_PIECE / 8, &first, &last);
+        for (size_t i = first; i < last; i += DROPOUT_PIECE) {
+            size_t n = last - i < DROPOUT_PIECE ? last - i : DROPOUT_PIECE;
+            const uint16_t *numbers = dropout_numbers(d, i, n, room);
+            (type == ELEMENT_BF16 ? dropout_bf16 : dropout_float)(numbers, (uint16_t)d->threshold,
+                                                                  d->factor, element_at(x, i, type),
+                                                                  element_at(y, i, type), n);
+        }
     }
 }

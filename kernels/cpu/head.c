@@ -1,7 +1,7 @@
 #include "head.h"
 
 #include "dnnl_compat.h"
-#include "element.h"
+#include "loops.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "loops.h"
+#include "pool.h"
 
 /* ---- forward ---- */
 
@@ -174,21 +174,22 @@ static void pool_line(stretch s, const void *x, void *y, uint8_t *codes, element
     }
 }
 
-void maxpool_forward(const void *x, void *y, uint8_t *codes, element type, size_t rows, extent in,
-                     extent out, size_t high, size_t wide, bool relu, const dropout *d)
+void maxpool_forward(const layer *l, const void *x, void *y, uint8_t *codes, element type,
+                     size_t rows, bool relu, const dropout *d)
 {
+    extent in = l->in, out = l->out;
     size_t line = in.width * in.channels, out_line = out.width * out.channels;
     stretch s = {.pixel = in.channels,
                  .line = line,
-                 .high = high,
-                 .wide = wide,
+                 .high = l->window_height,
+                 .wide = l->window_width,
                  .relu = relu,
                  .threshold = d ? (uint16_t)d->threshold : 0,
                  .factor = d ? d->factor : 1};
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < rows * out.height; i++) {
         size_t row = i / out.height, oy = i % out.height;
-        pool_line(s, element_at(x, (row * in.height + oy * high) * line, type),
+        pool_line(s, element_at(x, (row * in.height + oy * s.high) * line, type),
                   element_at(y, i * out_line, type), codes ? codes + i * out_line : NULL, type, out,
                   i * out_line, d);
     }
@@ -197,25 +198,25 @@ void maxpool_forward(const void *x, void *y, uint8_t *codes, element type, size_
 /* ---- backward ---- */
 
 ALWAYS_INLINE void spread(const void *y_gradient, const uint8_t *codes, int code, void *x_gradient,
-                          size_t channels, float factor, bool half)
+                          size_t channels, float factor, bool bf16)
 {
     for (size_t c = 0; c < channels; c++) {
-        float g = element_get(y_gradient, c, half) * factor;
-        element_put(x_gradient, c, codes[c] == code ? g : 0, half);
+        float g = element_get(y_gradient, c, bf16) * factor;
+        element_put(x_gradient, c, codes[c] == code ? g : 0, bf16);
     }
 }
 
 /* A line of x's gradient, from the line of outputs that it lies under. */
 ALWAYS_INLINE void spread_line(const void *y_gradient, const uint8_t *codes, size_t dy,
                                void *x_gradient, extent in, extent out, size_t wide, float factor,
-                               bool half)
+                               bool bf16)
 {
-    size_t channels = in.channels, size = half ? 2 : 4;
+    size_t channels = in.channels, size = bf16 ? 2 : 4;
     for (size_t ox = 0; ox < out.width; ox++)
         for (size_t dx = 0; dx < wide; dx++)
             spread((const char *)y_gradient + ox * channels * size, codes + ox * channels,
                    (int)(dy * wide + dx), (char *)x_gradient + (ox * wide + dx) * channels * size,
-                   channels, factor, half);
+                   channels, factor, bf16);
     size_t covered = out.width * wide * channels;
     memset((char *)x_gradient + covered * size, 0, (in.width * channels - covered) * size);
 }
@@ -234,9 +235,11 @@ CLONES static void spread_line_bf16(const void *y_gradient, const uint8_t *codes
     spread_line(y_gradient, codes, dy, x_gradient, in, out, wide, factor, true);
 }
 
-void maxpool_backward(const void *y_gradient, const uint8_t *codes, void *x_gradient, element type,
-                      size_t rows, extent in, extent out, size_t high, size_t wide, float factor)
+void maxpool_backward(const layer *l, const void *y_gradient, const uint8_t *codes,
+                      void *x_gradient, element type, size_t rows, float factor)
 {
+    extent in = l->in, out = l->out;
+    size_t high = l->window_height, wide = l->window_width;
     size_t line = in.width * in.channels, out_line = out.width * out.channels;
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < rows * in.height; i++) {
@@ -257,19 +260,21 @@ static void search_output(const void *y_gradient, const void *x, void *x_gradien
                           size_t at, size_t first, size_t line, size_t pixel, size_t high,
                           size_t wide)
 {
-    bool half = type == ELEMENT_BF16;
+    bool bf16 = type == ELEMENT_BF16;
     size_t best = first;
     for (size_t k = 1; k < high * wide; k++) {
         size_t place = first + k / wide * line + k % wide * pixel;
-        if (element_get(x, place, half) > element_get(x, best, half))
+        if (element_get(x, place, bf16) > element_get(x, best, bf16))
             best = place;
     }
-    element_put(x_gradient, best, element_get(y_gradient, at, half), half);
+    element_put(x_gradient, best, element_get(y_gradient, at, bf16), bf16);
 }
 
-void maxpool_backward_search(const void *y_gradient, const void *x, void *x_gradient, element type,
-                             size_t rows, extent in, extent out, size_t high, size_t wide)
+void maxpool_backward_search(const layer *l, const void *y_gradient, const void *x,
+                             void *x_gradient, element type, size_t rows)
 {
+    extent in = l->in, out = l->out;
+    size_t high = l->window_height, wide = l->window_width;
     size_t line = in.width * in.channels, size = extent_size(in);
 #pragma omp parallel for schedule(static)
     for (size_t row = 0; row < rows; row++) {
@@ -289,14 +294,14 @@ void maxpool_backward_search(const void *y_gradient, const void *x, void *x_grad
 void avgpool_forward(const void *x, void *y, element type, size_t rows, extent in)
 {
     size_t pixels = in.height * in.width;
-    bool half = type == ELEMENT_BF16;
+    bool bf16 = type == ELEMENT_BF16;
 #pragma omp parallel for schedule(static)
     for (size_t row = 0; row < rows; row++) {
         for (size_t c = 0; c < in.channels; c++) {
             float sum = 0;
             for (size_t p = 0; p < pixels; p++)
-                sum += element_get(x, (row * pixels + p) * in.channels + c, half);
-            element_put(y, row * in.channels + c, sum / (float)pixels, half);
+                sum += element_get(x, (row * pixels + p) * in.channels + c, bf16);
+            element_put(y, row * in.channels + c, sum / (float)pixels, bf16);
         }
     }
 }
@@ -305,12 +310,12 @@ void avgpool_backward(const void *y_gradient, void *x_gradient, element type, si
                       extent in)
 {
     size_t pixels = in.height * in.width;
-    bool half = type == ELEMENT_BF16;
+    bool bf16 = type == ELEMENT_BF16;
 #pragma omp parallel for schedule(static)
     for (size_t row = 0; row < rows; row++)
         for (size_t p = 0; p < pixels; p++)
             for (size_t c = 0; c < in.channels; c++)
                 element_put(x_gradient, (row * pixels + p) * in.channels + c,
-                            element_get(y_gradient, row * in.channels + c, half) / (float)pixels,
-                            half);
+                            element_get(y_gradient, row * in.channels + c, bf16) / (float)pixels,
+                            bf16);
 }

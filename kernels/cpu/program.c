@@ -1,6 +1,11 @@
-#include "cpu.h"
+#include "program.h"
 
 #include "../random.h"
+#include "conv.h"
+#include "dense.h"
+#include "elementwise.h"
+#include "input.h"
+#include "pool.h"
 
 #include <stdlib.h>
 #include <time.h>
@@ -15,16 +20,67 @@ static void time_to(program *p, double *total)
     p->times.since = seconds;
 }
 
+/* ---- memory ---- */
+
+static float *floats_take(program *p, size_t count)
+{
+    return program_take(p, count * sizeof(float));
+}
+
+/* What the program keeps beside activations and their gradients. Embeddings and their gradient are
+ * the topmost activations, where those are float. */
+static void memory_take(program *p)
+{
+    const network *n = p->net;
+    size_t scratch = 0, count = p->plan.count;
+    bool apart = count && p->plan.layers[count - 1].out_type != ELEMENT_F32;
+    p->parameters = floats_take(p, n->total);
+    p->picture_row = program_take(p, (size_t)p->own->threads * n->input.width * n->input.channels);
+    p->times.layers = program_take(p, count * sizeof *p->times.layers);
+    for (size_t i = 0; i < count; i++) {
+        conv_take(p, i);
+        size_t wanted = conv_scratch_count(p, i);
+        scratch = wanted > scratch ? wanted : scratch;
+    }
+    p->conv_scratch = floats_take(p, scratch);
+    if (apart)
+        p->features = floats_take(p, p->plan.rows * n->dimension);
+    if (!p->spec.training)
+        return;
+    p->gradient = floats_take(p, n->total);
+    p->first = floats_take(p, n->total);
+    p->second = floats_take(p, n->total);
+    if (apart)
+        p->feature_gradient = floats_take(p, p->plan.rows * n->dimension);
+}
+
+static int memory_new(program *p, error *e)
+{
+    arena *a = &p->plan.arena;
+    p->taken = a->count;
+    memory_take(p);
+    if (arena_lay_out(a, e) < 0)
+        return -1;
+    p->base = aligned_alloc(ARENA_ALIGNMENT, a->bytes);
+    if (!p->base)
+        return error_set(e,
+                         "out of memory: %zu bytes for a network and %zu rows at once; make the "
+                         "batch smaller (--batch)",
+                         a->bytes, p->plan.rows);
+    memset(p->base, 0, a->bytes);
+    memory_take(p);
+    if (!p->features)
+        p->features = program_at(p, p->plan.embedding);
+    if (!p->feature_gradient)
+        p->feature_gradient = program_at(p, p->plan.d_embedding);
+    return 0;
+}
+
 /* ---- making and freeing ---- */
 
 /* Rows at once when only embedding: few enough that what lies between two layers stays in the
  * cache. */
 #define EMBED_ROWS_A_THREAD 32
-
-static float *floats_new(program *p, size_t count, const char *what, error *e)
-{
-    return program_memory(p, count * sizeof(float), what, e);
-}
 
 /* Neighbouring parameters of one kind are one part. */
 static int parts_new(program *p, error *e)
@@ -48,62 +104,64 @@ static int parts_new(program *p, error *e)
     return 0;
 }
 
-static int training_new(program *p, error *e)
+static int layers_new(program *p, error *e)
 {
-    const network *n = p->net;
-    size_t features = p->chunk * n->dimension;
-    p->has_head = true;
-    if (head_new(n, p->chunk, &p->head) != 0)
-        return error_set(e, "out of memory for %zu classes; make the batch smaller (--batch)",
-                         n->class_count);
-    if (!(p->gradient = floats_new(p, n->total, "gradients", e)) ||
-        !(p->first = floats_new(p, n->total, "the optimizer", e)) ||
-        !(p->second = floats_new(p, n->total, "the optimizer", e)) ||
-        !(p->feature_gradient = floats_new(p, features, "gradients", e)))
-        return -1;
-    return parts_new(p, e);
+    p->layers = calloc(p->plan.count + 1, sizeof *p->layers);
+    if (!p->layers)
+        return error_set(e, "out of memory");
+    for (size_t i = p->plan.count; i-- > 0;) {
+        const layer *l = p->plan.layers[i].layer;
+        if (fused_multiplies(&p->plan.layers[i]))
+            p->layers[i].product = l->kind == LAYER_CONV ? &conv_product : &dense_product;
+        conv_choose(p, i);
+        if (l->kind == LAYER_BATCHNORM && batchnorm_new(l, p->plan.rows, &p->layers[i].norm) < 0)
+            return error_set(e, "out of memory for batch normalisation of %zu rows", p->plan.rows);
+    }
+    return 0;
 }
 
 static int program_make(program *p, error *e)
 {
-    const network *n = p->net;
+    plan_rules rules = {.type = p->own->type,
+                        .float_tail = true,
+                        .input_multiple = 1,
+                        .window_most = POOL_CODES_MAX,
+                        .code_bytes = 1};
     size_t most = EMBED_ROWS_A_THREAD * (size_t)p->own->threads;
-    p->chunk = p->spec.training || p->spec.batch < most ? p->spec.batch : most;
+    size_t rows = p->spec.training || p->spec.batch < most ? p->spec.batch : most;
     p->version = 1;
-    size_t row = (size_t)p->own->threads * n->input.width * n->input.channels;
-    if (!(p->parameters = floats_new(p, n->total, "parameters", e)) ||
-        !(p->picture_row = program_memory(p, row, "pictures", e)) || nodes_new(p, e) != 0 ||
-        storage_new(p, e) != 0)
+    if (plan_new(&p->spec, rows, &rules, &p->plan, e) < 0 || layers_new(p, e) < 0 ||
+        memory_new(p, e) < 0 || storage_new(p, e) < 0)
         return -1;
-    p->times.nodes = program_memory(p, p->node_count * sizeof *p->times.nodes, "times", e);
-    if (!p->times.nodes)
-        return -1;
-    const node *top = p->node_count ? &p->nodes[p->node_count - 1] : NULL;
-    if (top && top->out_type == ELEMENT_F32)
-        p->features = top->out_data;
-    else if (!top)
-        p->features = p->input;
-    else if (!(p->features = floats_new(p, p->chunk * n->dimension, "embeddings", e)))
-        return -1;
-    return p->spec.training ? training_new(p, e) : 0;
+    if (!p->spec.training)
+        return 0;
+    p->has_head = true;
+    if (head_new(p->net, rows, &p->head) < 0)
+        return error_set(e, "out of memory for %zu classes; make the batch smaller (--batch)",
+                         p->net->class_count);
+    return parts_new(p, e);
 }
 
-static void cpu_program_free(backend *b, program *p)
+void cpu_program_free(backend *b, program *p)
 {
     (void)b;
     if (!p)
         return;
-    for (size_t i = 0; i < PLANS; i++)
-        plan_free(p->plans[i]);
+    for (size_t i = 0; i < PRIMITIVE_SETS; i++)
+        primitives_free(p->sets[i]);
     if (p->has_head)
         head_free(&p->head);
+    for (size_t i = 0; p->layers && i < p->plan.count; i++)
+        batchnorm_free(&p->layers[i].norm);
     storage_free(p);
-    nodes_free(p);
+    plan_free(&p->plan);
+    free(p->layers);
+    free(p->base);
     free(p->parts);
     free(p);
 }
 
-static int cpu_program_new(backend *b, const program_spec *spec, program **out, error *e)
+int cpu_program_new(backend *b, const program_spec *spec, program **out, error *e)
 {
     cpu_begin(b);
     if (spec->batch == 0)
@@ -112,7 +170,7 @@ static int cpu_program_new(backend *b, const program_spec *spec, program **out, 
     if (!p)
         return error_set(e, "out of memory");
     *p = (program){.own = b->own, .spec = *spec, .net = spec->net};
-    if (program_make(p, e) != 0 || !plan_get(p, p->chunk, spec->training, e)) {
+    if (program_make(p, e) < 0 || !primitives_get(p, p->plan.rows, spec->training, e)) {
         cpu_program_free(b, p);
         return -1;
     }
@@ -122,14 +180,14 @@ static int cpu_program_new(backend *b, const program_spec *spec, program **out, 
 
 /* ---- state ---- */
 
-static int cpu_parameters_set(backend *b, program *p, const float *parameters, error *e)
+int cpu_parameters_set(backend *b, program *p, const float *parameters, error *e)
 {
     cpu_begin(b);
     p->version++;
     return storage_put(p, parameters, p->parameters, e);
 }
 
-static int cpu_parameters_get(backend *b, program *p, float *parameters, error *e)
+int cpu_parameters_get(backend *b, program *p, float *parameters, error *e)
 {
     cpu_begin(b);
     return storage_get(p, p->parameters, parameters, e);
@@ -140,31 +198,30 @@ static int check_training(const program *p, error *e)
     return p->spec.training ? 0 : error_set(e, "this program was made for embedding only");
 }
 
-static int cpu_optimizer_set(backend *b, program *p, uint64_t step, const float *first,
-                             const float *second, error *e)
+int cpu_optimizer_set(backend *b, program *p, uint64_t step, const float *first,
+                      const float *second, error *e)
 {
     cpu_begin(b);
-    if (check_training(p, e) != 0 || storage_put(p, first, p->first, e) != 0)
+    if (check_training(p, e) < 0 || storage_put(p, first, p->first, e) < 0)
         return -1;
     p->step = step;
     return storage_put(p, second, p->second, e);
 }
 
-static int cpu_optimizer_get(backend *b, program *p, uint64_t *step, float *first, float *second,
-                             error *e)
+int cpu_optimizer_get(backend *b, program *p, uint64_t *step, float *first, float *second, error *e)
 {
     cpu_begin(b);
-    if (check_training(p, e) != 0 || storage_get(p, p->first, first, e) != 0)
+    if (check_training(p, e) < 0 || storage_get(p, p->first, first, e) < 0)
         return -1;
     *step = p->step;
     return storage_get(p, p->second, second, e);
 }
 
-static int cpu_data_set(backend *b, program *p, const uint8_t *images, const int32_t *labels,
-                        size_t rows, error *e)
+int cpu_data_set(backend *b, program *p, const uint8_t *images, const int32_t *labels, size_t rows,
+                 error *e)
 {
     (void)b;
-    if (check_training(p, e) != 0)
+    if (check_training(p, e) < 0)
         return -1;
     p->images = images;
     p->labels = labels;
@@ -174,7 +231,7 @@ static int cpu_data_set(backend *b, program *p, const uint8_t *images, const int
 
 static int check_order(const program *p, const uint32_t *order, size_t rows, error *e)
 {
-    if (check_training(p, e) != 0)
+    if (check_training(p, e) < 0)
         return -1;
     for (size_t i = 0; i < rows; i++)
         if (order[i] >= p->data_rows)
@@ -190,241 +247,201 @@ typedef enum {
     MODE_TRAIN
 } run_mode;
 
-static float *value_of(const program *p, size_t parameter)
+static dropout dropout_of(const program *p, const fused_layer *f)
 {
-    return p->parameters + p->net->parameters[parameter].start;
+    return (dropout){.threshold = random_dropout_threshold(f->drop),
+                     .layer = (uint32_t)f->drop_layer,
+                     .factor = program_drop_factor(f),
+                     .seed = p->spec.seed,
+                     .step = p->step};
 }
 
-static float *gradient_of(const program *p, size_t parameter)
+static void norm_forward(program *p, size_t i, size_t rows, run_mode mode)
 {
-    return p->gradient + p->net->parameters[parameter].start;
-}
-
-/* NULL where the layer has no bias. */
-static float *bias_gradient_of(const program *p, const layer *l)
-{
-    return l->offset == SIZE_MAX ? NULL : gradient_of(p, l->offset);
-}
-
-static void batchnorm_forward(program *p, node *d, size_t rows, run_mode mode)
-{
-    const layer *l = d->word;
-    const float *gamma = value_of(p, l->weight), *beta = value_of(p, l->offset);
-    float *mean = value_of(p, l->mean), *variance = value_of(p, l->variance);
+    const fused_layer *f = &p->plan.layers[i];
+    const layer *l = f->layer;
+    batchnorm *n = &p->layers[i].norm;
+    const float *gamma = program_value(p, l->weight), *beta = program_value(p, l->offset);
+    float *mean = program_value(p, l->mean), *variance = program_value(p, l->variance);
+    const void *in = program_at(p, f->input);
+    void *out = program_at(p, f->output);
     bool moves = mode == MODE_TRAIN && !p->spec.freeze_backbone;
     if (mode == MODE_INFER)
-        batchnorm_infer(&d->norm, d->in_data, d->out_data, d->out_type, rows, gamma, beta, d->relu,
-                        mean, variance);
+        batchnorm_infer(n, in, out, f->out_type, rows, gamma, beta, f->relu, mean, variance);
     else
-        batchnorm_train(&d->norm, d->in_data, d->out_data, d->out_type, rows, gamma, beta, d->relu,
-                        moves ? mean : NULL, moves ? variance : NULL);
+        batchnorm_train(n, in, out, f->out_type, rows, gamma, beta, f->relu, moves ? mean : NULL,
+                        moves ? variance : NULL);
 }
 
-static void maxpool_node_forward(program *p, size_t i, size_t rows, run_mode mode)
+static int layer_forward(program *p, const primitive_set *s, size_t i, run_mode mode, error *e)
 {
-    node *d = &p->nodes[i];
-    const layer *l = d->word;
-    bool training = mode != MODE_INFER;
-    maxpool_forward(d->in_data, d->out_data, training ? d->codes : NULL, d->out_type, rows, d->in,
-                    d->out, l->window_height, l->window_width, i > 0 && p->nodes[i - 1].relu_passed,
-                    training && d->drop.threshold ? &d->drop : NULL);
-}
-
-static void winograd_node_forward(program *p, const node *d, size_t rows)
-{
-    const layer *l = d->word;
-    const float *bias = l->offset == SIZE_MAX ? NULL : value_of(p, l->offset);
-    winograd_forward(l, d->in_data, d->filters, bias, d->relu, d->out_data, d->in_type, d->out_type,
-                     rows, p->conv_scratch);
-}
-
-static int node_forward(program *p, const plan *s, size_t i, run_mode mode, error *e)
-{
-    node *d = &p->nodes[i];
-    size_t rows = s->rows, count = rows * extent_size(d->out);
-    bool drops = mode != MODE_INFER && d->drop.threshold;
-    switch (d->word->kind) {
+    const fused_layer *f = &p->plan.layers[i];
+    const layer *l = f->layer;
+    size_t rows = s->rows, count = rows * extent_size(f->out);
+    const void *in = program_at(p, f->input);
+    void *out = program_at(p, f->output);
+    element type = f->out_type;
+    dropout drop = dropout_of(p, f);
+    bool drops = mode != MODE_INFER && f->drop > 0;
+    switch (l->kind) {
     case LAYER_CONV:
+        if (conv_forward(p, s, i, e) < 0)
+            return -1;
+        break;
     case LAYER_DENSE:
-        if (d->winograd)
-            winograd_node_forward(p, d, rows);
-        else if (operation_run(p, &s->nodes[i].forward, e) != 0)
+        if (product_forward(p, s, i, e) < 0)
             return -1;
         break;
     case LAYER_BATCHNORM:
-        batchnorm_forward(p, d, rows, mode);
+        norm_forward(p, i, rows, mode);
         break;
     case LAYER_MAXPOOL:
-        maxpool_node_forward(p, i, rows, mode);
+        maxpool_forward(l, in, out, mode != MODE_INFER ? program_at(p, f->codes) : NULL, type, rows,
+                        f->masks_for != NOWHERE && p->plan.layers[f->masks_for].relu,
+                        drops ? &drop : NULL);
         return 0;
     case LAYER_AVGPOOL:
-        avgpool_forward(d->in_data, d->out_data, d->out_type, rows, d->in);
+        avgpool_forward(in, out, type, rows, f->in);
         break;
     case LAYER_RELU:
-        elements_relu(d->in_data, d->out_data, d->out_type, count);
+        elements_relu(in, out, type, count);
         break;
     case LAYER_SCALE:
-        elements_scale(d->in_data, d->out_data, d->out_type, count, d->word->rate);
+        elements_scale(in, out, type, count, l->rate);
         break;
     case LAYER_ADD:
-        elements_add(d->in_data, p->nodes[d->partner].out_data, d->out_data, d->out_type, count);
+        elements_add(in, program_at(p, f->saved), out, type, count);
         break;
     case LAYER_DROPOUT:
         if (drops)
-            dropout_apply(&d->drop, d->in_data, d->out_data, d->out_type, count);
-        else if (d->in_data != d->out_data)
-            elements_convert(d->in_data, d->in_type, d->out_data, d->out_type, count);
+            dropout_apply(&drop, in, out, type, count);
+        else if (in != out)
+            elements_convert(in, type, out, type, count);
         return 0;
     case LAYER_SAVE:
         return 0;
     }
     if (drops)
-        dropout_apply(&d->drop, d->out_data, d->out_data, d->out_type, count);
+        dropout_apply(&drop, out, out, type, count);
     return 0;
 }
 
-/* From p->input to p->features. */
-static int forward(program *p, plan *s, run_mode mode, error *e)
+/* From the pictures to p->features. */
+static int forward(program *p, primitive_set *s, run_mode mode, error *e)
 {
-    if (plan_refresh(p, s, e) != 0)
+    if (primitives_refresh(p, s, e) < 0)
         return -1;
-    filters_refresh(p);
+    conv_refresh(p);
     time_to(p, &p->times.weights);
-    for (size_t i = 0; i < p->node_count; i++) {
-        p->nodes[i].drop.step = p->step;
-        if (node_forward(p, s, i, mode, e) != 0)
+    for (size_t i = 0; i < p->plan.count; i++) {
+        if (layer_forward(p, s, i, mode, e) < 0)
             return -1;
-        time_to(p, &p->times.nodes[i].forward);
+        time_to(p, &p->times.layers[i].forward);
     }
-    const node *top = p->node_count ? &p->nodes[p->node_count - 1] : NULL;
-    if (top && top->out_type != ELEMENT_F32)
-        elements_convert(top->out_data, top->out_type, p->features, ELEMENT_F32,
-                         s->rows * p->net->dimension);
+    const void *top = program_at(p, p->plan.embedding);
+    if (top != p->features)
+        elements_convert(top, p->own->type, p->features, ELEMENT_F32, s->rows * p->net->dimension);
     return 0;
 }
 
 /* ---- back ---- */
 
-static float drop_factor(const node *d)
+/* Where the gradient of a layer's outputs is changed in place: an add may need the one that came
+ * once more, as it is. */
+static void *gradient_begin(program *p, const fused_layer *f, size_t count)
 {
-    return d->drop.threshold ? d->drop.factor : 1;
+    bool apart = !fused_multiplies(f) && f->d_input != NOWHERE;
+    void *came = program_at(p, f->d_output), *own = program_at(p, apart ? f->d_input : f->d_masked);
+    if (own != came)
+        elements_convert(came, f->out_type, own, f->out_type, count);
+    return own;
 }
 
-static void winograd_node_backward(program *p, const node *d, size_t rows, struct node_times *times)
+static int product_backward(program *p, const primitive_set *s, size_t i, error *e)
 {
-    const layer *l = d->word;
-    if (d->learns)
-        winograd_weight_gradient(l, d->in_data, d->out_gradient, d->in_type, d->out_type, rows,
-                                 gradient_of(p, l->weight), bias_gradient_of(p, l),
-                                 p->conv_scratch);
-    time_to(p, &times->weights);
-    const node *below = d->gates_below ? d - 1 : NULL;
-    if (d->in_gradient)
-        winograd_backward(l, d->out_gradient, d->turned, below ? below->out_data : NULL,
-                          below ? drop_factor(below) : 1, d->in_gradient, d->out_type, d->in_type,
-                          rows, p->conv_scratch);
-    time_to(p, &times->back);
-}
-
-static int multiply_backward(program *p, const plan *s, size_t i, error *e)
-{
-    node *d = &p->nodes[i];
-    const node_operations *o = &s->nodes[i];
-    size_t count = s->rows * extent_size(d->out);
-    if (d->winograd) {
-        winograd_node_backward(p, d, s->rows, &p->times.nodes[i]);
-        return 0;
-    }
-    if (d->out_type != p->own->type)
-        elements_convert(d->out_gradient, d->out_type, p->converted, p->own->type, count);
-    if (d->learns && d->narrow) {
-        const layer *l = d->word;
-        narrow_weight_gradient(l, d->in_data,
-                               d->out_type == p->own->type ? d->out_gradient : p->converted,
-                               p->own->type, s->rows, gradient_of(p, l->weight),
-                               bias_gradient_of(p, l), p->conv_scratch);
-    } else if (d->learns) {
-        if (operation_run(p, &o->backward_weights, e) != 0)
-            return -1;
-        if (o->weight_gradient && operation_run(p, &o->weight_gradient_reorder, e) != 0)
-            return -1;
-    }
-    time_to(p, &p->times.nodes[i].weights);
-    if (d->in_gradient && operation_run(p, &o->backward_data, e) != 0)
+    const fused_layer *f = &p->plan.layers[i];
+    bool conv = f->layer->kind == LAYER_CONV;
+    if (f->d_converted != NOWHERE)
+        elements_convert(program_at(p, f->d_masked), f->out_type, program_at(p, f->d_converted),
+                         p->own->type, s->rows * extent_size(f->out));
+    if ((conv ? conv_backward_weights(p, s, i, e) : product_backward_weights(p, s, i, e)) < 0)
         return -1;
-    time_to(p, &p->times.nodes[i].back);
-    return 0;
+    time_to(p, &p->times.layers[i].weights);
+    return conv ? conv_backward_data(p, s, i, e) : product_backward_data(p, s, i, e);
 }
 
-static void maxpool_node_backward(node *d, size_t rows)
+static void pool_backward(program *p, const fused_layer *f, size_t rows)
 {
-    const layer *l = d->word;
-    float factor = drop_factor(d);
-    if (d->codes)
-        maxpool_backward(d->out_gradient, d->codes, d->in_gradient, d->out_type, rows, d->in,
-                         d->out, l->window_height, l->window_width, factor);
+    const layer *l = f->layer;
+    const void *d_output = program_at(p, f->d_output);
+    void *d_input = program_at(p, f->d_input);
+    if (l->kind == LAYER_AVGPOOL)
+        avgpool_backward(d_output, d_input, f->out_type, rows, f->in);
+    else if (f->codes != NOWHERE)
+        maxpool_backward(l, d_output, program_at(p, f->codes), d_input, f->out_type, rows,
+                         program_drop_factor(f));
     else
-        maxpool_backward_search(d->out_gradient, d->in_data, d->in_gradient, d->out_type, rows,
-                                d->in, d->out, l->window_height, l->window_width);
+        maxpool_backward_search(l, d_output, program_at(p, f->input), d_input, f->out_type, rows);
 }
 
-static int node_backward(program *p, const plan *s, size_t i, error *e)
+static int layer_backward(program *p, const primitive_set *s, size_t i, error *e)
 {
-    node *d = &p->nodes[i];
-    const layer *l = d->word;
-    size_t rows = s->rows, count = rows * extent_size(d->out);
-    if (d->relu && !d->relu_passed)
-        elements_relu_backward(d->out_gradient, d->out_data, d->out_type, count, drop_factor(d));
-    time_to(p, &p->times.nodes[i].mask);
+    const fused_layer *f = &p->plan.layers[i];
+    const layer *l = f->layer;
+    element type = f->out_type;
+    size_t rows = s->rows, count = rows * extent_size(f->out);
+    bool changes = fused_learns(f) || l->kind == LAYER_RELU;
+    void *gradient = changes ? gradient_begin(p, f, count) : program_at(p, f->d_output);
+    if (fused_masks(f) || l->kind == LAYER_RELU)
+        elements_relu_backward(gradient, program_at(p, f->output), type, count,
+                               program_drop_factor(f));
+    time_to(p, &p->times.layers[i].mask);
+    dropout drop = dropout_of(p, f);
     switch (l->kind) {
     case LAYER_CONV:
     case LAYER_DENSE:
-        return multiply_backward(p, s, i, e);
+        if (product_backward(p, s, i, e) < 0)
+            return -1;
+        break;
     case LAYER_BATCHNORM:
-        batchnorm_backward(&d->norm, d->in_data, d->out_gradient, d->out_type, rows,
-                           value_of(p, l->weight), gradient_of(p, l->weight),
-                           gradient_of(p, l->offset));
+        batchnorm_backward(&p->layers[i].norm, program_at(p, f->input), gradient, type, rows,
+                           program_value(p, l->weight), program_gradient(p, l->weight),
+                           program_gradient(p, l->offset));
         break;
     case LAYER_MAXPOOL:
-        maxpool_node_backward(d, rows);
-        break;
     case LAYER_AVGPOOL:
-        avgpool_backward(d->out_gradient, d->in_gradient, d->out_type, rows, d->in);
-        break;
-    case LAYER_RELU:
-        elements_relu_backward(d->out_gradient, d->out_data, d->out_type, count, 1);
+        pool_backward(p, f, rows);
         break;
     case LAYER_SCALE:
-        elements_scale(d->out_gradient, d->out_gradient, d->out_type, count, l->rate);
+        elements_scale(gradient, program_at(p, f->d_input), type, count, l->rate);
         break;
     case LAYER_DROPOUT:
-        dropout_apply(&d->drop, d->out_gradient, d->out_gradient, d->out_type, count);
+        dropout_apply(&drop, gradient, program_at(p, f->d_input), type, count);
         break;
-    case LAYER_ADD:
-        memcpy(p->nodes[d->partner].kept, d->out_gradient, count * element_size(d->out_type));
+    case LAYER_SAVE: /* what the addition got reaches both of its sides */
+        elements_add(gradient, program_at(p, f->d_saved), program_at(p, f->d_input), type, count);
         break;
-    case LAYER_SAVE:
-        elements_add(d->out_gradient, d->kept, d->out_gradient, d->out_type, count);
+    case LAYER_RELU:
+    case LAYER_ADD: /* d_input is d_output */
         break;
     }
-    time_to(p, &p->times.nodes[i].back);
+    time_to(p, &p->times.layers[i].back);
     return 0;
 }
 
 /* From the logits' gradient to p->gradient. */
-static int backward(program *p, const plan *s, error *e)
+static int backward(program *p, const primitive_set *s, error *e)
 {
-    bool deep = p->lowest < p->node_count;
+    bool deep = p->plan.lowest < p->plan.count;
+    void *top = program_at(p, p->plan.d_embedding);
     head_backward(&p->head, p->net, p->parameters, p->features, s->rows, p->gradient,
                   deep ? p->feature_gradient : NULL);
-    if (!deep)
-        return 0;
-    const node *top = &p->nodes[p->node_count - 1];
-    elements_convert(p->feature_gradient, ELEMENT_F32, top->out_gradient, top->out_type,
-                     s->rows * p->net->dimension);
+    if (deep && top != p->feature_gradient)
+        elements_convert(p->feature_gradient, ELEMENT_F32, top, p->own->type,
+                         s->rows * p->net->dimension);
     time_to(p, &p->times.head);
-    for (size_t i = p->node_count; i-- > p->lowest;)
-        if (node_backward(p, s, i, e) != 0)
+    for (size_t i = p->plan.count; i-- > p->plan.lowest;)
+        if (layer_backward(p, s, i, e) < 0)
             return -1;
     return 0;
 }
@@ -442,18 +459,18 @@ static void load(program *p, const uint8_t *images, const uint32_t *order, size_
     picture_change change = {p->spec.augment, p->spec.seed, step, first_row};
     time_to(p, &p->times.outside);
     changed = changed && changes_pictures(&p->spec.augment);
-    pictures_load(images, order, rows, p->net->input, changed ? &change : NULL, p->picture_row,
-                  p->input, p->node_count ? p->nodes[0].in_type : ELEMENT_F32);
+    input_load(images, order, rows, p->net->input, changed ? &change : NULL, p->picture_row,
+               program_at(p, p->plan.input), p->plan.input_type);
 }
 
 static int step_gradient(program *p, const uint32_t *order, size_t rows, run_mode mode,
                          metrics *total, error *e)
 {
-    plan *s = plan_get(p, rows, true, e);
+    primitive_set *s = primitives_get(p, rows, true, e);
     if (!s)
         return -1;
     load(p, p->images, order, rows, true, p->step, 0);
-    if (forward(p, s, mode, e) != 0)
+    if (forward(p, s, mode, e) < 0)
         return -1;
     head_forward(&p->head, p->net, p->parameters, p->features, rows);
     head_loss(&p->head, p->labels, order, rows, p->spec.label_smoothing, true, total);
@@ -471,59 +488,59 @@ static void step_apply(program *p, float rate)
         p->version++;
 }
 
-static int cpu_train(backend *b, program *p, const uint32_t *order, size_t rows, const float *rate,
-                     metrics *total, error *e)
+int cpu_train(backend *b, program *p, const uint32_t *order, size_t rows, const float *rate,
+              metrics *total, error *e)
 {
     cpu_begin(b);
-    if (check_order(p, order, rows, e) != 0)
+    if (check_order(p, order, rows, e) < 0)
         return -1;
     for (size_t i = 0; i < rows; i += p->spec.batch) {
         size_t count = rows - i < p->spec.batch ? rows - i : p->spec.batch;
-        if (step_gradient(p, order + i, count, MODE_TRAIN, total, e) != 0)
+        if (step_gradient(p, order + i, count, MODE_TRAIN, total, e) < 0)
             return -1;
         step_apply(p, *rate++);
     }
     return 0;
 }
 
-static int cpu_gradients(backend *b, program *p, const uint32_t *order, size_t rows,
-                         float *gradient, metrics *total, error *e)
+int cpu_gradients(backend *b, program *p, const uint32_t *order, size_t rows, float *gradient,
+                  metrics *total, error *e)
 {
     cpu_begin(b);
-    if (check_order(p, order, rows, e) != 0)
+    if (check_order(p, order, rows, e) < 0)
         return -1;
     if (rows > p->spec.batch)
         return error_set(e, "%zu rows in a batch of %zu", rows, p->spec.batch);
-    if (rows > 0 && step_gradient(p, order, rows, MODE_GRADIENT, total, e) != 0)
+    if (rows > 0 && step_gradient(p, order, rows, MODE_GRADIENT, total, e) < 0)
         return -1;
     return storage_get(p, p->gradient, gradient, e);
 }
 
 /* ---- inference ---- */
 
-/* The plan for up to that many rows: of the chunk, a quarter of it, and so on, so that a short rest
- * neither costs a chunk's time nor a plan of its own. */
-static plan *inference_plan(program *p, size_t rows, error *e)
+/* The primitives for up to that many rows: of the plan's rows, a quarter of them, and so on,
+ * so that a short rest neither costs the time of all nor primitives of its own. */
+static primitive_set *inference_set(program *p, size_t rows, error *e)
 {
-    size_t size = p->chunk;
+    size_t size = p->plan.rows;
     while (size >= 4 && (size + 3) / 4 >= rows)
         size = (size + 3) / 4;
-    return plan_get(p, size, false, e);
+    return primitives_get(p, size, false, e);
 }
 
-static int cpu_evaluate(backend *b, program *p, const uint32_t *order, size_t rows, metrics *total,
-                        error *e)
+int cpu_evaluate(backend *b, program *p, const uint32_t *order, size_t rows, metrics *total,
+                 error *e)
 {
     cpu_begin(b);
-    if (check_order(p, order, rows, e) != 0)
+    if (check_order(p, order, rows, e) < 0)
         return -1;
-    for (size_t i = 0; i < rows; i += p->chunk) {
-        size_t count = rows - i < p->chunk ? rows - i : p->chunk;
-        plan *s = inference_plan(p, count, e);
+    for (size_t i = 0; i < rows; i += p->plan.rows) {
+        size_t count = rows - i < p->plan.rows ? rows - i : p->plan.rows;
+        primitive_set *s = inference_set(p, count, e);
         if (!s)
             return -1;
         load(p, p->images, order + i, count, false, 0, 0);
-        if (forward(p, s, MODE_INFER, e) != 0)
+        if (forward(p, s, MODE_INFER, e) < 0)
             return -1;
         head_forward(&p->head, p->net, p->parameters, p->features, count);
         head_loss(&p->head, p->labels, order + i, count, 0, false, total);
@@ -531,42 +548,26 @@ static int cpu_evaluate(backend *b, program *p, const uint32_t *order, size_t ro
     return 0;
 }
 
-static int cpu_embed_submit(backend *b, program *p, const uint8_t *images, size_t rows,
-                            uint64_t first_row, uint32_t view, float *embeddings, error *e)
+int cpu_embed_submit(backend *b, program *p, const uint8_t *images, size_t rows, uint64_t first_row,
+                     uint32_t view, float *embeddings, error *e)
 {
     cpu_begin(b);
     size_t picture = extent_size(p->net->input), dimension = p->net->dimension;
-    for (size_t i = 0; i < rows; i += p->chunk) {
-        size_t count = rows - i < p->chunk ? rows - i : p->chunk;
-        plan *s = inference_plan(p, count, e);
+    for (size_t i = 0; i < rows; i += p->plan.rows) {
+        size_t count = rows - i < p->plan.rows ? rows - i : p->plan.rows;
+        primitive_set *s = inference_set(p, count, e);
         if (!s)
             return -1;
         load(p, images + i * picture, NULL, count, view > 0, view, first_row + i);
-        if (forward(p, s, MODE_INFER, e) != 0)
+        if (forward(p, s, MODE_INFER, e) < 0)
             return -1;
         memcpy(embeddings + i * dimension, p->features, count * dimension * sizeof *embeddings);
     }
     return 0;
 }
 
-static int cpu_embed_wait(backend *b, program *p, error *e)
+int cpu_embed_wait(backend *b, program *p, error *e)
 {
     (void)b, (void)p, (void)e;
     return 0;
-}
-
-void cpu_programs(backend *b)
-{
-    b->program_new = cpu_program_new;
-    b->program_free = cpu_program_free;
-    b->parameters_set = cpu_parameters_set;
-    b->parameters_get = cpu_parameters_get;
-    b->optimizer_set = cpu_optimizer_set;
-    b->optimizer_get = cpu_optimizer_get;
-    b->data_set = cpu_data_set;
-    b->train = cpu_train;
-    b->gradients = cpu_gradients;
-    b->evaluate = cpu_evaluate;
-    b->embed_submit = cpu_embed_submit;
-    b->embed_wait = cpu_embed_wait;
 }

@@ -115,9 +115,9 @@ size_t winograd_scratch_count(const layer *l, int threads)
 /* ---- elements ---- */
 
 /* As bf16_from_float, for numbers. */
-AVX512_INLINE void store(void *y, size_t i, vec v, bool half)
+AVX512_INLINE void store(void *y, size_t i, vec v, bool bf16)
 {
-    if (!half) {
+    if (!bf16) {
         _mm512_storeu_ps((float *)y + i, v);
         return;
     }
@@ -289,8 +289,8 @@ AVX512 static void filters_of_input(const layer *l, const float *weights, size_t
     }
 }
 
-AVX512 static void turned_filters_of_output(const layer *l, const float *weights, size_t k,
-                                            float *filters)
+AVX512 static void rotated_filters_of_output(const layer *l, const float *weights, size_t k,
+                                             float *filters)
 {
     size_t in = l->in.channels, out = l->out.channels;
     for (size_t c = 0; c < in; c += LANES) {
@@ -308,11 +308,11 @@ void winograd_filters(const layer *l, const float *weights, float *filters)
         filters_of_input(l, weights, c, filters);
 }
 
-void winograd_filters_turned(const layer *l, const float *weights, float *filters)
+void winograd_filters_rotated(const layer *l, const float *weights, float *filters)
 {
 #pragma omp parallel for schedule(static)
     for (size_t k = 0; k < l->out.channels; k++)
-        turned_filters_of_output(l, weights, k, filters);
+        rotated_filters_of_output(l, weights, k, filters);
 }
 
 /* ---- tiles ---- */
@@ -330,7 +330,7 @@ static inline place place_of(const shape *s, size_t tile)
 
 /* LANES channels of the span x span inputs of a tile; zeros outside of the picture. */
 AVX512_INLINE void tile_read(size_t span, const shape *s, const void *x, place at, size_t channel,
-                             bool half, vec *d)
+                             bool bf16, vec *d)
 {
     extent e = s->in;
     ptrdiff_t top = (ptrdiff_t)at.y - (ptrdiff_t)s->pad_height;
@@ -340,7 +340,7 @@ AVX512_INLINE void tile_read(size_t span, const shape *s, const void *x, place a
         size_t first = (picture + (size_t)top * e.width + (size_t)left) * e.channels + channel;
         for (size_t i = 0; i < span; i++)
             for (size_t j = 0; j < span; j++)
-                d[span * i + j] = lanes_get(x, first + (i * e.width + j) * e.channels, half);
+                d[span * i + j] = lanes_get(x, first + (i * e.width + j) * e.channels, bf16);
         return;
     }
     for (size_t i = 0; i < span; i++) {
@@ -348,14 +348,14 @@ AVX512_INLINE void tile_read(size_t span, const shape *s, const void *x, place a
             size_t py = (size_t)(top + (ptrdiff_t)i), px = (size_t)(left + (ptrdiff_t)j);
             bool inside = py < e.height && px < e.width; /* what is negative wraps to very large */
             d[span * i + j] =
-                inside ? lanes_get(x, (picture + py * e.width + px) * e.channels + channel, half)
+                inside ? lanes_get(x, (picture + py * e.width + px) * e.channels + channel, bf16)
                        : _mm512_setzero_ps();
         }
     }
 }
 
 /* v[point][tile][channel] of `count` tiles from `first` on. */
-AVX512_INLINE void tiles_input(size_t tile, const shape *s, const void *x, bool half, size_t first,
+AVX512_INLINE void tiles_input(size_t tile, const shape *s, const void *x, bool bf16, size_t first,
                                size_t count, float *v)
 {
     size_t span = tile + 2, stride = point_stride(s->block, s->in.channels);
@@ -364,7 +364,7 @@ AVX512_INLINE void tiles_input(size_t tile, const shape *s, const void *x, bool 
         for (size_t c = 0; c < s->in.channels; c += LANES) {
             vec d[POINTS], half_way[POINTS], line[SPAN];
             float *out = v + t * s->in.channels + c;
-            tile_read(span, s, x, at, c, half, d);
+            tile_read(span, s, x, at, c, bf16, d);
             for (size_t j = 0; j < span; j++)
                 line_input(tile, d + j, span, half_way + j, span);
             for (size_t i = 0; i < span; i++) {
@@ -379,29 +379,29 @@ AVX512_INLINE void tiles_input(size_t tile, const shape *s, const void *x, bool 
 /* What becomes of a pass's results. */
 typedef struct {
     void *y;
-    bool half;
+    bool bf16;
     const float *bias; /* NULL: none */
     bool relu;
     const void *gate; /* NULL: none; see winograd_backward */
     float factor;
 } outputs;
 
-AVX512_INLINE void output_put(const outputs *o, size_t i, vec value, vec offset, bool half)
+AVX512_INLINE void output_put(const outputs *o, size_t i, vec value, vec offset, bool bf16)
 {
     vec zero = _mm512_setzero_ps();
     value = ADD(value, offset);
     if (o->relu)
         value = _mm512_max_ps(value, zero);
     if (o->gate) {
-        __mmask16 open = _mm512_cmp_ps_mask(lanes_get(o->gate, i, half), zero, _CMP_GT_OQ);
+        __mmask16 open = _mm512_cmp_ps_mask(lanes_get(o->gate, i, bf16), zero, _CMP_GT_OQ);
         value = _mm512_maskz_mul_ps(open, value, _mm512_set1_ps(o->factor));
     }
-    store(o->y, i, value, half);
+    store(o->y, i, value, bf16);
 }
 
 /* The outputs from m[point][tile][channel]. */
 AVX512_INLINE void tiles_output(size_t tile, const shape *s, const float *m, size_t first,
-                                size_t count, const outputs *o, bool half)
+                                size_t count, const outputs *o, bool bf16)
 {
     extent e = s->out;
     size_t span = tile + 2, stride = point_stride(s->block, e.channels);
@@ -422,14 +422,14 @@ AVX512_INLINE void tiles_output(size_t tile, const shape *s, const float *m, siz
                 size_t pixel = corner + i * e.width;
                 line_output(tile, half_way + span * i, 1, line, 1);
                 for (size_t j = 0; j < tile && j < wide; j++)
-                    output_put(o, (pixel + j) * e.channels + c, line[j], offset, half);
+                    output_put(o, (pixel + j) * e.channels + c, line[j], offset, bf16);
             }
         }
     }
 }
 
 /* w[point][tile][channel] of the outputs' gradient; adds each channel's to `sums`. */
-AVX512_INLINE void tiles_gradient(size_t tile, const shape *s, const void *g, bool half,
+AVX512_INLINE void tiles_gradient(size_t tile, const shape *s, const void *g, bool bf16,
                                   size_t first, size_t count, float *w, float *sums)
 {
     extent e = s->out;
@@ -446,7 +446,7 @@ AVX512_INLINE void tiles_gradient(size_t tile, const shape *s, const void *g, bo
                 for (size_t j = 0; j < tile; j++) {
                     size_t pixel = corner + i * e.width + j;
                     y[tile * i + j] = i < high && j < wide
-                                          ? lanes_get(g, pixel * e.channels + c, half)
+                                          ? lanes_get(g, pixel * e.channels + c, bf16)
                                           : _mm512_setzero_ps();
                     sum = ADD(sum, y[tile * i + j]);
                 }
@@ -464,37 +464,37 @@ AVX512_INLINE void tiles_gradient(size_t tile, const shape *s, const void *g, bo
 }
 
 /* The loops over tiles are compiled for each tile and type. */
-#define EACH_VERSION(call, tile, half)                                                             \
+#define EACH_VERSION(call, tile, bf16)                                                             \
     do {                                                                                           \
-        if ((tile) == 5 && (half))                                                                 \
+        if ((tile) == 5 && (bf16))                                                                 \
             call(5, true);                                                                         \
         else if ((tile) == 5)                                                                      \
             call(5, false);                                                                        \
-        else if (half)                                                                             \
+        else if (bf16)                                                                             \
             call(4, true);                                                                         \
         else                                                                                       \
             call(4, false);                                                                        \
     } while (0)
 
-AVX512 static void block_input(const shape *s, const void *x, bool x_half, size_t first,
+AVX512 static void block_input(const shape *s, const void *x, bool x_bf16, size_t first,
                                size_t count, float *v)
 {
-#define INPUT(tile, half) tiles_input(tile, s, x, half, first, count, v)
-    EACH_VERSION(INPUT, s->tile, x_half);
+#define INPUT(tile, bf16) tiles_input(tile, s, x, bf16, first, count, v)
+    EACH_VERSION(INPUT, s->tile, x_bf16);
 }
 
 AVX512 static void block_output(const shape *s, const float *m, size_t first, size_t count,
                                 const outputs *o)
 {
-#define OUTPUT(tile, half) tiles_output(tile, s, m, first, count, o, half)
-    EACH_VERSION(OUTPUT, s->tile, o->half);
+#define OUTPUT(tile, bf16) tiles_output(tile, s, m, first, count, o, bf16)
+    EACH_VERSION(OUTPUT, s->tile, o->bf16);
 }
 
-AVX512 static void block_output_gradient(const shape *s, const void *g, bool g_half, size_t first,
+AVX512 static void block_output_gradient(const shape *s, const void *g, bool g_bf16, size_t first,
                                          size_t count, float *w, float *sums)
 {
-#define GRADIENT(tile, half) tiles_gradient(tile, s, g, half, first, count, w, sums)
-    EACH_VERSION(GRADIENT, s->tile, g_half);
+#define GRADIENT(tile, bf16) tiles_gradient(tile, s, g, bf16, first, count, w, sums)
+    EACH_VERSION(GRADIENT, s->tile, g_bf16);
 }
 
 /* ---- products ---- */
@@ -587,7 +587,7 @@ AVX512 static void block_gradient(const shape *s, size_t count, const float *v, 
 typedef struct {
     shape s;
     const void *x;
-    bool half;
+    bool bf16;
     const float *filters;
     outputs to;
 } pass;
@@ -604,7 +604,7 @@ static void convolve(const layer *l, const pass *p, float *scratch)
         for (size_t b = 0; b < blocks; b++) {
             size_t first = b * s->block, left = s->tiles - first;
             size_t count = left < s->block ? left : s->block;
-            block_input(s, p->x, p->half, first, count, v);
+            block_input(s, p->x, p->bf16, first, count, v);
             block_product(s, count, v, p->filters, m);
             block_output(s, m, first, count, &p->to);
         }
@@ -617,9 +617,9 @@ void winograd_forward(const layer *l, const void *x, const float *filters, const
 {
     pass p = {.s = shape_forward(l, rows),
               .x = x,
-              .half = x_type == ELEMENT_BF16,
+              .bf16 = x_type == ELEMENT_BF16,
               .filters = filters,
-              .to = {.y = y, .half = y_type == ELEMENT_BF16, .bias = bias, .relu = relu}};
+              .to = {.y = y, .bf16 = y_type == ELEMENT_BF16, .bias = bias, .relu = relu}};
     convolve(l, &p, scratch);
 }
 
@@ -630,9 +630,9 @@ void winograd_backward(const layer *l, const void *y_gradient, const float *filt
     pass p = {
         .s = shape_backward(l, rows),
         .x = y_gradient,
-        .half = y_type == ELEMENT_BF16,
+        .bf16 = y_type == ELEMENT_BF16,
         .filters = filters,
-        .to = {.y = x_gradient, .half = x_type == ELEMENT_BF16, .gate = gate, .factor = factor}};
+        .to = {.y = x_gradient, .bf16 = x_type == ELEMENT_BF16, .gate = gate, .factor = factor}};
     convolve(l, &p, scratch);
 }
 
@@ -742,7 +742,7 @@ void winograd_filters(const layer *l, const float *weights, float *filters)
     (void)l, (void)weights, (void)filters;
 }
 
-void winograd_filters_turned(const layer *l, const float *weights, float *filters)
+void winograd_filters_rotated(const layer *l, const float *weights, float *filters)
 {
     (void)l, (void)weights, (void)filters;
 }

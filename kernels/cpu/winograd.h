@@ -9,7 +9,7 @@
 #define KERNELS_CPU_WINOGRAD_H
 
 #include "../../common/model/network.h"
-#include "element.h"
+#include "loops.h"
 
 /* Whether this processor has what is needed, and the layer is one that gains, with scratch memory
  * of bearable size for so many threads. */
@@ -19,7 +19,7 @@ bool winograd_fits(const layer *l, int threads);
 size_t winograd_filter_count(const layer *l);
 /* From the parameter [out][3][3][in] to what winograd_forward or winograd_backward reads. */
 void winograd_filters(const layer *l, const float *weights, float *filters);
-void winograd_filters_turned(const layer *l, const float *weights, float *filters);
+void winograd_filters_rotated(const layer *l, const float *weights, float *filters);
 
 /* Scratch of all three passes, in floats, for so many threads. */
 size_t winograd_scratch_count(const layer *l, int threads);
@@ -28,7 +28,7 @@ size_t winograd_scratch_count(const layer *l, int threads);
 void winograd_forward(const layer *l, const void *x, const float *filters, const float *bias,
                       bool relu, void *y, element x_type, element y_type, size_t rows,
                       float *scratch);
-/* From y's gradient to x's, with turned filters. Where `gate` (of x's shape and type; NULL: none)
+/* From y's gradient to x's, with rotated filters. Where `gate` (of x's shape and type; NULL: none)
  * is not above 0 there is none, elsewhere it is multiplied by the factor: the way back through ReLU
  * and dropout before the convolution, whose result the gate is. */
 void winograd_backward(const layer *l, const void *y_gradient, const float *filters,

@@ -1,4 +1,4 @@
-#include "cuda.h"
+#include "check.h"
 
 #include <stdio.h>
 

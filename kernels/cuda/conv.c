@@ -1,10 +1,8 @@
-/* conv.c: convolutions by cuDNN, NHWC. For each direction and shape the algorithms that the library
- * thinks likeliest are timed, once, and the quickest kept; with --deterministic the first that
- * works of those that give the same bytes each time. Where it has none, conv.cu does it.
- *
- * They are timed in graphs, as training runs them: the library's own search (cudnnFind...) times a
- * single call each, with what the host does for it, which for small layers is the longer part. */
-#include "cuda.h"
+#include "conv.h"
+
+#include "elementwise.h"
+#include "graph.h"
+#include "memory.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -13,19 +11,19 @@
 #define CANDIDATES 16 /* algorithms that the library may name, */
 #define TRIED 4       /* and how many of them are tried: it names the likeliest first */
 #ifdef EMULATED
-enum { TRIAL_REPEATS = 1, TRIAL_TURNS = 1 };
+enum { TIMING_REPEATS = 1, TIMING_TURNS = 1 };
 #else
-enum { TRIAL_REPEATS = 5, TRIAL_TURNS = 2 };
+enum { TIMING_REPEATS = 5, TIMING_TURNS = 2 };
 #endif
-#define TRIAL_MOST                                                                                 \
+#define TIMING_MOST                                                                                \
     ((size_t)256 << 20) /* bytes that an algorithm may want, where the card has them free */
-#define TRIAL_LEAST ((size_t)8 << 20)
+#define TIMING_LEAST ((size_t)8 << 20)
 
 /* ---- descriptions ---- */
 
 static cudnnDataType_t data_type(const struct cuda *g)
 {
-    return g->type == KERNEL_FLOAT ? CUDNN_DATA_FLOAT : CUDNN_DATA_BFLOAT16;
+    return g->type == ELEMENT_F32 ? CUDNN_DATA_FLOAT : CUDNN_DATA_BFLOAT16;
 }
 
 /* What the library may compute with. */
@@ -38,13 +36,12 @@ static int describe_conv(const struct cuda *g, const layer *l, conv_ready *c, er
 {
     for (int d = 0; d < 3; d++) {
         if (check_dnn(cudnnCreateConvolutionDescriptor(&c->conv[d]), "describing a convolution",
-                      e) != 0 ||
+                      e) < 0 ||
             check_dnn(cudnnSetConvolution2dDescriptor(c->conv[d], (int)l->pad_height,
                                                       (int)l->pad_width, 1, 1, 1, 1,
                                                       CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT),
-                      "describing a convolution", e) != 0 ||
-            check_dnn(cudnnSetConvolutionMathType(c->conv[d], math_allowed(g)), "precision", e) !=
-                0)
+                      "describing a convolution", e) < 0 ||
+            check_dnn(cudnnSetConvolutionMathType(c->conv[d], math_allowed(g)), "precision", e) < 0)
             return -1;
     }
     return 0;
@@ -53,31 +50,30 @@ static int describe_conv(const struct cuda *g, const layer *l, conv_ready *c, er
 static int describe_tensor(const struct cuda *g, cudnnTensorDescriptor_t *t, size_t rows,
                            size_t height, size_t width, size_t channels, error *e)
 {
-    if (check_dnn(cudnnCreateTensorDescriptor(t), "describing a tensor", e) != 0)
+    if (check_dnn(cudnnCreateTensorDescriptor(t), "describing a tensor", e) < 0)
         return -1;
     return check_dnn(cudnnSetTensor4dDescriptor(*t, CUDNN_TENSOR_NHWC, data_type(g), (int)rows,
                                                 (int)channels, (int)height, (int)width),
                      "describing a tensor", e);
 }
 
-static int describe(const struct cuda *g, const operation *o, const layer *l, conv_ready *c,
-                    error *e)
+static int describe(const struct cuda *g, const fused_layer *f, conv_ready *c, error *e)
 {
-    if (describe_conv(g, l, c, e) != 0 ||
-        describe_tensor(g, &c->in, c->rows, l->in.height, l->in.width, o->in_channels, e) != 0 ||
-        describe_tensor(g, &c->out, c->rows, l->out.height, l->out.width, l->out.channels, e) !=
-            0 ||
-        describe_tensor(g, &c->bias, 1, 1, 1, l->out.channels, e) != 0)
+    const layer *l = f->layer;
+    if (describe_conv(g, l, c, e) < 0 ||
+        describe_tensor(g, &c->in, c->rows, l->in.height, l->in.width, f->in_channels, e) < 0 ||
+        describe_tensor(g, &c->out, c->rows, l->out.height, l->out.width, l->out.channels, e) < 0 ||
+        describe_tensor(g, &c->bias, 1, 1, 1, l->out.channels, e) < 0)
         return -1;
-    if (check_dnn(cudnnCreateFilterDescriptor(&c->weight), "describing weights", e) != 0 ||
+    if (check_dnn(cudnnCreateFilterDescriptor(&c->weight), "describing weights", e) < 0 ||
         check_dnn(cudnnSetFilter4dDescriptor(c->weight, data_type(g), CUDNN_TENSOR_NHWC,
-                                             (int)l->out.channels, (int)o->in_channels,
+                                             (int)l->out.channels, (int)f->in_channels,
                                              (int)l->kernel_height, (int)l->kernel_width),
-                  "describing weights", e) != 0 ||
-        check_dnn(cudnnCreateActivationDescriptor(&c->activation), "describing ReLU", e) != 0)
+                  "describing weights", e) < 0 ||
+        check_dnn(cudnnCreateActivationDescriptor(&c->activation), "describing ReLU", e) < 0)
         return -1;
     return check_dnn(cudnnSetActivationDescriptor(
-                         c->activation, o->relu ? CUDNN_ACTIVATION_RELU : CUDNN_ACTIVATION_IDENTITY,
+                         c->activation, f->relu ? CUDNN_ACTIVATION_RELU : CUDNN_ACTIVATION_IDENTITY,
                          CUDNN_NOT_PROPAGATE_NAN, 0),
                      "describing ReLU", e);
 }
@@ -103,108 +99,113 @@ void conv_discard(conv_ready *c)
 
 static const float one = 1, zero = 0;
 
-static conv_ready *conv_find(const program *p, size_t op, size_t rows)
+static conv_ready *conv_find(const program *p, size_t layer, size_t rows)
 {
     for (size_t i = 0; i < p->conv_count; i++)
-        if (p->convs[i].op == op && p->convs[i].rows == rows)
+        if (p->convs[i].layer == layer && p->convs[i].rows == rows)
             return &p->convs[i];
     return NULL;
 }
 
-static conv_shape shape_of(const run *r, const operation *o)
+static conv_shape shape_of(const run *r, const fused_layer *f)
 {
-    const layer *l = &r->p->net->layers[o->layer];
+    const layer *l = f->layer;
     return (conv_shape){(int)r->rows,         (int)l->in.height,     (int)l->in.width,
-                        (int)o->in_channels,  (int)l->out.height,    (int)l->out.width,
+                        (int)f->in_channels,  (int)l->out.height,    (int)l->out.width,
                         (int)l->out.channels, (int)l->kernel_height, (int)l->kernel_width,
                         (int)l->pad_height,   (int)l->pad_width};
 }
 
-static const conv_ready *ready(const run *r, const operation *o)
+static const conv_ready *ready(const run *r, const fused_layer *f)
 {
-    return conv_find(r->p, (size_t)(o - r->p->plan.ops), r->rows);
+    return conv_find(r->p, layer_index(r, f), r->rows);
 }
 
-static cudnnStatus_t forward_fused(const run *r, const operation *o, const conv_ready *c)
+static cudnnStatus_t forward_fused(const run *r, const fused_layer *f, const conv_ready *c)
 {
     const conv_choice *choice = &c->choices[CONV_FORWARD];
-    void *out = place(r, o->output);
+    const layer_places *o = places_of(r, f);
+    void *out = place(r, f->output);
     return cudnnConvolutionBiasActivationForward(
-        r->p->gpu->dnn[r->slot], &one, c->in, place(r, o->input), c->weight, place(r, o->weight),
+        r->p->gpu->dnn[r->slot], &one, c->in, place(r, f->input), c->weight, place(r, o->weight),
         c->conv[CONV_FORWARD], (cudnnConvolutionFwdAlgo_t)choice->algorithm,
         r->p->workspace[r->slot], r->p->workspace_bytes[r->slot], &zero, c->out, out, c->bias,
         place(r, o->bias), c->activation, c->out, out);
 }
 
-static int forward_bare(const run *r, const operation *o, const conv_ready *c, error *e)
+static int forward_bare(const run *r, const fused_layer *f, const conv_ready *c, error *e)
 {
+    const layer_places *o = places_of(r, f);
     struct cuda *g = r->p->gpu;
     const conv_choice *choice = &c->choices[CONV_FORWARD];
     if (choice->algorithm == ALGORITHM_OWN) {
-        conv_shape s = shape_of(r, o);
+        conv_shape s = shape_of(r, f);
         return check_kernel(g,
-                            kernel_conv_forward(g->type, &s, place(r, o->input),
-                                                place(r, o->weight), place(r, o->output),
+                            kernel_conv_forward(g->type, &s, place(r, f->input),
+                                                place(r, o->weight), place(r, f->output),
                                                 g->streams[r->slot]),
                             "conv_forward", g->streams[r->slot], e);
     }
     return check_dnn(cudnnConvolutionForward(
-                         g->dnn[r->slot], &one, c->in, place(r, o->input), c->weight,
+                         g->dnn[r->slot], &one, c->in, place(r, f->input), c->weight,
                          place(r, o->weight), c->conv[CONV_FORWARD],
                          (cudnnConvolutionFwdAlgo_t)choice->algorithm, r->p->workspace[r->slot],
-                         r->p->workspace_bytes[r->slot], &zero, c->out, place(r, o->output)),
+                         r->p->workspace_bytes[r->slot], &zero, c->out, place(r, f->output)),
                      "convolution", e);
 }
 
-int conv_forward(const run *r, const operation *o, bool *finished, error *e)
+int conv_forward(const run *r, const fused_layer *f, error *e)
 {
-    const conv_ready *c = ready(r, o);
+    const conv_ready *c = ready(r, f);
     bool fused = c->choices[CONV_FORWARD].fused;
-    *finished = fused || (o->bias == NOWHERE && !o->relu);
-    if (fused)
-        return check_dnn(forward_fused(r, o, c), "convolution with bias", e);
-    return forward_bare(r, o, c, e);
+    bool finished = fused || (places_of(r, f)->bias == NOWHERE && !f->relu);
+    int status = fused ? check_dnn(forward_fused(r, f, c), "convolution with bias", e)
+                       : forward_bare(r, f, c, e);
+    return status < 0 ? -1 : output_finish(r, f, finished, e);
 }
 
-int conv_backward_weight(const run *r, const operation *o, int lane, error *e)
+int conv_backward_weight(const run *r, const fused_layer *f, int lane, error *e)
 {
+    const layer_places *o = places_of(r, f);
     struct cuda *g = r->p->gpu;
-    const conv_ready *c = ready(r, o);
+    const conv_ready *c = ready(r, f);
     const conv_choice *choice = &c->choices[CONV_BACKWARD_WEIGHT];
     if (choice->algorithm == ALGORITHM_OWN) {
-        conv_shape s = shape_of(r, o);
+        conv_shape s = shape_of(r, f);
         return check_kernel(g,
-                            kernel_conv_backward_weight(g->type, &s, place(r, o->input),
-                                                        place(r, o->d_masked),
+                            kernel_conv_backward_weight(g->type, &s, place(r, f->input),
+                                                        place(r, f->d_masked),
                                                         place(r, o->d_weight), g->streams[lane]),
                             "conv_backward_weight", g->streams[lane], e);
     }
     return check_dnn(cudnnConvolutionBackwardFilter(
-                         g->dnn[lane], &one, c->in, place(r, o->input), c->out,
-                         place(r, o->d_masked), c->conv[CONV_BACKWARD_WEIGHT],
+                         g->dnn[lane], &one, c->in, place(r, f->input), c->out,
+                         place(r, f->d_masked), c->conv[CONV_BACKWARD_WEIGHT],
                          (cudnnConvolutionBwdFilterAlgo_t)choice->algorithm, r->p->workspace[lane],
                          r->p->workspace_bytes[lane], &zero, c->weight, place(r, o->d_weight)),
                      "convolution's weight gradient", e);
 }
 
-int conv_backward_data(const run *r, const operation *o, int lane, error *e)
+int conv_backward_data(const run *r, const fused_layer *f, error *e)
 {
+    const layer_places *o = places_of(r, f);
+    int lane = r->slot;
     struct cuda *g = r->p->gpu;
-    const conv_ready *c = ready(r, o);
+    const conv_ready *c = ready(r, f);
     const conv_choice *choice = &c->choices[CONV_BACKWARD_DATA];
     if (choice->algorithm == ALGORITHM_OWN) {
-        conv_shape s = shape_of(r, o);
+        conv_shape s = shape_of(r, f);
         return check_kernel(g,
-                            kernel_conv_backward_data(g->type, &s, place(r, o->d_masked),
-                                                      place(r, o->weight), place(r, o->d_input),
+                            kernel_conv_backward_data(g->type, &s, place(r, f->d_masked),
+                                                      place(r, o->weight), place(r, f->d_input),
                                                       g->streams[lane]),
                             "conv_backward_data", g->streams[lane], e);
     }
     return check_dnn(cudnnConvolutionBackwardData(
                          g->dnn[lane], &one, c->weight, place(r, o->weight), c->out,
-                         place(r, o->d_masked), c->conv[CONV_BACKWARD_DATA],
+                         place(r, f->d_masked), c->conv[CONV_BACKWARD_DATA],
                          (cudnnConvolutionBwdDataAlgo_t)choice->algorithm, r->p->workspace[lane],
-                         r->p->workspace_bytes[lane], &zero, c->in, place(r, o->d_input)),
+                         r->p->workspace_bytes[lane], &zero, c->in, place(r, f->d_input)),
                      "convolution's input gradient", e);
 }
 
@@ -292,7 +293,7 @@ static bool may_be_chosen(const struct cuda *g, const verdict *v, conv_direction
                           size_t room)
 {
     bool ordered =
-        g->deterministic || (direction == CONV_BACKWARD_WEIGHT && g->type == KERNEL_BFLOAT16);
+        g->deterministic || (direction == CONV_BACKWARD_WEIGHT && g->type == ELEMENT_BF16);
     bool exact =
         v->math != CUDNN_TENSOR_OP_MATH && v->math != CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION;
     return v->status == CUDNN_STATUS_SUCCESS && v->memory <= room &&
@@ -300,35 +301,39 @@ static bool may_be_chosen(const struct cuda *g, const verdict *v, conv_direction
            (g->precision != PRECISION_FP32 || exact);
 }
 
+static int weight_pass(const run *r, const fused_layer *f, error *e)
+{
+    return conv_backward_weight(r, f, r->slot, e);
+}
+
 /* How long the layer takes in that direction as it is set now, bias and ReLU too; infinity where it
  * does not work, or not in a graph. The time does not matter where all are to be the same each
  * time. */
-static double seconds_of(const run *r, const operation *o, conv_direction direction)
+static double seconds_of(const run *r, const fused_layer *f, conv_direction direction)
 {
-    static const launch_pass passes[] = {operation_forward, operation_backward_data,
-                                         operation_weight};
+    static const launch_pass passes[] = {conv_forward, conv_backward_data, weight_pass};
     struct cuda *g = r->p->gpu;
     error unused = {""};
     double seconds = INFINITY;
-    int status = passes[direction](r, o, &unused); /* this loads it, too */
-    if (cudaStreamSynchronize(g->streams[r->slot]) != cudaSuccess || status != 0) {
+    int status = passes[direction](r, f, &unused); /* this loads it, too */
+    if (cudaStreamSynchronize(g->streams[r->slot]) != cudaSuccess || status < 0) {
         (void)cudaGetLastError();
         return INFINITY;
     }
     if (g->deterministic)
         return 0;
-    status = graph_time(r, passes[direction], o, TRIAL_REPEATS, TRIAL_TURNS, &seconds, &unused);
+    status = graph_time(r, passes[direction], f, TIMING_REPEATS, TIMING_TURNS, &seconds, &unused);
     return status == 0 ? seconds : INFINITY;
 }
 
 /* The quickest of the algorithms, with and without bias and ReLU in the same pass. */
-static int choose(const run *r, const operation *o, conv_ready *c, conv_direction direction,
+static int choose(const run *r, const fused_layer *f, conv_ready *c, conv_direction direction,
                   size_t room, error *e)
 {
     struct cuda *g = r->p->gpu;
     verdict verdicts[CANDIDATES];
     int count;
-    if (algorithms_ask(g, c, direction, verdicts, &count, e) != 0)
+    if (algorithms_ask(g, c, direction, verdicts, &count, e) < 0)
         return -1;
     conv_choice best = {ALGORITHM_OWN, 0, 0, false}, *tried = &c->choices[direction];
     double least = INFINITY;
@@ -339,12 +344,12 @@ static int choose(const run *r, const operation *o, conv_ready *c, conv_directio
         left--;
         int math = g->precision == PRECISION_FP32 ? (int)CUDNN_FMA_MATH : (int)v->math;
         if (check_dnn(cudnnSetConvolutionMathType(c->conv[direction], (cudnnMathType_t)math),
-                      "precision", e) != 0)
+                      "precision", e) < 0)
             return -1;
-        bool fuses = direction == CONV_FORWARD && o->bias != NOWHERE;
+        bool fuses = direction == CONV_FORWARD && places_of(r, f)->bias != NOWHERE;
         for (int fused = fuses; fused >= 0 && least > 0; fused--) {
             *tried = (conv_choice){v->algorithm, math, v->memory, fused};
-            double seconds = seconds_of(r, o, direction);
+            double seconds = seconds_of(r, f, direction);
             if (seconds < least) {
                 least = seconds;
                 best = *tried;
@@ -355,10 +360,11 @@ static int choose(const run *r, const operation *o, conv_ready *c, conv_directio
     return 0;
 }
 
-static bool wanted(const operation *o, conv_direction direction)
+static bool wanted(const fused_layer *f, conv_direction direction)
 {
-    return direction == CONV_FORWARD || (direction == CONV_BACKWARD_WEIGHT && o->back) ||
-           (direction == CONV_BACKWARD_DATA && o->back && o->want_d_input);
+    return direction == CONV_FORWARD ||
+           (direction == CONV_BACKWARD_WEIGHT && f->d_output != NOWHERE) ||
+           (direction == CONV_BACKWARD_DATA && f->d_input != NOWHERE);
 }
 
 /* Memory that algorithms are tried in takes the place of the program's workspace: as much as the
@@ -366,15 +372,15 @@ static bool wanted(const operation *o, conv_direction direction)
 typedef struct {
     void *own;
     size_t own_bytes;
-} trial_room;
+} timing_room;
 
-static int trial_begin(program *p, trial_room *room, error *e)
+static int timing_begin(program *p, timing_room *room, error *e)
 {
     int status = -1;
     void *memory = NULL;
-    *room = (trial_room){p->workspace[0], p->workspace_bytes[0]};
-    for (size_t bytes = TRIAL_MOST; status != 0 && bytes >= TRIAL_LEAST; bytes /= 2) {
-        status = device_take(bytes, "trying convolutions", "take a smaller --batch", &memory, e);
+    *room = (timing_room){p->workspace[0], p->workspace_bytes[0]};
+    for (size_t bytes = TIMING_MOST; status < 0 && bytes >= TIMING_LEAST; bytes /= 2) {
+        status = device_take(bytes, "timing convolutions", "take a smaller --batch", &memory, e);
         if (status == 0) {
             p->workspace[0] = memory;
             p->workspace_bytes[0] = bytes;
@@ -383,40 +389,40 @@ static int trial_begin(program *p, trial_room *room, error *e)
     return status;
 }
 
-static void trial_end(program *p, const trial_room *room)
+static void timing_end(program *p, const timing_room *room)
 {
     cudaFree(p->workspace[0]);
     p->workspace[0] = room->own;
     p->workspace_bytes[0] = room->own_bytes;
 }
 
-/* All choices of one convolution, from those made before or by trying. */
-static int choices_make(const run *r, const operation *o, const layer *l, conv_ready *c, error *e)
+/* All choices of one convolution, from those made before or by timing. */
+static int choices_make(const run *r, const fused_layer *f, conv_ready *c, error *e)
 {
     program *p = r->p;
     struct cuda *g = p->gpu;
-    trial_room room;
-    bool trying = false;
+    timing_room room;
+    bool timing = false;
     int status = 0;
     for (int d = 0; d < 3 && status == 0; d++) {
         conv_direction direction = (conv_direction)d;
         c->choices[d] = (conv_choice){ALGORITHM_OWN, 0, 0, false};
-        if (!wanted(o, direction))
+        if (!wanted(f, direction))
             continue;
-        conv_key key = conv_key_make(direction, l, o->in_channels, c->rows, g->precision,
-                                     g->deterministic, o->bias != NOWHERE, o->relu);
+        conv_key key = conv_key_make(direction, f->layer, f->in_channels, c->rows, g->precision,
+                                     g->deterministic, places_of(r, f)->bias != NOWHERE, f->relu);
         if (choices_find(&g->choices, &key, &c->choices[d]))
             continue;
-        if (!trying)
-            status = trial_begin(p, &room, e);
-        trying = status == 0;
+        if (!timing)
+            status = timing_begin(p, &room, e);
+        timing = status == 0;
         if (status == 0)
-            status = choose(r, o, c, direction, p->workspace_bytes[0], e);
-        if (status == 0 && choices_add(&g->choices, &key, c->choices[d]) != 0)
+            status = choose(r, f, c, direction, p->workspace_bytes[0], e);
+        if (status == 0 && choices_add(&g->choices, &key, c->choices[d]) < 0)
             status = error_set(e, "cuda: out of memory");
     }
-    if (trying)
-        trial_end(p, &room);
+    if (timing)
+        timing_end(p, &room);
     return status;
 }
 
@@ -425,45 +431,40 @@ static int math_set(conv_ready *c, error *e)
     for (int d = 0; d < 3; d++)
         if (c->choices[d].algorithm != ALGORITHM_OWN &&
             check_dnn(cudnnSetConvolutionMathType(c->conv[d], (cudnnMathType_t)c->choices[d].math),
-                      "precision", e) != 0)
+                      "precision", e) < 0)
             return -1;
     return 0;
 }
 
-static size_t workspace_wanted(const conv_ready *c)
+int conv_prepare(program *p, size_t layer, size_t rows, size_t *workspace, error *e)
 {
-    size_t most = 0;
-    for (int d = 0; d < 3; d++)
-        most = c->choices[d].workspace > most ? c->choices[d].workspace : most;
-    return most;
-}
-
-int conv_prepare(program *p, size_t op, size_t rows, error *e)
-{
-    if (conv_find(p, op, rows))
+    *workspace = 0;
+    if (conv_find(p, layer, rows))
         return 0;
     conv_ready *more = realloc(p->convs, (p->conv_count + 1) * sizeof *more);
     if (!more)
         return error_set(e, "cuda: out of memory");
     p->convs = more;
-    const operation *o = &p->plan.ops[op];
-    const layer *l = &p->net->layers[o->layer];
+    const fused_layer *f = &p->plan.layers[layer];
     run r = {.p = p, .mode = MODE_INFER, .rows = rows};
-    conv_ready *c = &more[p->conv_count++]; /* there already, so that it can be tried */
-    *c = (conv_ready){.op = op, .rows = rows};
-    if (dnn_wake(p->gpu, e) == 0 && describe(p->gpu, o, l, c, e) == 0 &&
-        choices_make(&r, o, l, c, e) == 0 && math_set(c, e) == 0 &&
-        workspace_grow(p, workspace_wanted(c), e) == 0)
-        return 0;
-    conv_discard(c);
-    p->conv_count--;
-    return -1;
+    conv_ready *c = &more[p->conv_count++]; /* there already, so that it can be timed */
+    *c = (conv_ready){.layer = layer, .rows = rows};
+    if (dnn_wake(p->gpu, e) < 0 || describe(p->gpu, f, c, e) < 0 || choices_make(&r, f, c, e) < 0 ||
+        math_set(c, e) < 0) {
+        conv_discard(c);
+        p->conv_count--;
+        return -1;
+    }
+    for (int d = 0; d < 3; d++)
+        if (c->choices[d].workspace > *workspace)
+            *workspace = c->choices[d].workspace;
+    return 0;
 }
 
-void conv_describe(const program *p, const operation *o, size_t rows, conv_direction direction,
-                   char *text, size_t size)
+void conv_describe(const run *r, const fused_layer *f, conv_direction direction, char *text,
+                   size_t size)
 {
-    const conv_ready *c = conv_find(p, (size_t)(o - p->plan.ops), rows);
+    const conv_ready *c = ready(r, f);
     const conv_choice *choice = c ? &c->choices[direction] : NULL;
     if (!choice || choice->algorithm == ALGORITHM_OWN)
         snprintf(text, size, "%s", choice ? "own kernel" : "not ready");

@@ -39,10 +39,10 @@ __global__ static void conv_forward(conv_shape s, const T *in, const T *weight, 
                 continue;
             const T *a = in + in_place(s, row, yy, xx), *w = weight + weight_place(s, o, i, j);
             for (int c = 0; c < s.in_channels; c++)
-                sum += widen(a[c]) * widen(w[c]);
+                sum += to_float(a[c]) * to_float(w[c]);
         }
     }
-    out[p] = narrow<T>(sum);
+    out[p] = from_float<T>(sum);
 }
 
 /* One thread an input. */
@@ -65,10 +65,10 @@ __global__ static void conv_backward_data(conv_shape s, const T *d_out, const T 
                 continue;
             const T *d = d_out + out_place(s, row, yy, xx);
             for (int o = 0; o < s.out_channels; o++)
-                sum += widen(d[o]) * widen(weight[weight_place(s, o, i, j) + (size_t)c]);
+                sum += to_float(d[o]) * to_float(weight[weight_place(s, o, i, j) + (size_t)c]);
         }
     }
-    d_in[p] = narrow<T>(sum);
+    d_in[p] = from_float<T>(sum);
 }
 
 /* One block a weight. */
@@ -89,12 +89,12 @@ __global__ static void conv_backward_weight(conv_shape s, const T *in, const T *
         int yy = y + i - s.pad_height, xx = x + j - s.pad_width;
         if (yy < 0 || yy >= s.in_height || xx < 0 || xx >= s.in_width)
             continue;
-        sum += widen(d_out[out_place(s, row, y, x) + (size_t)o]) *
-               widen(in[in_place(s, row, yy, xx) + (size_t)c]);
+        sum += to_float(d_out[out_place(s, row, y, x) + (size_t)o]) *
+               to_float(in[in_place(s, row, yy, xx) + (size_t)c]);
     }
     sum = block_sum(sum);
     if (threadIdx.x == 0)
-        d_weight[blockIdx.x] = narrow<T>(sum);
+        d_weight[blockIdx.x] = from_float<T>(sum);
 }
 
 template <class T>
@@ -128,21 +128,21 @@ static int backward_weight_run(const conv_shape *s, const void *in, const void *
                   (T *)d_weight);
 }
 
-extern "C" int kernel_conv_forward(kernel_type type, const conv_shape *s, const void *in,
+extern "C" int kernel_conv_forward(element type, const conv_shape *s, const void *in,
                                    const void *weight, void *out, kernel_stream stream)
 {
-    return type == KERNEL_FLOAT ? forward_run<float>(s, in, weight, out, stream)
-                                : forward_run<bfloat16>(s, in, weight, out, stream);
+    return type == ELEMENT_F32 ? forward_run<float>(s, in, weight, out, stream)
+                               : forward_run<bfloat16>(s, in, weight, out, stream);
 }
-extern "C" int kernel_conv_backward_data(kernel_type type, const conv_shape *s, const void *d_out,
+extern "C" int kernel_conv_backward_data(element type, const conv_shape *s, const void *d_out,
                                          const void *weight, void *d_in, kernel_stream stream)
 {
-    return type == KERNEL_FLOAT ? backward_data_run<float>(s, d_out, weight, d_in, stream)
-                                : backward_data_run<bfloat16>(s, d_out, weight, d_in, stream);
+    return type == ELEMENT_F32 ? backward_data_run<float>(s, d_out, weight, d_in, stream)
+                               : backward_data_run<bfloat16>(s, d_out, weight, d_in, stream);
 }
-extern "C" int kernel_conv_backward_weight(kernel_type type, const conv_shape *s, const void *in,
+extern "C" int kernel_conv_backward_weight(element type, const conv_shape *s, const void *in,
                                            const void *d_out, void *d_weight, kernel_stream stream)
 {
-    return type == KERNEL_FLOAT ? backward_weight_run<float>(s, in, d_out, d_weight, stream)
-                                : backward_weight_run<bfloat16>(s, in, d_out, d_weight, stream);
+    return type == ELEMENT_F32 ? backward_weight_run<float>(s, in, d_out, d_weight, stream)
+                               : backward_weight_run<bfloat16>(s, in, d_out, d_weight, stream);
 }

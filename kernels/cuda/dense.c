@@ -1,13 +1,7 @@
-/* dense.c: dense layers by cuBLASLt.
- *
- * All matrices are row-major here and column-major there, so that each is seen transposed:
- *
- *   forward   out'  [O x R] = weight [O x K] in' [K x R]             weight is stored K x O:
- *             transposed
- *   weight    d_w'  [K x O] = in' [K x R] d_out [R x O]              d_out is stored O x R:
- *             transposed
- *   data      d_in' [K x R] = weight' [K x O] d_out' [O x R] */
-#include "cuda.h"
+#include "dense.h"
+
+#include "elementwise.h"
+#include "memory.h"
 
 #include <stdlib.h>
 
@@ -15,7 +9,7 @@
 
 static cudaDataType_t data_type(const struct cuda *g)
 {
-    return g->type == KERNEL_FLOAT ? CUDA_R_32F : CUDA_R_16BF;
+    return g->type == ELEMENT_F32 ? CUDA_R_32F : CUDA_R_16BF;
 }
 
 static cublasComputeType_t arithmetic(const struct cuda *g)
@@ -42,9 +36,9 @@ static int description_set(product_ready *q, side a, side b, cublasLtEpilogue_t 
     cublasOperation_t tb = b.transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
     cublasLtMatmulDesc_t d = q->description;
     if (check_blas(cublasLtMatmulDescSetAttribute(d, CUBLASLT_MATMUL_DESC_TRANSA, &ta, sizeof ta),
-                   "describing a product", e) != 0 ||
+                   "describing a product", e) < 0 ||
         check_blas(cublasLtMatmulDescSetAttribute(d, CUBLASLT_MATMUL_DESC_TRANSB, &tb, sizeof tb),
-                   "describing a product", e) != 0)
+                   "describing a product", e) < 0)
         return -1;
     return check_blas(cublasLtMatmulDescSetAttribute(d, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue,
                                                      sizeof epilogue),
@@ -71,7 +65,7 @@ static int algorithm_find(struct cuda *g, product_ready *q, cublasLtEpilogue_t e
 {
     cublasLtMatmulPreference_t preference;
     uint64_t room = PRODUCT_WORKSPACE;
-    if (check_blas(cublasLtMatmulPreferenceCreate(&preference), "choosing a product", e) != 0)
+    if (check_blas(cublasLtMatmulPreferenceCreate(&preference), "choosing a product", e) < 0)
         return -1;
     cublasLtMatmulHeuristicResult_t result;
     int count = 0;
@@ -85,7 +79,7 @@ static int algorithm_find(struct cuda *g, product_ready *q, cublasLtEpilogue_t e
                                               preference, 1, &result, &count);
     cublasLtMatmulPreferenceDestroy(preference);
     bool may_refuse = said == CUBLAS_STATUS_NOT_SUPPORTED || epilogue != CUBLASLT_EPILOGUE_DEFAULT;
-    if (status != 0 || (!may_refuse && check_blas(said, "choosing a product", e) != 0))
+    if (status < 0 || (!may_refuse && check_blas(said, "choosing a product", e) < 0))
         return -1;
     *found = said == CUBLAS_STATUS_SUCCESS && count > 0;
     if (*found)
@@ -97,53 +91,53 @@ static int product_new(struct cuda *g, product_ready *q, side a, side b, side c,
                        cublasLtEpilogue_t epilogue, bool *found, error *e)
 {
     if (check_blas(cublasLtMatmulDescCreate(&q->description, arithmetic(g), CUDA_R_32F),
-                   "describing a product", e) != 0 ||
-        description_set(q, a, b, epilogue, e) != 0 || layout_new(&q->a, a, e) != 0 ||
-        layout_new(&q->b, b, e) != 0 || layout_new(&q->c, c, e) != 0)
+                   "describing a product", e) < 0 ||
+        description_set(q, a, b, epilogue, e) < 0 || layout_new(&q->a, a, e) < 0 ||
+        layout_new(&q->b, b, e) < 0 || layout_new(&q->c, c, e) < 0)
         return -1;
     return algorithm_find(g, q, epilogue, found, e);
 }
 
 /* With bias (and ReLU) in the epilogue where the library has that, else without. */
-static int forward_new(struct cuda *g, const operation *o, product_ready *q, side a, side b, side c,
-                       error *e)
+static int forward_new(struct cuda *g, const fused_layer *f, product_ready *q, side a, side b,
+                       side c, error *e)
 {
     bool found = false;
-    if (o->bias != NOWHERE && o->drop == 0) {
+    if (f->layer->offset != SIZE_MAX && f->drop == 0) {
         cublasLtEpilogue_t epilogue =
-            o->relu ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS;
-        if (product_new(g, q, a, b, c, epilogue, &found, e) != 0)
+            f->relu ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS;
+        if (product_new(g, q, a, b, c, epilogue, &found, e) < 0)
             return -1;
         q->fused = found;
         if (found)
             return 0;
         product_discard(q);
     }
-    if (product_new(g, q, a, b, c, CUBLASLT_EPILOGUE_DEFAULT, &found, e) != 0)
+    if (product_new(g, q, a, b, c, CUBLASLT_EPILOGUE_DEFAULT, &found, e) < 0)
         return -1;
-    return found ? 0 : error_set(e, "cuda: cuBLAS has no product for dense:%zu", o->out.channels);
+    return found ? 0 : error_set(e, "cuda: cuBLAS has no product for dense:%zu", f->out.channels);
 }
 
-static int dense_make(program *p, const operation *o, dense_ready *d, error *e)
+static int dense_make(program *p, const fused_layer *f, dense_ready *d, error *e)
 {
     struct cuda *g = p->gpu;
-    size_t outputs = o->out.channels, inputs = extent_size(o->in), rows = d->rows;
+    size_t outputs = f->out.channels, inputs = extent_size(f->in), rows = d->rows;
     cudaDataType_t t = data_type(g);
     side weight = {inputs, outputs, true, t}, in = {inputs, rows, false, t};
     side out = {outputs, rows, false, t}, d_in = {inputs, rows, false, t};
     side d_weight = {inputs, outputs, false, CUDA_R_32F};
-    if (forward_new(g, o, &d->products[CONV_FORWARD], weight, in, out, e) != 0)
+    if (forward_new(g, f, &d->products[CONV_FORWARD], weight, in, out, e) < 0)
         return -1;
     bool found = true;
     weight.transposed = false;
-    if (o->back && o->want_d_input &&
-        product_new(g, &d->products[CONV_BACKWARD_DATA], weight, out, d_in,
-                    CUBLASLT_EPILOGUE_DEFAULT, &found, e) != 0)
+    if (f->d_input != NOWHERE && product_new(g, &d->products[CONV_BACKWARD_DATA], weight, out, d_in,
+                                             CUBLASLT_EPILOGUE_DEFAULT, &found, e) < 0)
         return -1;
     bool found_weight = true;
     out.transposed = true;
-    if (o->back && product_new(g, &d->products[CONV_BACKWARD_WEIGHT], in, out, d_weight,
-                               CUBLASLT_EPILOGUE_DEFAULT, &found_weight, e) != 0)
+    if (f->d_output != NOWHERE &&
+        product_new(g, &d->products[CONV_BACKWARD_WEIGHT], in, out, d_weight,
+                    CUBLASLT_EPILOGUE_DEFAULT, &found_weight, e) < 0)
         return -1;
     return found && found_weight ? 0
                                  : error_set(e,
@@ -152,10 +146,10 @@ static int dense_make(program *p, const operation *o, dense_ready *d, error *e)
                                              outputs);
 }
 
-static dense_ready *dense_find(const program *p, size_t op, size_t rows)
+static dense_ready *dense_find(const program *p, size_t layer, size_t rows)
 {
     for (size_t i = 0; i < p->dense_count; i++)
-        if (p->denses[i].op == op && p->denses[i].rows == rows)
+        if (p->denses[i].layer == layer && p->denses[i].rows == rows)
             return &p->denses[i];
     return NULL;
 }
@@ -166,17 +160,17 @@ void dense_discard(dense_ready *d)
         product_discard(&d->products[i]);
 }
 
-int dense_prepare(program *p, size_t op, size_t rows, error *e)
+int dense_prepare(program *p, size_t layer, size_t rows, size_t *workspace, error *e)
 {
-    if (dense_find(p, op, rows))
+    *workspace = PRODUCT_WORKSPACE;
+    if (dense_find(p, layer, rows))
         return 0;
     dense_ready *more = realloc(p->denses, (p->dense_count + 1) * sizeof *more);
     if (!more)
         return error_set(e, "cuda: out of memory");
     p->denses = more;
-    dense_ready d = {.op = op, .rows = rows};
-    if (workspace_grow(p, PRODUCT_WORKSPACE, e) != 0 || blas_wake(p->gpu, e) != 0 ||
-        dense_make(p, &p->plan.ops[op], &d, e) != 0) {
+    dense_ready d = {.layer = layer, .rows = rows};
+    if (blas_wake(p->gpu, e) < 0 || dense_make(p, &p->plan.layers[layer], &d, e) < 0) {
         dense_discard(&d);
         return -1;
     }
@@ -186,9 +180,9 @@ int dense_prepare(program *p, size_t op, size_t rows, error *e)
 
 /* ---- running ---- */
 
-static product_ready *ready(const run *r, const operation *o, conv_direction direction)
+static product_ready *ready(const run *r, const fused_layer *f, conv_direction direction)
 {
-    return &dense_find(r->p, (size_t)(o - r->p->plan.ops), r->rows)->products[direction];
+    return &dense_find(r->p, layer_index(r, f), r->rows)->products[direction];
 }
 
 static int product_run(const run *r, const product_ready *q, const void *a, const void *b, void *c,
@@ -201,31 +195,33 @@ static int product_run(const run *r, const product_ready *q, const void *a, cons
                       what, e);
 }
 
-int dense_forward(const run *r, const operation *o, bool *finished, error *e)
+int dense_forward(const run *r, const fused_layer *f, error *e)
 {
-    product_ready *q = ready(r, o, CONV_FORWARD);
+    product_ready *q = ready(r, f, CONV_FORWARD);
+    const layer_places *o = places_of(r, f);
     const void *bias = place(r, o->bias);
-    *finished = q->fused || (o->bias == NOWHERE && !o->relu);
     /* The slots' biases lie in different places. */
     if (q->fused &&
         check_blas(cublasLtMatmulDescSetAttribute(q->description, CUBLASLT_MATMUL_DESC_BIAS_POINTER,
                                                   &bias, sizeof bias),
-                   "bias", e) != 0)
+                   "bias", e) < 0)
         return -1;
-    return product_run(r, q, place(r, o->weight), place(r, o->input), place(r, o->output), r->slot,
-                       "dense layer", e);
+    if (product_run(r, q, place(r, o->weight), place(r, f->input), place(r, f->output), r->slot,
+                    "dense layer", e) < 0)
+        return -1;
+    return output_finish(r, f, q->fused || (!bias && !f->relu), e);
 }
 
-int dense_backward_weight(const run *r, const operation *o, int lane, error *e)
+int dense_backward_weight(const run *r, const fused_layer *f, int lane, error *e)
 {
-    return product_run(r, ready(r, o, CONV_BACKWARD_WEIGHT), place(r, o->input),
-                       place(r, o->d_masked), place(r, o->d_weight), lane,
+    return product_run(r, ready(r, f, CONV_BACKWARD_WEIGHT), place(r, f->input),
+                       place(r, f->d_masked), place(r, places_of(r, f)->d_weight), lane,
                        "dense layer's weight gradient", e);
 }
 
-int dense_backward_data(const run *r, const operation *o, int lane, error *e)
+int dense_backward_data(const run *r, const fused_layer *f, error *e)
 {
-    return product_run(r, ready(r, o, CONV_BACKWARD_DATA), place(r, o->weight),
-                       place(r, o->d_masked), place(r, o->d_input), lane,
+    return product_run(r, ready(r, f, CONV_BACKWARD_DATA), place(r, places_of(r, f)->weight),
+                       place(r, f->d_masked), place(r, f->d_input), r->slot,
                        "dense layer's input gradient", e);
 }

@@ -14,7 +14,7 @@
     (kernel<<<(grid), (threads), 0, (stream)>>>(__VA_ARGS__), (int)cudaPeekAtLastError())
 #endif
 
-#include "element.h"
+#include "formulas.h"
 #include "kernels.h"
 
 typedef __nv_bfloat16 bfloat16;
@@ -22,20 +22,20 @@ typedef __nv_bfloat16 bfloat16;
 #define THREADS 256 /* of a block, where nothing else is said */
 #define WARP 32
 
-__device__ static inline float widen(float x)
+__device__ static inline float to_float(float x)
 {
     return x;
 }
-__device__ static inline float widen(bfloat16 x)
+__device__ static inline float to_float(bfloat16 x)
 {
     return __bfloat162float(x);
 }
-template <class T> __device__ static inline T narrow(float x);
-template <> __device__ inline float narrow<float>(float x)
+template <class T> __device__ static inline T from_float(float x);
+template <> __device__ inline float from_float<float>(float x)
 {
     return x;
 }
-template <> __device__ inline bfloat16 narrow<bfloat16>(float x)
+template <> __device__ inline bfloat16 from_float<bfloat16>(float x)
 {
     return __float2bfloat16(x);
 }
@@ -57,9 +57,9 @@ template <class T, int V> __device__ static inline void store(T *at, const pack<
 /* Calls f<T, V>() for the type, and 16-byte vectors where `width` elements are a whole number of
  * them. */
 template <template <class, int> class F, class... A>
-static inline int dispatch(kernel_type type, size_t width, A... arguments)
+static inline int dispatch(element type, size_t width, A... arguments)
 {
-    if (type == KERNEL_FLOAT)
+    if (type == ELEMENT_F32)
         return width % 4 == 0 ? F<float, 4>::run(arguments...) : F<float, 1>::run(arguments...);
     return width % 8 == 0 ? F<bfloat16, 8>::run(arguments...) : F<bfloat16, 1>::run(arguments...);
 }
@@ -125,16 +125,16 @@ __device__ static inline void block_best(float &value, uint32_t &place)
 }
 
 /* Whether this block is the last of `blocks` to come here: it then sees what all others wrote
- * before. The counter is zero again afterwards. */
-__device__ static inline bool block_is_last(unsigned *ticket, unsigned blocks)
+ * before. `arrivals` counts them and is zero again afterwards. */
+__device__ static inline bool block_is_last(unsigned *arrivals, unsigned blocks)
 {
     __shared__ bool last;
     __threadfence();
     __syncthreads();
     if (threadIdx.x == 0) {
-        last = atomicAdd(ticket, 1u) == blocks - 1;
+        last = atomicAdd(arrivals, 1u) == blocks - 1;
         if (last)
-            *ticket = 0;
+            *arrivals = 0;
     }
     __syncthreads();
     if (last)

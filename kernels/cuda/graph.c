@@ -1,10 +1,8 @@
-/* graph.c: launches captured into graphs, to be replayed without the host or to be timed without
- * it. */
-#include "cuda.h"
+#include "graph.h"
 
 #include <math.h>
 
-int graph_capture(const run *r, launch_pass pass, const operation *o, size_t times,
+int graph_capture(const run *r, launch_pass pass, const fused_layer *f, size_t times,
                   cudaGraphExec_t *ready, error *e)
 {
     cudaStream_t stream = r->p->gpu->streams[r->slot];
@@ -12,13 +10,13 @@ int graph_capture(const run *r, launch_pass pass, const operation *o, size_t tim
     *ready = NULL;
     /* Relaxed: a library may load a kernel meanwhile, which no captured work waits for. */
     if (check_cuda((int)cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed),
-                   "beginning a graph", e) != 0)
+                   "beginning a graph", e) < 0)
         return -1;
     int status = 0;
     for (size_t i = 0; i < times && status == 0; i++)
-        status = pass(r, o, e);
+        status = pass(r, f, e);
     int ended = (int)cudaStreamEndCapture(stream, &graph);
-    if (status != 0)
+    if (status < 0)
         (void)cudaGetLastError();
     else
         status = check_cuda(ended, "ending a graph", e);
@@ -36,12 +34,12 @@ static int launches_time(cudaGraphExec_t graph, cudaStream_t stream, size_t turn
     *best = INFINITY;
     for (size_t turn = 0; turn <= turns; turn++) {
         float milliseconds = 0;
-        if (check_cuda((int)cudaEventRecord(between[0], stream), "timing", e) != 0 ||
-            check_cuda((int)cudaGraphLaunch(graph, stream), "timing", e) != 0 ||
-            check_cuda((int)cudaEventRecord(between[1], stream), "timing", e) != 0 ||
-            check_cuda((int)cudaEventSynchronize(between[1]), "timing", e) != 0 ||
+        if (check_cuda((int)cudaEventRecord(between[0], stream), "timing", e) < 0 ||
+            check_cuda((int)cudaGraphLaunch(graph, stream), "timing", e) < 0 ||
+            check_cuda((int)cudaEventRecord(between[1], stream), "timing", e) < 0 ||
+            check_cuda((int)cudaEventSynchronize(between[1]), "timing", e) < 0 ||
             check_cuda((int)cudaEventElapsedTime(&milliseconds, between[0], between[1]), "timing",
-                       e) != 0)
+                       e) < 0)
             return -1;
         if (turn > 0 && milliseconds < *best)
             *best = milliseconds;
@@ -49,13 +47,13 @@ static int launches_time(cudaGraphExec_t graph, cudaStream_t stream, size_t turn
     return 0;
 }
 
-int graph_time(const run *r, launch_pass pass, const operation *o, size_t times, size_t turns,
+int graph_time(const run *r, launch_pass pass, const fused_layer *f, size_t times, size_t turns,
                double *seconds, error *e)
 {
     cudaGraphExec_t graph = NULL;
     cudaEvent_t between[2] = {NULL, NULL};
     float best = 0;
-    int status = graph_capture(r, pass, o, times, &graph, e);
+    int status = graph_capture(r, pass, f, times, &graph, e);
     for (int i = 0; i < 2 && status == 0; i++)
         status = check_cuda((int)cudaEventCreateWithFlags(&between[i], 0), "event", e);
     if (status == 0)

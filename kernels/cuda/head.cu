@@ -5,12 +5,12 @@
  *
  *   f' = f / |f|, cos_c = (w_c / |w_c|) . f', z_c = s cos_c        (softmax head: z_c = w_c . f)
  *   p = softmax(z), loss = -sum t log p, g_c = (p_c - t_c) / rows
- *   pull_c = s g_c / |w_c|,   turn = sum g_c cos_c  (also the row's part of d loss / d s)
- *   d_f = (sum pull_c w_c - s turn f') / |f|
+ *   d_c = s g_c / |w_c|,   turn = sum g_c cos_c  (also the row's part of d loss / d s)
+ *   d_f = (sum d_c w_c - s turn f') / |f|
  *
  * and head_weight then, one block a class and 128 dimensions:
  *
- *   d_w_c = sum over rows of pull_c f' - (w_c / |w_c|) sum over rows of pull_c cos_c */
+ *   d_w_c = sum over rows of d_c f' - (w_c / |w_c|) sum over rows of d_c cos_c */
 #include "device.cuh"
 
 #define HEAD_THREADS 256
@@ -23,13 +23,13 @@ template <class T> __device__ static float row_inverse(const head_task &t, const
         return 1;
     float square = 0;
     for (size_t k = threadIdx.x; k < t.dimension; k += blockDim.x) {
-        float x = widen(f[k]);
+        float x = to_float(f[k]);
         square += x * x;
     }
     return element_inverse_norm(block_sum(square));
 }
 
-/* One warp a class: the cosine into cosines, 1 / |w| into pulls for now. */
+/* One warp a class: the cosine into cosines, 1 / |w| into d_logits for now. */
 template <class T>
 __device__ static void row_cosines(const head_task &t, const T *f, float inverse_f)
 {
@@ -39,7 +39,7 @@ __device__ static void row_cosines(const head_task &t, const T *f, float inverse
         float dot = 0, square = 0;
         for (size_t k = lane; k < t.dimension; k += WARP) {
             float x = w[k];
-            dot += x * widen(f[k]);
+            dot += x * to_float(f[k]);
             square += x * x;
         }
         dot = warp_sum(dot);
@@ -47,12 +47,13 @@ __device__ static void row_cosines(const head_task &t, const T *f, float inverse
         if (lane == 0) {
             float inverse_w = t.scale ? element_inverse_norm(square) : 1;
             t.cosines[row * t.classes + c] = dot * inverse_w * inverse_f;
-            t.pulls[row * t.classes + c] = inverse_w;
+            t.d_logits[row * t.classes + c] = inverse_w;
         }
     }
 }
 
-/* Loss and hit of the row, and g: pulls become s g / |w|; returns turn (0 in the softmax head). */
+/* Loss and hit of the row, and g: d_logits become s g / |w|; returns turn (0 in the softmax
+ * head). */
 __device__ static float row_loss(const head_task &t, float scale)
 {
     size_t row = blockIdx.x, at = row * t.classes;
@@ -78,7 +79,7 @@ __device__ static float row_loss(const head_task &t, float scale)
     for (uint32_t c = threadIdx.x; c < t.classes; c += HEAD_THREADS) {
         float p = expf(scale * t.cosines[at + c] - largest) / exps;
         float g = (p - element_target(c == label, t.smoothing, classes)) / (float)t.rows;
-        t.pulls[at + c] *= scale * g;
+        t.d_logits[at + c] *= scale * g;
         turn += g * t.cosines[at + c];
     }
     turn = t.scale ? block_sum(turn) : 0;
@@ -128,15 +129,15 @@ template <class T> __global__ static void head(head_task t)
     __syncthreads();
     if (t.d_embedding) {
         T *d = (T *)t.d_embedding + row * t.dimension;
-        const float *pulls = t.pulls + row * t.classes;
+        const float *d_logits = t.d_logits + row * t.classes;
         for (size_t k = threadIdx.x; k < t.dimension; k += HEAD_THREADS) {
             float sum = 0;
             for (size_t c = 0; c < t.classes; c++)
-                sum += pulls[c] * t.weight[c * t.dimension + k];
-            d[k] = narrow<T>((sum - scale * turn * widen(f[k]) * inverse) * inverse);
+                sum += d_logits[c] * t.weight[c * t.dimension + k];
+            d[k] = from_float<T>((sum - scale * turn * to_float(f[k]) * inverse) * inverse);
         }
     }
-    if (block_is_last(t.ticket, gridDim.x))
+    if (block_is_last(t.arrivals, gridDim.x))
         rows_finish(t);
 }
 
@@ -149,7 +150,7 @@ template <class T> __global__ static void head_weight(head_task t)
         for (size_t i = threadIdx.x; i < t.dimension; i += WEIGHT_THREADS)
             square += w[i] * w[i];
         for (size_t r = threadIdx.x; r < t.rows; r += WEIGHT_THREADS)
-            turn += t.pulls[r * t.classes + c] * t.cosines[r * t.classes + c];
+            turn += t.d_logits[r * t.classes + c] * t.cosines[r * t.classes + c];
         square = block_sum(square);
         turn = block_sum(turn);
     }
@@ -158,20 +159,20 @@ template <class T> __global__ static void head_weight(head_task t)
     const T *f = (const T *)t.embedding + k;
     float sum = 0;
     for (size_t r = 0; r < t.rows; r++)
-        sum += t.pulls[r * t.classes + c] * (widen(f[r * t.dimension]) * t.inverse_norms[r]);
+        sum += t.d_logits[r * t.classes + c] * (to_float(f[r * t.dimension]) * t.inverse_norms[r]);
     t.d_weight[c * t.dimension + k] =
         sum - (t.scale ? turn * w[k] * element_inverse_norm(square) : 0);
 }
 
-extern "C" int kernel_head(kernel_type type, const head_task *t, kernel_stream stream)
+extern "C" int kernel_head(element type, const head_task *t, kernel_stream stream)
 {
-    auto kernel = type == KERNEL_FLOAT ? head<float> : head<bfloat16>;
+    auto kernel = type == ELEMENT_F32 ? head<float> : head<bfloat16>;
     return LAUNCH(kernel, (unsigned)t->rows, HEAD_THREADS, stream, *t);
 }
 
-extern "C" int kernel_head_weight(kernel_type type, const head_task *t, kernel_stream stream)
+extern "C" int kernel_head_weight(element type, const head_task *t, kernel_stream stream)
 {
-    auto kernel = type == KERNEL_FLOAT ? head_weight<float> : head_weight<bfloat16>;
+    auto kernel = type == ELEMENT_F32 ? head_weight<float> : head_weight<bfloat16>;
     dim3 grid((unsigned)t->classes, blocks_for(t->dimension, WEIGHT_THREADS));
     return LAUNCH(kernel, grid, WEIGHT_THREADS, stream, *t);
 }

@@ -1,10 +1,12 @@
 /* kernels.h: our own kernels, as the host calls them.
  *
  * Each function launches on `stream` and returns CUDA's error number (0: none) of the launch.
- * Pointers are the device's. `type` says what activations are: KERNEL_FLOAT or KERNEL_BFLOAT16 ("T"
+ * Pointers are the device's. `type` says what activations are: ELEMENT_F32 or ELEMENT_BF16 ("T"
  * below); parameters, sums and statistics are float. */
 #ifndef KERNELS_CUDA_KERNELS_H
 #define KERNELS_CUDA_KERNELS_H
+
+#include "../plan/element.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -14,7 +16,6 @@ extern "C" {
 #endif
 
 typedef struct CUstream_st *kernel_stream;
-typedef enum { KERNEL_FLOAT, KERNEL_BFLOAT16 } kernel_type;
 
 /* Blocks that share a sum over rows, at most; each leaves one partial sum a column. */
 #define COLUMN_CHUNKS 256
@@ -49,7 +50,7 @@ typedef struct {
     const step_state *state;
 } kernel_drop;
 
-/* ---- gather.cu: uint8 rows to T / 255, augmented, channels padded with zeros ---- */
+/* ---- input.cu: uint8 rows to T / 255, augmented, channels padded with zeros ---- */
 
 typedef struct {
     const uint8_t *images;   /* [..][height][width][channels] */
@@ -65,28 +66,26 @@ typedef struct {
     size_t rows;
     void *out;
 } gather_task;
-int kernel_gather(kernel_type type, const gather_task *task, kernel_stream stream);
+int kernel_gather(element type, const gather_task *task, kernel_stream stream);
 
-/* ---- element.cu: what each element undergoes alone ---- */
+/* ---- elementwise.cu: what each element undergoes alone ---- */
 
 /* out = drop(relu(in + bias)); bias T [channels] or NULL; relu 0 or 1. In place if out == in. Alone
  * it is ReLU, dropout forward, and dropout backward. */
-int kernel_bias(kernel_type type, const void *in, const void *bias, void *out, size_t count,
+int kernel_bias(element type, const void *in, const void *bias, void *out, size_t count,
                 size_t channels, int relu, const kernel_drop *drop, kernel_stream stream);
-int kernel_scale(kernel_type type, const void *in, void *out, size_t count, float factor,
+int kernel_scale(element type, const void *in, void *out, size_t count, float factor,
                  kernel_stream stream);
-int kernel_add(kernel_type type, const void *a, const void *b, void *out, size_t count,
+int kernel_add(element type, const void *a, const void *b, void *out, size_t count,
                kernel_stream stream);
-int kernel_widen(kernel_type type, const void *in, float *out, size_t count, kernel_stream stream);
-
-/* ---- backward.cu: masks and bias gradients in one pass ---- */
+int kernel_to_float(element type, const void *in, float *out, size_t count, kernel_stream stream);
 
 /* d_masked = d_out where y > 0 (all, if y is NULL), times scale; and column_sums[c] = sum over rows
  * of d_masked (NULL for none). d_masked may be d_out, or NULL to only add up. partials:
- * COLUMN_CHUNKS x channels floats; ticket: a counter that is zero. */
-int kernel_mask(kernel_type type, const void *y, const void *d_out, void *d_masked, float scale,
-                size_t rows, size_t channels, float *column_sums, float *partials, unsigned *ticket,
-                kernel_stream stream);
+ * COLUMN_CHUNKS x channels floats; arrivals: a counter that is zero. */
+int kernel_mask(element type, const void *y, const void *d_out, void *d_masked, float scale,
+                size_t rows, size_t channels, float *column_sums, float *partials,
+                unsigned *arrivals, kernel_stream stream);
 
 /* ---- pool.cu ---- */
 
@@ -96,18 +95,18 @@ typedef struct {
 
 /* The largest of each window, then dropout; argmax (uint16, NULL for none) gets its place in the
  * window. */
-int kernel_maxpool(kernel_type type, const pool_shape *s, const void *in, void *out,
-                   uint16_t *argmax, const kernel_drop *drop, kernel_stream stream);
+int kernel_maxpool(element type, const pool_shape *s, const void *in, void *out, uint16_t *argmax,
+                   const kernel_drop *drop, kernel_stream stream);
 /* d_in of the window's largest is d_out, if alive, times the drop's scale: all of d_in is written.
  * With y (the pool's output), alive is y > 0; else what the drop keeps. column_sums as
  * kernel_mask's. */
-int kernel_unpool(kernel_type type, const pool_shape *s, const void *y, const uint16_t *argmax,
+int kernel_unpool(element type, const pool_shape *s, const void *y, const uint16_t *argmax,
                   const void *d_out, void *d_in, const kernel_drop *drop, float *column_sums,
-                  float *partials, unsigned *ticket, kernel_stream stream);
+                  float *partials, unsigned *arrivals, kernel_stream stream);
 /* The mean over `places`, and its gradient. */
-int kernel_avgpool(kernel_type type, const void *in, void *out, size_t rows, size_t places,
+int kernel_avgpool(element type, const void *in, void *out, size_t rows, size_t places,
                    size_t channels, kernel_stream stream);
-int kernel_unavgpool(kernel_type type, const void *d_out, void *d_in, size_t rows, size_t places,
+int kernel_unavgpool(element type, const void *d_out, void *d_in, size_t rows, size_t places,
                      size_t channels, kernel_stream stream);
 
 /* ---- norm.cu: batch normalisation over groups of rows ---- */
@@ -116,18 +115,19 @@ typedef struct {
     size_t rows, places, channels;
     size_t each, groups; /* rows a group; the last may have fewer */
     int relu;
+    float scale; /* of the gradient: that of a dropout behind the ReLU */
     const float *gamma, *beta;
     float *running_mean, *running_variance; /* moved in training; NULL to leave them */
     float *moments; /* [groups][2][channels] mean, 1 / deviation, then [groups][2][channels] sums */
     float *partials; /* max(groups, COLUMN_CHUNKS) * 2 * channels */
-    unsigned *ticket;
+    unsigned *arrivals;
 } norm_task;
-int kernel_norm_train(kernel_type type, const norm_task *t, const void *in, void *out,
+int kernel_norm_train(element type, const norm_task *t, const void *in, void *out,
                       kernel_stream stream);
-int kernel_norm_infer(kernel_type type, const norm_task *t, const float *mean,
-                      const float *variance, const void *in, void *out, kernel_stream stream);
+int kernel_norm_infer(element type, const norm_task *t, const float *mean, const float *variance,
+                      const void *in, void *out, kernel_stream stream);
 /* y, the output, masks where t->relu. d_in NULL where nobody wants it. */
-int kernel_norm_backward(kernel_type type, const norm_task *t, const void *in, const void *y,
+int kernel_norm_backward(element type, const norm_task *t, const void *in, const void *y,
                          const void *d_out, float *d_gamma, float *d_beta, void *d_in,
                          kernel_stream stream);
 
@@ -140,7 +140,7 @@ typedef struct {
     const int32_t *labels;
     float smoothing;
     float *cosines;       /* [rows][classes]: cosine, or the dot product */
-    float *pulls;         /* [rows][classes]: scale x d loss / d logit / |w| */
+    float *d_logits;      /* [rows][classes]: d loss / d logit, scaled: x scale / |w| */
     float *inverse_norms; /* [rows] */
     float *row_sums;      /* [rows][4] */
     void *d_embedding;    /* T; NULL where the backbone does not learn, or in evaluation */
@@ -148,12 +148,12 @@ typedef struct {
     float *d_weight;      /* [classes][dimension]; kernel_head_weight */
     step_state *state;
     int advances; /* evaluation: the next step reads the next rows */
-    unsigned *ticket;
+    unsigned *arrivals;
 } head_task;
 /* Logits, loss and hits (added to the state), and the gradient by embedding and scale. */
-int kernel_head(kernel_type type, const head_task *t, kernel_stream stream);
+int kernel_head(element type, const head_task *t, kernel_stream stream);
 /* After it, the gradient by the weights. */
-int kernel_head_weight(kernel_type type, const head_task *t, kernel_stream stream);
+int kernel_head_weight(element type, const head_task *t, kernel_stream stream);
 
 /* ---- optimizer.cu ---- */
 
@@ -162,9 +162,9 @@ typedef struct {
     uint64_t start; /* in the flat arrays */
     uint32_t count;
     uint32_t inner, padded;
-    const void *gradient; /* float or T, padded */
+    const void *gradient; /* float or bf16, padded */
     void *copy;           /* T, padded; NULL for none */
-    int32_t narrow;       /* gradient is of type T */
+    int32_t bf16;         /* gradient is bf16 */
     int32_t learns, decays;
 } optimizer_part;
 /* A piece of one, for one block. */
@@ -183,16 +183,16 @@ typedef struct {
     const step_rate *rates; /* of the call, from state->rate on */
     size_t rows;            /* of the step */
     step_state *state;
-    unsigned *ticket;
+    unsigned *arrivals;
 } optimizer_task;
 /* One step over all parameters that learn; then the state is the next step's. */
-int kernel_optimizer(kernel_type type, const optimizer_task *t, kernel_stream stream);
+int kernel_optimizer(element type, const optimizer_task *t, kernel_stream stream);
 /* All copies from the master. */
-int kernel_copies(kernel_type type, const optimizer_task *t, kernel_stream stream);
+int kernel_copies(element type, const optimizer_task *t, kernel_stream stream);
 /* All gradients into one flat float array (zeros beforehand where nothing learns). */
-int kernel_gradients(kernel_type type, const optimizer_task *t, float *flat, kernel_stream stream);
+int kernel_gradients(element type, const optimizer_task *t, float *flat, kernel_stream stream);
 /* Loads what no step before the first captured one has run. */
-int kernel_optimizer_load(kernel_type type);
+int kernel_optimizer_load(element type);
 
 /* ---- conv.cu: convolution where the library has none ---- */
 
@@ -200,11 +200,11 @@ typedef struct {
     int rows, in_height, in_width, in_channels, out_height, out_width, out_channels;
     int kernel_height, kernel_width, pad_height, pad_width;
 } conv_shape;
-int kernel_conv_forward(kernel_type type, const conv_shape *s, const void *in, const void *weight,
+int kernel_conv_forward(element type, const conv_shape *s, const void *in, const void *weight,
                         void *out, kernel_stream stream);
-int kernel_conv_backward_data(kernel_type type, const conv_shape *s, const void *d_out,
+int kernel_conv_backward_data(element type, const conv_shape *s, const void *d_out,
                               const void *weight, void *d_in, kernel_stream stream);
-int kernel_conv_backward_weight(kernel_type type, const conv_shape *s, const void *in,
+int kernel_conv_backward_weight(element type, const conv_shape *s, const void *in,
                                 const void *d_out, void *d_weight, kernel_stream stream);
 
 /* ---- embedding.cu ---- */

@@ -1,6 +1,7 @@
-/* linear.c: Cholesky and eigenvectors by cuSOLVER, in double. A symmetric matrix's lower half in
- * row-major is its upper half in column-major. */
-#include "cuda.h"
+#include "linear.h"
+
+#include "check.h"
+#include "memory.h"
 
 static int take(void **out, size_t bytes, error *e)
 {
@@ -18,7 +19,7 @@ static int copy(struct cuda *g, void *to, const void *from, size_t bytes, enum c
                 error *e)
 {
     if (check_cuda((int)cudaMemcpyAsync(to, from, bytes, kind, g->streams[0]), "copying a matrix",
-                   e) != 0)
+                   e) < 0)
         return -1;
     return check_cuda((int)cudaStreamSynchronize(g->streams[0]), "copying a matrix", e);
 }
@@ -30,8 +31,8 @@ static int factor(struct cuda *g, double *matrix, size_t n, int *info, error *e)
     void *work;
     if (check_solver(cusolverDnDpotrf_bufferSize(g->solver, CUBLAS_FILL_MODE_UPPER, (int)n, matrix,
                                                  (int)n, &room),
-                     "Cholesky", e) != 0 ||
-        take(&work, (size_t)room * sizeof(double), e) != 0)
+                     "Cholesky", e) < 0 ||
+        take(&work, (size_t)room * sizeof(double), e) < 0)
         return -1;
     int status = check_solver(cusolverDnDpotrf(g->solver, CUBLAS_FILL_MODE_UPPER, (int)n, matrix,
                                                (int)n, work, room, info),
@@ -52,7 +53,7 @@ static int triangles(struct cuda *g, const double *matrix, size_t n, double *rig
     if (check_blas(cublasDtrsm(g->blas, CUBLAS_SIDE_RIGHT, CUBLAS_FILL_MODE_UPPER, CUBLAS_OP_N,
                                CUBLAS_DIAG_NON_UNIT, (int)columns, (int)n, &one, matrix, (int)n,
                                right, (int)columns),
-                   "solving", e) != 0)
+                   "solving", e) < 0)
         return -1;
     return check_blas(cublasDtrsm(g->blas, CUBLAS_SIDE_RIGHT, CUBLAS_FILL_MODE_UPPER, CUBLAS_OP_T,
                                   CUBLAS_DIAG_NON_UNIT, (int)columns, (int)n, &one, matrix, (int)n,
@@ -68,8 +69,8 @@ int cuda_solve(backend *b, double *matrix, size_t n, double ridge, double *right
     void *memory = NULL;
     for (size_t i = 0; i < n; i++)
         matrix[i * n + i] += ridge;
-    if (blas_wake(g, e) != 0 || solver_wake(g, e) != 0 ||
-        take(&memory, matrix_bytes + right_bytes + sizeof(double), e) != 0)
+    if (blas_wake(g, e) < 0 || solver_wake(g, e) < 0 ||
+        take(&memory, matrix_bytes + right_bytes + sizeof(double), e) < 0)
         return -1;
     double *a = memory, *x = a + n * n;
     int *info = (int *)(x + n * columns);
@@ -94,8 +95,8 @@ static int eigen_run(struct cuda *g, double *a, size_t n, double *values, int *i
     if (check_solver(cusolverDnDsyevd_bufferSize(g->solver, CUSOLVER_EIG_MODE_VECTOR,
                                                  CUBLAS_FILL_MODE_UPPER, (int)n, a, (int)n, values,
                                                  &room),
-                     "eigenvalues", e) != 0 ||
-        take(&work, (size_t)room * sizeof(double), e) != 0)
+                     "eigenvalues", e) < 0 ||
+        take(&work, (size_t)room * sizeof(double), e) < 0)
         return -1;
     int status =
         check_solver(cusolverDnDsyevd(g->solver, CUSOLVER_EIG_MODE_VECTOR, CUBLAS_FILL_MODE_UPPER,
@@ -113,7 +114,7 @@ int cuda_eigen(backend *b, double *matrix, size_t n, double *values, error *e)
 {
     struct cuda *g = cuda_of(b);
     void *memory = NULL;
-    if (solver_wake(g, e) != 0 || take(&memory, (n * n + n + 1) * sizeof(double), e) != 0)
+    if (solver_wake(g, e) < 0 || take(&memory, (n * n + n + 1) * sizeof(double), e) < 0)
         return -1;
     double *a = memory, *w = a + n * n;
     int status = copy(g, a, matrix, n * n * sizeof *a, cudaMemcpyHostToDevice, e);

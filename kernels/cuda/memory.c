@@ -1,5 +1,6 @@
-/* memory.c: the card's memory, and the handles that are made when first wanted. */
-#include "cuda.h"
+#include "memory.h"
+
+#include "check.h"
 
 int device_take(size_t bytes, const char *what, const char *advice, void **out, error *e)
 {
@@ -24,27 +25,32 @@ int device_grow(void **memory, size_t *have, size_t bytes, const char *what, con
     (void)cudaFree(*memory); /* waits for what still uses it */
     *memory = NULL;
     *have = 0;
-    if (device_take(bytes, what, advice, memory, e) != 0)
+    if (device_take(bytes, what, advice, memory, e) < 0)
         return -1;
     *have = bytes;
     return 0;
+}
+
+static size_t aligned(size_t bytes)
+{
+    return (bytes + 255) / 256 * 256;
 }
 
 int scratch_take(struct cuda *g, size_t count, const size_t *bytes, void **places, error *e)
 {
     size_t total = 0;
     for (size_t i = 0; i < count; i++)
-        total += (bytes[i] + ARENA_ALIGNMENT - 1) / ARENA_ALIGNMENT * ARENA_ALIGNMENT;
+        total += aligned(bytes[i]);
     void *memory = g->scratch;
     int status = device_grow(&memory, &g->scratch_bytes, total, "rows of embeddings",
                              "use --device cpu, or send smaller batches", e);
     g->scratch = memory;
-    if (status != 0)
+    if (status < 0)
         return -1;
     size_t at = 0;
     for (size_t i = 0; i < count; i++) {
         places[i] = g->scratch + at;
-        at += (bytes[i] + ARENA_ALIGNMENT - 1) / ARENA_ALIGNMENT * ARENA_ALIGNMENT;
+        at += aligned(bytes[i]);
     }
     return 0;
 }
@@ -54,8 +60,8 @@ int dnn_wake(struct cuda *g, error *e)
     for (int i = 0; i < 2; i++) {
         if (g->dnn[i])
             continue;
-        if (check_dnn(cudnnCreate(&g->dnn[i]), "start", e) != 0 ||
-            check_dnn(cudnnSetStream(g->dnn[i], g->streams[i]), "stream", e) != 0)
+        if (check_dnn(cudnnCreate(&g->dnn[i]), "start", e) < 0 ||
+            check_dnn(cudnnSetStream(g->dnn[i], g->streams[i]), "stream", e) < 0)
             return -1;
     }
     return 0;
@@ -64,19 +70,19 @@ int dnn_wake(struct cuda *g, error *e)
 /* For embeddings, which are fp32 in every precision: no TF32, also where programs may use it. */
 static int blas_set(struct cuda *g, error *e)
 {
-    if (check_blas(cublasSetStream(g->blas, g->streams[0]), "stream", e) != 0 ||
-        check_blas(cublasSetMathMode(g->blas, CUBLAS_DEFAULT_MATH), "precision", e) != 0)
+    if (check_blas(cublasSetStream(g->blas, g->streams[0]), "stream", e) < 0 ||
+        check_blas(cublasSetMathMode(g->blas, CUBLAS_DEFAULT_MATH), "precision", e) < 0)
         return -1;
     return check_blas(cublasSetAtomicsMode(g->blas, CUBLAS_ATOMICS_NOT_ALLOWED), "atomics", e);
 }
 
 int blas_wake(struct cuda *g, error *e)
 {
-    if (!g->lt && check_blas(cublasLtCreate(&g->lt), "start", e) != 0)
+    if (!g->lt && check_blas(cublasLtCreate(&g->lt), "start", e) < 0)
         return -1;
     if (g->blas)
         return 0;
-    if (check_blas(cublasCreate(&g->blas), "start", e) != 0)
+    if (check_blas(cublasCreate(&g->blas), "start", e) < 0)
         return -1;
     return blas_set(g, e);
 }

@@ -1,7 +1,8 @@
-/* moments.c: class sums, counts and the Gram matrix, in double on the device: sums are a product
- * with the labels as a matrix of ones and zeros, the Gram matrix a symmetric update, both by
- * cuBLAS. */
-#include "cuda.h"
+#include "moments.h"
+
+#include "check.h"
+#include "embedding.h"
+#include "memory.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -86,7 +87,7 @@ int cuda_moments_new(backend *b, size_t dimension, const float *projection, size
                             "copying the projection", e);
     if (status == 0)
         status = check_cuda((int)cudaDeviceSynchronize(), "clearing sums", e);
-    if (status != 0) {
+    if (status < 0) {
         cuda_moments_free(b, m);
         return -1;
     }
@@ -103,7 +104,7 @@ static int piece_sum(moments *m, size_t rows, error *e)
     if (check_blas(cublasDgemm(g->blas, CUBLAS_OP_N, CUBLAS_OP_T, (int)m->size, (int)m->classes,
                                (int)rows, &one, m->x, (int)m->size, m->ones, (int)m->classes, &one,
                                m->sums, (int)m->size),
-                   "class sums", e) != 0)
+                   "class sums", e) < 0)
         return -1;
     if (!m->gram)
         return 0;
@@ -120,23 +121,23 @@ static int piece_add(moments *m, const float *embeddings, const int32_t *labels,
     const float *x = m->embeddings;
     if (check_cuda((int)cudaMemcpyAsync(m->embeddings, embeddings, rows * m->dimension * 4,
                                         cudaMemcpyHostToDevice, stream),
-                   "copying embeddings", e) != 0 ||
+                   "copying embeddings", e) < 0 ||
         check_cuda(
             (int)cudaMemcpyAsync(m->labels, labels, rows * 4, cudaMemcpyHostToDevice, stream),
-            "copying labels", e) != 0)
+            "copying labels", e) < 0)
         return -1;
     if (m->projection) {
         x = m->features;
         if (device_scores(g, m->embeddings, rows, m->dimension, m->projection, m->size, m->features,
-                          e) != 0 ||
+                          e) < 0 ||
             check_kernel(g, kernel_relu_float(m->features, rows * m->size, stream), "relu_float",
-                         stream, e) != 0)
+                         stream, e) < 0)
             return -1;
     }
-    if (check_kernel(g, kernel_to_double(x, m->x, rows * m->size, stream), "to_double", stream,
-                     e) != 0 ||
+    if (check_kernel(g, kernel_to_double(x, m->x, rows * m->size, stream), "to_double", stream, e) <
+            0 ||
         check_kernel(g, kernel_one_hot(m->labels, rows, m->classes, m->ones, stream), "one_hot",
-                     stream, e) != 0)
+                     stream, e) < 0)
         return -1;
     return piece_sum(m, rows, e);
 }
@@ -150,7 +151,7 @@ int cuda_moments_add(backend *b, moments *m, const float *embeddings, const int3
             return error_set(e, "cuda: label %d of %zu classes", labels[r], m->classes);
     for (size_t r = 0; r < rows; r += m->piece) {
         size_t count = rows - r < m->piece ? rows - r : m->piece;
-        if (piece_add(m, embeddings + r * m->dimension, labels + r, count, e) != 0)
+        if (piece_add(m, embeddings + r * m->dimension, labels + r, count, e) < 0)
             return -1;
     }
     for (size_t r = 0; r < rows; r++)
@@ -165,12 +166,12 @@ int cuda_moments_get(backend *b, moments *m, double *sums, double *counts, doubl
     size_t n = m->size;
     memcpy(counts, m->counts, m->classes * sizeof *counts);
     if (check_cuda((int)cudaMemcpy(sums, m->sums, m->classes * n * 8, cudaMemcpyDeviceToHost),
-                   "copying sums", e) != 0)
+                   "copying sums", e) < 0)
         return -1;
     if (!gram || !m->gram)
         return 0;
     if (check_cuda((int)cudaMemcpy(gram, m->gram, n * n * 8, cudaMemcpyDeviceToHost),
-                   "copying the Gram matrix", e) != 0)
+                   "copying the Gram matrix", e) < 0)
         return -1;
     for (size_t i = 0; i < n; i++) /* upper in column-major is lower in row-major */
         for (size_t j = 0; j < i; j++)

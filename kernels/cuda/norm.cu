@@ -44,7 +44,7 @@ __device__ static void moments_finish(const norm_task &t, const T *in, unsigned 
                 continue;
             group_rows rows = group_find(t, g);
             double n = (double)rows.count, d = s / n;
-            double mean = (double)widen(in[rows.first * t.channels + c]) + d;
+            double mean = (double)to_float(in[rows.first * t.channels + c]) + d;
             double variance = q / n - d * d;
             variance = variance > 0 ? variance : 0;
             t.moments[g * 2 * t.channels + c] = (float)mean;
@@ -73,13 +73,13 @@ template <class T, int V> __global__ static void moments_sum(norm_task t, const 
          tile.active && r < rows.count; r += (size_t)gridDim.x * (size_t)tile.rows) {
         pack<T, V> x = load<T, V>(in + (rows.first + r) * t.channels + tile.column);
         for (int i = 0; i < V; i++) {
-            float d = widen(x.v[i]) - widen(origin.v[i]);
+            float d = to_float(x.v[i]) - to_float(origin.v[i]);
             sums[i] += d;
             squares[i] += d * d;
         }
     }
     pair_store(t, tile, sums, squares);
-    if (block_is_last(t.ticket, gridDim.x * gridDim.y * gridDim.z))
+    if (block_is_last(t.arrivals, gridDim.x * gridDim.y * gridDim.z))
         moments_finish(t, in, gridDim.x);
 }
 
@@ -99,8 +99,8 @@ template <class T, int V> __global__ static void norm_apply(norm_task t, const T
     pack<T, V> x = load<T, V>(in + p * V);
     for (int i = 0; i < V; i++) {
         size_t k = c + (size_t)i;
-        float y = t.gamma[k] * ((widen(x.v[i]) - mean[k]) * inverse[k]) + t.beta[k];
-        x.v[i] = narrow<T>(t.relu && !(y > 0) ? 0 : y);
+        float y = t.gamma[k] * ((to_float(x.v[i]) - mean[k]) * inverse[k]) + t.beta[k];
+        x.v[i] = from_float<T>(t.relu && !(y > 0) ? 0 : y);
     }
     store(out + p * V, x);
 }
@@ -117,8 +117,8 @@ __global__ static void norm_infer(norm_task t, const float *mean, const float *v
     for (int i = 0; i < V; i++) {
         size_t k = c + (size_t)i;
         float inverse = 1.0f / sqrtf(variance[k] + (float)NORM_EPSILON);
-        float y = t.gamma[k] * ((widen(x.v[i]) - mean[k]) * inverse) + t.beta[k];
-        x.v[i] = narrow<T>(t.relu && !(y > 0) ? 0 : y);
+        float y = t.gamma[k] * ((to_float(x.v[i]) - mean[k]) * inverse) + t.beta[k];
+        x.v[i] = from_float<T>(t.relu && !(y > 0) ? 0 : y);
     }
     store(out + p * V, x);
 }
@@ -134,8 +134,8 @@ __device__ static inline void norm_pair(const norm_task &t, size_t g, size_t at,
         out = load<T, V>(y + at);
     for (int i = 0; i < V; i++) {
         size_t k = c + (size_t)i;
-        d[i] = t.relu && !(widen(out.v[i]) > 0) ? 0 : widen(gradient.v[i]);
-        z[i] = (widen(x.v[i]) - mean[k]) * inverse[k];
+        d[i] = t.relu && !(to_float(out.v[i]) > 0) ? 0 : to_float(gradient.v[i]) * t.scale;
+        z[i] = (to_float(x.v[i]) - mean[k]) * inverse[k];
     }
 }
 
@@ -185,7 +185,7 @@ __global__ static void gradients_sum(norm_task t, const T *in, const T *y, const
         }
     }
     pair_store(t, tile, sums, products);
-    if (block_is_last(t.ticket, gridDim.x * gridDim.y * gridDim.z))
+    if (block_is_last(t.arrivals, gridDim.x * gridDim.y * gridDim.z))
         gradients_finish(t, gridDim.x, d_gamma, d_beta);
 }
 
@@ -203,8 +203,8 @@ __global__ static void norm_backward(norm_task t, const T *in, const T *y, const
     pack<T, V> out;
     for (int i = 0; i < V; i++) {
         size_t k = c + (size_t)i;
-        out.v[i] = narrow<T>(element_norm_backward(t.gamma[k], inverse[k], d[i], z[i], sums[k],
-                                                   sums[t.channels + k], n));
+        out.v[i] = from_float<T>(element_norm_backward(t.gamma[k], inverse[k], d[i], z[i], sums[k],
+                                                       sums[t.channels + k], n));
     }
     store(d_in + p * V, out);
 }
@@ -253,20 +253,20 @@ template <class T, int V> struct run_norm_backward {
     }
 };
 
-extern "C" int kernel_norm_train(kernel_type type, const norm_task *t, const void *in, void *out,
+extern "C" int kernel_norm_train(element type, const norm_task *t, const void *in, void *out,
                                  kernel_stream stream)
 {
     return dispatch<run_norm_train>(type, t->channels, *t, in, out, stream);
 }
-extern "C" int kernel_norm_infer(kernel_type type, const norm_task *t, const float *mean,
+extern "C" int kernel_norm_infer(element type, const norm_task *t, const float *mean,
                                  const float *variance, const void *in, void *out,
                                  kernel_stream stream)
 {
     return dispatch<run_norm_infer>(type, t->channels, *t, mean, variance, in, out, stream);
 }
-extern "C" int kernel_norm_backward(kernel_type type, const norm_task *t, const void *in,
-                                    const void *y, const void *d_out, float *d_gamma, float *d_beta,
-                                    void *d_in, kernel_stream stream)
+extern "C" int kernel_norm_backward(element type, const norm_task *t, const void *in, const void *y,
+                                    const void *d_out, float *d_gamma, float *d_beta, void *d_in,
+                                    kernel_stream stream)
 {
     return dispatch<run_norm_backward>(type, t->channels, *t, in, y, d_out, d_gamma, d_beta, d_in,
                                        stream);

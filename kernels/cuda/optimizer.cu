@@ -18,7 +18,7 @@ __device__ static inline piece_at piece_find(const optimizer_task &t)
 template <class T>
 __device__ static inline float gradient_at(const optimizer_part &p, uint32_t stored)
 {
-    return p.narrow ? widen(((const T *)p.gradient)[stored]) : ((const float *)p.gradient)[stored];
+    return p.bf16 ? to_float(((const T *)p.gradient)[stored]) : ((const float *)p.gradient)[stored];
 }
 
 /* By the last block: all others have read the state. */
@@ -53,9 +53,9 @@ template <class T, int KIND> __global__ static void optimizer_step(optimizer_tas
         t.master[flat] = w;
         t.first[flat] = m;
         if (p.copy)
-            ((T *)p.copy)[stored] = narrow<T>(w);
+            ((T *)p.copy)[stored] = from_float<T>(w);
     }
-    if (block_is_last(t.ticket, gridDim.x))
+    if (block_is_last(t.arrivals, gridDim.x))
         state_advance(t);
 }
 
@@ -64,7 +64,7 @@ template <class T> __global__ static void copies(optimizer_task t)
     piece_at at = piece_find(t);
     for (uint32_t i = at.first + threadIdx.x; at.part.copy && i < at.end; i += blockDim.x)
         ((T *)at.part.copy)[element_padded(i, at.part.inner, at.part.padded)] =
-            narrow<T>(t.master[at.part.start + i]);
+            from_float<T>(t.master[at.part.start + i]);
 }
 
 template <class T> __global__ static void gradients(optimizer_task t, float *flat)
@@ -83,27 +83,27 @@ template <class T> static int optimizer_run(const optimizer_task *t, kernel_stre
     return LAUNCH(kernel, (unsigned)t->piece_count, THREADS, stream, *t);
 }
 
-extern "C" int kernel_optimizer(kernel_type type, const optimizer_task *t, kernel_stream stream)
+extern "C" int kernel_optimizer(element type, const optimizer_task *t, kernel_stream stream)
 {
-    return type == KERNEL_FLOAT ? optimizer_run<float>(t, stream)
-                                : optimizer_run<bfloat16>(t, stream);
+    return type == ELEMENT_F32 ? optimizer_run<float>(t, stream)
+                               : optimizer_run<bfloat16>(t, stream);
 }
-extern "C" int kernel_copies(kernel_type type, const optimizer_task *t, kernel_stream stream)
+extern "C" int kernel_copies(element type, const optimizer_task *t, kernel_stream stream)
 {
-    auto kernel = type == KERNEL_FLOAT ? copies<float> : copies<bfloat16>;
+    auto kernel = type == ELEMENT_F32 ? copies<float> : copies<bfloat16>;
     return LAUNCH(kernel, (unsigned)t->piece_count, THREADS, stream, *t);
 }
-extern "C" int kernel_gradients(kernel_type type, const optimizer_task *t, float *flat,
+extern "C" int kernel_gradients(element type, const optimizer_task *t, float *flat,
                                 kernel_stream stream)
 {
-    auto kernel = type == KERNEL_FLOAT ? gradients<float> : gradients<bfloat16>;
+    auto kernel = type == ELEMENT_F32 ? gradients<float> : gradients<bfloat16>;
     return LAUNCH(kernel, (unsigned)t->piece_count, THREADS, stream, *t, flat);
 }
 
-extern "C" int kernel_optimizer_load(kernel_type type)
+extern "C" int kernel_optimizer_load(element type)
 {
     cudaFuncAttributes unused;
-    bool full = type == KERNEL_FLOAT;
+    bool full = type == ELEMENT_F32;
     int status = (int)cudaFuncGetAttributes(&unused, full ? optimizer_step<float, 0>
                                                           : optimizer_step<bfloat16, 0>);
     if (!status)

@@ -37,7 +37,7 @@ __global__ static void maxpool(pool_shape s, const T *in, T *out, uint16_t *argm
                         channel;
             pack<T, V> v = load<T, V>(in + at);
             for (int k = 0; k < V; k++) {
-                float value = widen(v.v[k]);
+                float value = to_float(v.v[k]);
                 if ((i == 0 && j == 0) || value > best[k]) {
                     best[k] = value;
                     place.v[k] = (uint16_t)(i * s.window_width + j);
@@ -56,7 +56,7 @@ __global__ static void maxpool(pool_shape s, const T *in, T *out, uint16_t *argm
             value = element_keeps(block, (int)((first + (size_t)k) % 8), drop.threshold)
                         ? value * drop.scale
                         : 0;
-        y.v[k] = narrow<T>(value);
+        y.v[k] = from_float<T>(value);
     }
     store(out + first, y);
     if (argmax)
@@ -77,10 +77,10 @@ __device__ static inline void unpool_gradient(const T *y, const T *d_out, size_t
     for (int k = 0; k < V; k++) {
         bool lives = true;
         if (y)
-            lives = widen(alive.v[k]) > 0;
+            lives = to_float(alive.v[k]) > 0;
         else if (drop.active)
             lives = element_keeps(block, (int)((first + (size_t)k) % 8), drop.threshold);
-        d[k] = lives ? widen(g.v[k]) * (drop.active ? drop.scale : 1) : 0;
+        d[k] = lives ? to_float(g.v[k]) * (drop.active ? drop.scale : 1) : 0;
     }
 }
 
@@ -88,7 +88,7 @@ __device__ static inline void unpool_gradient(const T *y, const T *d_out, size_t
 template <class T, int V>
 __global__ static void unpool(pool_shape s, const T *y, const uint16_t *argmax, const T *d_out,
                               T *d_in, kernel_drop drop, float *column_sums, float *partials,
-                              unsigned *ticket)
+                              unsigned *arrivals)
 {
     column_tile<V> t((size_t)s.channels);
     int high = (s.in_height + s.window_height - 1) / s.window_height;
@@ -122,7 +122,7 @@ __global__ static void unpool(pool_shape s, const T *y, const uint16_t *argmax, 
                     continue;
                 pack<T, V> v;
                 for (int k = 0; k < V; k++)
-                    v.v[k] = narrow<T>(place[k] == i * s.window_width + j ? d[k] : 0);
+                    v.v[k] = from_float<T>(place[k] == i * s.window_width + j ? d[k] : 0);
                 store(d_in +
                           (((size_t)w.row * (size_t)s.in_height + (size_t)yy) * (size_t)s.in_width +
                            (size_t)xx) *
@@ -135,7 +135,7 @@ __global__ static void unpool(pool_shape s, const T *y, const uint16_t *argmax, 
     if (!column_sums)
         return;
     tile_sum(t, sums, partials + (size_t)blockIdx.x * (size_t)s.channels);
-    if (block_is_last(ticket, gridDim.x * gridDim.y))
+    if (block_is_last(arrivals, gridDim.x * gridDim.y))
         columns_finish(partials, gridDim.x, (size_t)s.channels, column_sums);
 }
 
@@ -151,11 +151,11 @@ __global__ static void avgpool(const T *in, T *out, size_t rows, size_t places, 
     for (size_t i = 0; i < places; i++) {
         pack<T, V> x = load<T, V>(picture + i * channels);
         for (int k = 0; k < V; k++)
-            sums[k] += widen(x.v[k]);
+            sums[k] += to_float(x.v[k]);
     }
     pack<T, V> y;
     for (int k = 0; k < V; k++)
-        y.v[k] = narrow<T>(sums[k] / (float)places);
+        y.v[k] = from_float<T>(sums[k] / (float)places);
     store(out + p * V, y);
 }
 
@@ -169,7 +169,7 @@ __global__ static void unavgpool(const T *d_out, T *d_in, size_t rows, size_t pl
     size_t row = p / packs / places;
     pack<T, V> d = load<T, V>(d_out + row * channels + p % packs * V);
     for (int k = 0; k < V; k++)
-        d.v[k] = narrow<T>(widen(d.v[k]) / (float)places);
+        d.v[k] = from_float<T>(to_float(d.v[k]) / (float)places);
     store(d_in + p * V, d);
 }
 
@@ -187,7 +187,7 @@ template <class T, int V> struct run_maxpool {
 template <class T, int V> struct run_unpool {
     static int run(const pool_shape *s, const void *y, const uint16_t *argmax, const void *d_out,
                    void *d_in, kernel_drop drop, float *column_sums, float *partials,
-                   unsigned *ticket, kernel_stream stream)
+                   unsigned *arrivals, kernel_stream stream)
     {
         auto kernel = unpool<T, V>;
         size_t high = (size_t)((s->in_height + s->window_height - 1) / s->window_height);
@@ -196,7 +196,7 @@ template <class T, int V> struct run_unpool {
         dim3 grid(tile_chunks((size_t)s->rows * high * wide, channels, V, COLUMN_CHUNKS),
                   tile_groups(channels, V));
         return LAUNCH(kernel, grid, THREADS, stream, *s, (const T *)y, argmax, (const T *)d_out,
-                      (T *)d_in, drop, column_sums, partials, ticket);
+                      (T *)d_in, drop, column_sums, partials, arrivals);
     }
 };
 template <class T, int V> struct run_avgpool {
@@ -218,25 +218,25 @@ template <class T, int V> struct run_unavgpool {
     }
 };
 
-extern "C" int kernel_maxpool(kernel_type type, const pool_shape *s, const void *in, void *out,
+extern "C" int kernel_maxpool(element type, const pool_shape *s, const void *in, void *out,
                               uint16_t *argmax, const kernel_drop *drop, kernel_stream stream)
 {
     return dispatch<run_maxpool>(type, (size_t)s->channels, s, in, out, argmax, *drop, stream);
 }
-extern "C" int kernel_unpool(kernel_type type, const pool_shape *s, const void *y,
+extern "C" int kernel_unpool(element type, const pool_shape *s, const void *y,
                              const uint16_t *argmax, const void *d_out, void *d_in,
                              const kernel_drop *drop, float *column_sums, float *partials,
-                             unsigned *ticket, kernel_stream stream)
+                             unsigned *arrivals, kernel_stream stream)
 {
     return dispatch<run_unpool>(type, (size_t)s->channels, s, y, argmax, d_out, d_in, *drop,
-                                column_sums, partials, ticket, stream);
+                                column_sums, partials, arrivals, stream);
 }
-extern "C" int kernel_avgpool(kernel_type type, const void *in, void *out, size_t rows,
-                              size_t places, size_t channels, kernel_stream stream)
+extern "C" int kernel_avgpool(element type, const void *in, void *out, size_t rows, size_t places,
+                              size_t channels, kernel_stream stream)
 {
     return dispatch<run_avgpool>(type, channels, in, out, rows, places, channels, stream);
 }
-extern "C" int kernel_unavgpool(kernel_type type, const void *d_out, void *d_in, size_t rows,
+extern "C" int kernel_unavgpool(element type, const void *d_out, void *d_in, size_t rows,
                                 size_t places, size_t channels, kernel_stream stream)
 {
     return dispatch<run_unavgpool>(type, channels, d_out, d_in, rows, places, channels, stream);

@@ -1,5 +1,15 @@
-/* program.c: a program's memory, parameters and data. */
-#include "cuda.h"
+#include "program.h"
+
+#include "conv.h"
+#include "dense.h"
+#include "elementwise.h"
+#include "formulas.h"
+#include "head.h"
+#include "input.h"
+#include "memory.h"
+#include "norm.h"
+#include "optimizer.h"
+#include "pool.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +17,7 @@
 
 /* ---- making ---- */
 
-void graphs_discard(program *p)
+static void graphs_discard(program *p)
 {
     for (size_t i = 0; i < p->graph_count; i++)
         cudaGraphExecDestroy(p->graphs[i].graph);
@@ -19,78 +29,19 @@ void graphs_discard(program *p)
     }
 }
 
-int workspace_grow(program *p, size_t bytes, error *e)
+/* Workspaces of at least that size on both streams. What was captured with smaller ones is
+ * forgotten. */
+static int workspace_grow(program *p, size_t bytes, error *e)
 {
     for (int i = 0; i < 2; i++) {
         if (p->workspace_bytes[i] >= bytes)
             continue;
         graphs_discard(p);
         if (device_grow(&p->workspace[i], &p->workspace_bytes[i], bytes, "the layers' workspace",
-                        "take a smaller --batch", e) != 0)
+                        "take a smaller --batch", e) < 0)
             return -1;
     }
     return 0;
-}
-
-static size_t pieces_of(const parameter *q)
-{
-    return (q->count + OPTIMIZER_PIECE - 1) / OPTIMIZER_PIECE;
-}
-
-/* The optimizer's tables, as they will be on the device: all parts, then all pieces. */
-static void tables_fill(const program *p, optimizer_part *parts, optimizer_piece *pieces)
-{
-    const network *n = p->net;
-    for (size_t k = 0; k < n->parameter_count; k++) {
-        const parameter *q = &n->parameters[k];
-        const plan_parameter *own = &p->plan.parameters[k];
-        parts[k] = (optimizer_part){
-            .start = q->start,
-            .count = (uint32_t)q->count,
-            .inner = (uint32_t)own->inner,
-            .padded = (uint32_t)own->padded,
-            .gradient = own->gradient == NOWHERE ? NULL : p->base[0] + own->gradient,
-            .copy = own->copy == NOWHERE ? NULL : p->base[0] + own->copy,
-            .narrow = own->narrow,
-            .learns = own->learns,
-            .decays = own->decays};
-        for (size_t i = 0; i < pieces_of(q); i++)
-            *pieces++ = (optimizer_piece){(uint32_t)k, (uint32_t)(i * OPTIMIZER_PIECE)};
-    }
-}
-
-static int tables_new(program *p, error *e)
-{
-    const network *n = p->net;
-    size_t pieces = 0;
-    for (size_t k = 0; k < n->parameter_count; k++)
-        pieces += pieces_of(&n->parameters[k]);
-    size_t part_bytes = n->parameter_count * sizeof(optimizer_part);
-    size_t bytes = part_bytes + pieces * sizeof(optimizer_piece);
-    char *tables = calloc(1, bytes);
-    if (!tables)
-        return error_set(e, "cuda: out of memory");
-    tables_fill(p, (optimizer_part *)tables, (optimizer_piece *)(tables + part_bytes));
-    int status =
-        device_take(bytes, "the optimizer's tables", "take a smaller network", &p->tables, e);
-    if (status == 0)
-        status = check_cuda((int)cudaMemcpy(p->tables, tables, bytes, cudaMemcpyHostToDevice),
-                            "copying the optimizer's tables", e);
-    /* Our streams do not wait for copies of the default one. */
-    if (status == 0)
-        status = check_cuda((int)cudaDeviceSynchronize(), "copying the optimizer's tables", e);
-    free(tables);
-    const optimizer *o = &p->spec.optimizer;
-    p->optimizer = (optimizer_task){.parts = p->tables,
-                                    .pieces = (void *)((char *)p->tables + part_bytes),
-                                    .piece_count = pieces,
-                                    .kind = (int)o->kind,
-                                    .beta1 = o->beta1,
-                                    .beta2 = o->beta2,
-                                    .epsilon = o->epsilon,
-                                    .momentum = o->momentum,
-                                    .decay = o->weight_decay};
-    return status;
 }
 
 static int arena_new(program *p, int slot, error *e)
@@ -98,10 +49,10 @@ static int arena_new(program *p, int slot, error *e)
     char what[96];
     snprintf(what, sizeof what, "a network and its activations for %zu rows", p->spec.batch);
     void *memory;
-    if (device_take(p->plan.bytes, what, "take a smaller --batch", &memory, e) != 0)
+    if (device_take(p->plan.arena.bytes, what, "take a smaller --batch", &memory, e) < 0)
         return -1;
     p->base[slot] = memory;
-    if (check_cuda((int)cudaMemset(memory, 0, p->plan.bytes), "clearing memory", e) != 0)
+    if (check_cuda((int)cudaMemset(memory, 0, p->plan.arena.bytes), "clearing memory", e) < 0)
         return -1;
     return check_cuda((int)cudaDeviceSynchronize(), "clearing memory", e);
 }
@@ -112,7 +63,7 @@ static int events_new(program *p, error *e)
                              &p->submitted[0][1], &p->submitted[1][0], &p->submitted[1][1]};
     for (size_t i = 0; i < sizeof events / sizeof *events; i++)
         if (check_cuda((int)cudaEventCreateWithFlags(events[i], cudaEventDisableTiming), "event",
-                       e) != 0)
+                       e) < 0)
             return -1;
     return 0;
 }
@@ -126,9 +77,9 @@ int cuda_program_new(backend *b, const program_spec *spec, program **out, error 
     p->gpu = g;
     p->spec = *spec;
     p->net = spec->net;
-    if (check_cuda((int)cudaSetDevice(g->device), "choosing the device", e) != 0 ||
-        device_plan_new(spec, g->precision, &p->plan, e) != 0 || arena_new(p, 0, e) != 0 ||
-        tables_new(p, e) != 0 || events_new(p, e) != 0) {
+    if (check_cuda((int)cudaSetDevice(g->device), "choosing the device", e) < 0 ||
+        places_new(spec, g->precision, &p->plan, &p->places, e) < 0 || arena_new(p, 0, e) < 0 ||
+        optimizer_new(p, e) < 0 || events_new(p, e) < 0) {
         cuda_program_free(b, p);
         return -1;
     }
@@ -159,7 +110,8 @@ void cuda_program_free(backend *b, program *p)
                       p->images,  p->labels,  p->order,        p->rates};
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
         cudaFree(memory[i]);
-    device_plan_free(&p->plan);
+    plan_free(&p->plan);
+    places_free(&p->places);
     free(p->host_rates);
     free(p);
 }
@@ -173,14 +125,16 @@ static int check_training(const program *p, error *e)
 
 static int floats_in(program *p, size_t to, const float *from, error *e)
 {
-    return check_cuda((int)cudaMemcpyAsync(p->base[0] + to, from, p->net->total * sizeof *from,
+    run r = {.p = p};
+    return check_cuda((int)cudaMemcpyAsync(place(&r, to), from, p->net->total * sizeof *from,
                                            cudaMemcpyHostToDevice, p->gpu->streams[0]),
                       "copying parameters to the device", e);
 }
 
 static int floats_out(program *p, size_t from, float *to, error *e)
 {
-    return check_cuda((int)cudaMemcpyAsync(to, p->base[0] + from, p->net->total * sizeof *to,
+    run r = {.p = p};
+    return check_cuda((int)cudaMemcpyAsync(to, place(&r, from), p->net->total * sizeof *to,
                                            cudaMemcpyDeviceToHost, p->gpu->streams[0]),
                       "copying parameters from the device", e);
 }
@@ -196,8 +150,8 @@ int cuda_parameters_set(backend *b, program *p, const float *parameters, error *
     run r = {.p = p};
     optimizer_task t = optimizer_of(&r);
     p->second_stale = true;
-    if (cuda_embed_wait(b, p, e) != 0 || floats_in(p, p->plan.master, parameters, e) != 0 ||
-        check_kernel(g, kernel_copies(g->type, &t, g->streams[0]), "copies", g->streams[0], e) != 0)
+    if (cuda_embed_wait(b, p, e) < 0 || floats_in(p, p->places.master, parameters, e) < 0 ||
+        check_kernel(g, kernel_copies(g->type, &t, g->streams[0]), "copies", g->streams[0], e) < 0)
         return -1;
     return wait(p, e);
 }
@@ -205,15 +159,15 @@ int cuda_parameters_set(backend *b, program *p, const float *parameters, error *
 int cuda_parameters_get(backend *b, program *p, float *parameters, error *e)
 {
     (void)b;
-    return floats_out(p, p->plan.master, parameters, e) != 0 ? -1 : wait(p, e);
+    return floats_out(p, p->places.master, parameters, e) < 0 ? -1 : wait(p, e);
 }
 
 int cuda_optimizer_set(backend *b, program *p, uint64_t step, const float *first,
                        const float *second, error *e)
 {
     (void)b;
-    if (check_training(p, e) != 0 || floats_in(p, p->plan.first, first, e) != 0 ||
-        floats_in(p, p->plan.second, second, e) != 0)
+    if (check_training(p, e) < 0 || floats_in(p, p->places.first, first, e) < 0 ||
+        floats_in(p, p->places.second, second, e) < 0)
         return -1;
     p->step = step;
     return wait(p, e);
@@ -223,8 +177,8 @@ int cuda_optimizer_get(backend *b, program *p, uint64_t *step, float *first, flo
                        error *e)
 {
     (void)b;
-    if (check_training(p, e) != 0 || floats_out(p, p->plan.first, first, e) != 0 ||
-        floats_out(p, p->plan.second, second, e) != 0)
+    if (check_training(p, e) < 0 || floats_out(p, p->places.first, first, e) < 0 ||
+        floats_out(p, p->places.second, second, e) < 0)
         return -1;
     *step = p->step;
     return wait(p, e);
@@ -236,7 +190,7 @@ int cuda_data_set(backend *b, program *p, const uint8_t *images, const int32_t *
                   error *e)
 {
     (void)b;
-    if (check_training(p, e) != 0)
+    if (check_training(p, e) < 0)
         return -1;
     graphs_discard(p); /* they hold the old addresses */
     cudaFree(p->images);
@@ -247,20 +201,511 @@ int cuda_data_set(backend *b, program *p, const uint8_t *images, const int32_t *
     size_t bytes = rows * extent_size(p->net->input);
     void *memory;
     if (device_take(bytes, "the training set", "use --device cpu, or train on fewer pictures",
-                    &memory, e) != 0)
+                    &memory, e) < 0)
         return -1;
     p->images = memory;
     if (device_take(rows * sizeof *labels, "the training set's labels", "train on fewer pictures",
-                    &memory, e) != 0)
+                    &memory, e) < 0)
         return -1;
     p->labels = memory;
     if (check_cuda((int)cudaMemcpy(p->images, images, bytes, cudaMemcpyHostToDevice),
-                   "copying the training set", e) != 0 ||
+                   "copying the training set", e) < 0 ||
         check_cuda(
             (int)cudaMemcpy(p->labels, labels, rows * sizeof *labels, cudaMemcpyHostToDevice),
-            "copying the training set", e) != 0 ||
-        check_cuda((int)cudaDeviceSynchronize(), "copying the training set", e) != 0)
+            "copying the training set", e) < 0 ||
+        check_cuda((int)cudaDeviceSynchronize(), "copying the training set", e) < 0)
         return -1;
     p->data_rows = rows;
+    return 0;
+}
+
+/* ---- passes: all enqueued, nothing waited for ---- */
+
+/* Libraries are readied at a size's first use. */
+static int run_prepare(program *p, size_t rows, error *e)
+{
+    for (size_t i = 0; i < p->plan.count; i++) {
+        layer_kind kind = p->plan.layers[i].layer->kind;
+        size_t workspace = 0;
+        if ((kind == LAYER_CONV && conv_prepare(p, i, rows, &workspace, e) < 0) ||
+            (kind == LAYER_DENSE && dense_prepare(p, i, rows, &workspace, e) < 0) ||
+            workspace_grow(p, workspace, e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int layer_forward(const run *r, const fused_layer *f, error *e)
+{
+    switch (f->layer->kind) {
+    case LAYER_CONV:
+        return conv_forward(r, f, e);
+    case LAYER_DENSE:
+        return dense_forward(r, f, e);
+    case LAYER_MAXPOOL:
+    case LAYER_AVGPOOL:
+        return pool_forward(r, f, e);
+    case LAYER_BATCHNORM:
+        return norm_forward(r, f, e);
+    default:
+        return elementwise_forward(r, f, e);
+    }
+}
+
+int layer_backward_mask(const run *r, const fused_layer *f, error *e)
+{
+    return fused_multiplies(f) ? output_mask(r, f, e) : 0;
+}
+
+static int backward_weight(const run *r, const fused_layer *f, int lane, error *e)
+{
+    return f->layer->kind == LAYER_CONV ? conv_backward_weight(r, f, lane, e)
+                                        : dense_backward_weight(r, f, lane, e);
+}
+
+int layer_backward_weight(const run *r, const fused_layer *f, error *e)
+{
+    return backward_weight(r, f, r->slot, e);
+}
+
+int layer_backward_data(const run *r, const fused_layer *f, error *e)
+{
+    layer_kind kind = f->layer->kind;
+    if (kind == LAYER_BATCHNORM) /* its parameters' gradients come with it */
+        return norm_backward(r, f, e);
+    if (f->d_input == NOWHERE)
+        return 0;
+    switch (kind) {
+    case LAYER_CONV:
+        return conv_backward_data(r, f, e);
+    case LAYER_DENSE:
+        return dense_backward_data(r, f, e);
+    case LAYER_MAXPOOL:
+    case LAYER_AVGPOOL:
+        return pool_backward(r, f, e);
+    default:
+        return elementwise_backward(r, f, e);
+    }
+}
+
+static int forward(const run *r, error *e)
+{
+    for (size_t i = 0; i < r->p->plan.count; i++)
+        if (layer_forward(r, &r->p->plan.layers[i], e) < 0)
+            return -1;
+    return 0;
+}
+
+/* What the side stream is given next comes after what the main one has been given so far. */
+static int fork_side(const run *r, error *e)
+{
+    const program *p = r->p;
+    if (r->side == r->slot)
+        return 0;
+    if (check_cuda((int)cudaEventRecord(p->forked, p->gpu->streams[r->slot]), "fork", e) < 0)
+        return -1;
+    return check_cuda((int)cudaStreamWaitEvent(p->gpu->streams[r->side], p->forked, 0), "fork", e);
+}
+
+static int join_side(const run *r, error *e)
+{
+    const program *p = r->p;
+    if (r->side == r->slot)
+        return 0;
+    if (check_cuda((int)cudaEventRecord(p->joined, p->gpu->streams[r->side]), "join", e) < 0)
+        return -1;
+    return check_cuda((int)cudaStreamWaitEvent(p->gpu->streams[r->slot], p->joined, 0), "join", e);
+}
+
+static int backward(const run *r, error *e)
+{
+    if (fork_side(r, e) < 0 || head_weight_run(r, r->side, e) < 0)
+        return -1;
+    for (size_t i = r->p->plan.count; i-- > r->p->plan.lowest;) {
+        const fused_layer *f = &r->p->plan.layers[i];
+        if (layer_backward_mask(r, f, e) < 0)
+            return -1;
+        if (fused_multiplies(f) && (fork_side(r, e) < 0 || backward_weight(r, f, r->side, e) < 0))
+            return -1;
+        if (layer_backward_data(r, f, e) < 0)
+            return -1;
+    }
+    return join_side(r, e);
+}
+
+int step_run(const run *r, error *e)
+{
+    bool learns = r->mode != MODE_INFER;
+    if (input_gather(r, learns, e) < 0 || forward(r, e) < 0 || head_run(r, !learns, e) < 0)
+        return -1;
+    if (learns && backward(r, e) < 0)
+        return -1;
+    return r->mode == MODE_TRAIN ? optimizer_run(r, e) : 0;
+}
+
+/* ---- training and evaluation ----
+ *
+ * A call's order and rates go to the device at its beginning, its sums come back at its end;
+ * between them graphs of whole steps are launched, which read step, place and rate from the device
+ * and so need nothing of the host. */
+
+#define BURST 16 /* steps in one launch */
+
+int train_state_set(program *p, error *e)
+{
+    run r = {.p = p};
+    step_state state = {.step = p->step};
+    if (check_cuda((int)cudaMemcpyAsync(state_of(&r), &state, sizeof state, cudaMemcpyHostToDevice,
+                                        p->gpu->streams[0]),
+                   "starting a step", e) < 0)
+        return -1;
+    return check_cuda((int)cudaStreamSynchronize(p->gpu->streams[0]), "starting a step", e);
+}
+
+static int step_pass(const run *r, const fused_layer *f, error *e)
+{
+    (void)f;
+    return step_run(r, e);
+}
+
+/* Everything is run once outside of a graph, so that no library loads its kernels in one; that
+ * changes sums in the state, which is set anew before the first launch. */
+static int warm_up(program *p, run r, error *e)
+{
+    if (r.mode == MODE_TRAIN)
+        r.mode = MODE_GRADIENT;
+    if (train_state_set(p, e) < 0 || step_run(&r, e) < 0)
+        return -1;
+    if (check_cuda(kernel_optimizer_load(p->gpu->type), "loading the optimizer", e) < 0)
+        return -1;
+    return check_cuda((int)cudaStreamSynchronize(p->gpu->streams[0]), "a first step", e);
+}
+
+static captured *graph_find(const program *p, run_mode mode, size_t rows, size_t steps)
+{
+    for (size_t i = 0; i < p->graph_count; i++) {
+        captured *c = &p->graphs[i];
+        if (c->mode == mode && c->rows == rows && c->steps == steps)
+            return c;
+    }
+    return NULL;
+}
+
+static int graph_make(program *p, run_mode mode, launch l, error *e)
+{
+    run r = {.p = p, .mode = mode, .rows = l.rows, .slot = 0, .side = 1};
+    captured *more = realloc(p->graphs, (p->graph_count + 1) * sizeof *more);
+    if (!more)
+        return error_set(e, "cuda: out of memory");
+    p->graphs = more;
+    cudaGraphExec_t ready = NULL;
+    if (warm_up(p, r, e) < 0 || graph_capture(&r, step_pass, NULL, l.steps, &ready, e) < 0)
+        return -1;
+    p->graphs[p->graph_count++] = (captured){mode, l.rows, l.steps, ready};
+    return check_cuda((int)cudaGraphUpload(ready, p->gpu->streams[0]), "loading a graph", e);
+}
+
+/* All graphs that `rows` rows need. Libraries are readied for every size first: that may want
+ * larger workspaces, which the graphs then hold. */
+static int graphs_make(program *p, run_mode mode, size_t rows, error *e)
+{
+    size_t batch = p->spec.batch;
+    if ((rows >= batch && run_prepare(p, batch, e) < 0) ||
+        (rows % batch && run_prepare(p, rows % batch, e) < 0))
+        return -1;
+    for (size_t left = rows; left > 0;) {
+        launch l = launch_next(left, batch, BURST);
+        if (!graph_find(p, mode, l.rows, l.steps) && graph_make(p, mode, l, e) < 0)
+            return -1;
+        left -= l.rows * l.steps;
+    }
+    return 0;
+}
+
+/* ---- calls ---- */
+
+static int order_check(const program *p, const uint32_t *order, size_t rows, error *e)
+{
+    if (!p->spec.training)
+        return error_set(e, "cuda: this program was not made for training");
+    for (size_t r = 0; r < rows; r++)
+        if (order[r] >= p->data_rows)
+            return error_set(e, "cuda: row %u of a data set of %zu", order[r], p->data_rows);
+    return 0;
+}
+
+/* Room for the order and rates of that many rows, and at once for those of the whole data set:
+ * graphs hold the arrays' addresses, and calls often begin with few rows and go on with more. */
+static int order_grow(program *p, size_t rows, error *e)
+{
+    size_t most = rows > p->data_rows ? rows : p->data_rows, batch = p->spec.batch;
+    size_t order_bytes = most * sizeof *p->order,
+           rate_bytes = (most + batch - 1) / batch * sizeof *p->rates;
+    if (order_bytes <= p->order_bytes && rate_bytes <= p->rate_bytes)
+        return 0;
+    graphs_discard(p);
+    void *o = p->order, *t = p->rates;
+    int status = device_grow(&o, &p->order_bytes, order_bytes, "the order of an epoch",
+                             "train on fewer pictures", e);
+    p->order = o;
+    if (status == 0)
+        status = device_grow(&t, &p->rate_bytes, rate_bytes, "an epoch's learning rates",
+                             "train on fewer pictures", e);
+    p->rates = t;
+    step_rate *host = status == 0 ? realloc(p->host_rates, rate_bytes) : NULL;
+    p->host_rates = host ? host : p->host_rates;
+    return status < 0 || host ? status : error_set(e, "cuda: out of memory");
+}
+
+/* The rates of this call's steps, with what adam makes of each. */
+static int rates_set(program *p, const float *rate, size_t steps, error *e)
+{
+    const optimizer *o = &p->spec.optimizer;
+    for (size_t s = 0; s < steps; s++)
+        p->host_rates[s] = (step_rate){
+            rate[s], o->kind == OPTIMIZER_SGD
+                         ? rate[s]
+                         : element_adam_rate(rate[s], o->beta1, o->beta2, p->step + s + 1)};
+    return check_cuda((int)cudaMemcpyAsync(p->rates, p->host_rates, steps * sizeof *p->rates,
+                                           cudaMemcpyHostToDevice, p->gpu->streams[0]),
+                      "copying the learning rates", e);
+}
+
+static int order_set(program *p, const uint32_t *order, size_t rows, const float *rate, error *e)
+{
+    size_t steps = (rows + p->spec.batch - 1) / p->spec.batch;
+    size_t order_bytes = rows * sizeof *order;
+    cudaStream_t stream = p->gpu->streams[0];
+    if (order_grow(p, rows, e) < 0)
+        return -1;
+    if (check_cuda(
+            (int)cudaMemcpyAsync(p->order, order, order_bytes, cudaMemcpyHostToDevice, stream),
+            "copying the order", e) < 0)
+        return -1;
+    return rate ? rates_set(p, rate, steps, e) : 0;
+}
+
+static int sums_get(program *p, metrics *total, error *e)
+{
+    run r = {.p = p};
+    step_state state;
+    if (check_cuda((int)cudaMemcpyAsync(&state, state_of(&r), sizeof state, cudaMemcpyDeviceToHost,
+                                        p->gpu->streams[0]),
+                   "copying the sums", e) < 0 ||
+        check_cuda((int)cudaStreamSynchronize(p->gpu->streams[0]), "training", e) < 0)
+        return -1;
+    total->loss += state.loss;
+    total->hits += state.hits;
+    total->rows += state.rows;
+    return 0;
+}
+
+static int rows_run(program *p, run_mode mode, const uint32_t *order, size_t rows,
+                    const float *rate, metrics *total, error *e)
+{
+    if (order_check(p, order, rows, e) < 0)
+        return -1;
+    if (rows == 0)
+        return 0;
+    if (order_set(p, order, rows, rate, e) < 0 || graphs_make(p, mode, rows, e) < 0 ||
+        train_state_set(p, e) < 0)
+        return -1;
+    for (size_t left = rows; left > 0;) {
+        launch l = launch_next(left, p->spec.batch, BURST);
+        captured *c = graph_find(p, mode, l.rows, l.steps);
+        if (check_cuda((int)cudaGraphLaunch(c->graph, p->gpu->streams[0]), "launching a graph", e) <
+            0)
+            return -1;
+        left -= l.rows * l.steps;
+    }
+    return sums_get(p, total, e);
+}
+
+int cuda_train(backend *b, program *p, const uint32_t *order, size_t rows, const float *rate,
+               metrics *total, error *e)
+{
+    (void)b;
+    p->second_stale = true;
+    if (rows_run(p, MODE_TRAIN, order, rows, rate, total, e) < 0)
+        return -1;
+    p->step += (rows + p->spec.batch - 1) / p->spec.batch;
+    return 0;
+}
+
+int cuda_evaluate(backend *b, program *p, const uint32_t *order, size_t rows, metrics *total,
+                  error *e)
+{
+    (void)b;
+    return rows_run(p, MODE_INFER, order, rows, NULL, total, e);
+}
+
+int cuda_gradients(backend *b, program *p, const uint32_t *order, size_t rows, float *gradient,
+                   metrics *total, error *e)
+{
+    struct cuda *g = cuda_of(b);
+    run r = {.p = p, .mode = MODE_GRADIENT, .rows = rows, .slot = 0, .side = 1};
+    size_t bytes = p->net->total * sizeof *gradient;
+    void *flat;
+    if (order_check(p, order, rows, e) < 0)
+        return -1;
+    if (rows == 0 || rows > p->spec.batch)
+        return error_set(e, "cuda: %zu rows in a batch of %zu", rows, p->spec.batch);
+    if (order_set(p, order, rows, NULL, e) < 0 || run_prepare(p, rows, e) < 0 ||
+        train_state_set(p, e) < 0 || step_run(&r, e) < 0 ||
+        scratch_take(g, 1, &bytes, &flat, e) < 0)
+        return -1;
+    optimizer_task t = optimizer_of(&r);
+    cudaStream_t stream = g->streams[0];
+    if (check_cuda((int)cudaMemsetAsync(flat, 0, bytes, stream), "clearing gradients", e) < 0 ||
+        check_kernel(g, kernel_gradients(g->type, &t, flat, stream), "gradients", stream, e) < 0 ||
+        check_cuda((int)cudaMemcpyAsync(gradient, flat, bytes, cudaMemcpyDeviceToHost, stream),
+                   "copying gradients", e) < 0)
+        return -1;
+    return sums_get(p, total, e);
+}
+
+/* ---- embeddings of pictures that stream in ----
+ *
+ * Batches go to two slots in turn, each with a stream and memory of its own, so that one's copies
+ * run beside the other's computing. */
+
+/* The second slot's memory is a copy of the first's: parameters lie in both. A program for training
+ * has only one. */
+static int slot_ready(program *p, int slot, error *e)
+{
+    if (slot == 0 || (p->base[1] && !p->second_stale))
+        return 0;
+    if (!p->base[1]) {
+        void *memory;
+        if (device_take(p->plan.arena.bytes, "a second batch under way", "take a smaller --batch",
+                        &memory, e) < 0)
+            return -1;
+        p->base[1] = memory;
+    }
+    p->second_stale = false;
+    if (check_cuda((int)cudaDeviceSynchronize(), "waiting for the device", e) < 0 ||
+        check_cuda(
+            (int)cudaMemcpy(p->base[1], p->base[0], p->plan.arena.bytes, cudaMemcpyDeviceToDevice),
+            "copying the network", e) < 0)
+        return -1;
+    return check_cuda((int)cudaDeviceSynchronize(), "copying the network", e);
+}
+
+/* Readies convolutions and products, at the first batch. All batches are computed whole, also the
+ * last, of fewer rows: what the library needs for another size takes longer. */
+static int batch_ready(program *p, error *e)
+{
+    if (p->embeds)
+        return 0;
+    if (check_cuda((int)cudaDeviceSynchronize(), "waiting for the device", e) < 0 ||
+        run_prepare(p, p->spec.batch, e) < 0 ||
+        check_cuda((int)cudaDeviceSynchronize(), "timing convolutions", e) < 0)
+        return -1;
+    p->embeds = true;
+    return 0;
+}
+
+int embed_to_float(const run *r, error *e)
+{
+    const program *p = r->p;
+    cudaStream_t stream = p->gpu->streams[r->slot];
+    return check_kernel(p->gpu,
+                        kernel_to_float(p->gpu->type, place(r, p->plan.embedding),
+                                        place(r, p->places.embeddings), r->rows * p->net->dimension,
+                                        stream),
+                        "to_float", stream, e);
+}
+
+static int forward_pass(const run *r, const fused_layer *f, error *e)
+{
+    (void)f;
+    return forward(r, e) < 0 ? -1 : embed_to_float(r, e);
+}
+
+int embed_compute(const run *r, uint64_t first_row, uint32_t view, error *e)
+{
+    return input_take(r, first_row, view, e) < 0 ? -1 : forward_pass(r, NULL, e);
+}
+
+/* From gathered pictures to embeddings: launch by launch at a slot's first batch, which loads what
+ * is needed, then by a graph, since the libraries' calls can take the host longer than the card. */
+static int forward_launch(const run *r, error *e)
+{
+    program *p = r->p;
+    int slot = r->slot;
+    if (!p->warm[slot] || p->gpu->wait) {
+        p->warm[slot] = true;
+        return forward_pass(r, NULL, e);
+    }
+    if (!p->embedding[slot] && graph_capture(r, forward_pass, NULL, 1, &p->embedding[slot], e) < 0)
+        return -1;
+    return check_cuda((int)cudaGraphLaunch(p->embedding[slot], p->gpu->streams[slot]), "embedding",
+                      e);
+}
+
+static int embed_batch(const run *r, const uint8_t *images, size_t rows, uint64_t first_row,
+                       uint32_t view, float *embeddings, error *e)
+{
+    const program *p = r->p;
+    cudaStream_t stream = p->gpu->streams[r->slot];
+    if (check_cuda((int)cudaMemcpyAsync(place(r, p->places.staging), images,
+                                        rows * extent_size(p->net->input), cudaMemcpyHostToDevice,
+                                        stream),
+                   "copying pictures", e) < 0 ||
+        input_take(r, first_row, view, e) < 0 || forward_launch(r, e) < 0)
+        return -1;
+    return check_cuda((int)cudaMemcpyAsync(embeddings, place(r, p->places.embeddings),
+                                           rows * p->net->dimension * sizeof *embeddings,
+                                           cudaMemcpyDeviceToHost, stream),
+                      "copying embeddings", e);
+}
+
+/* The submission before the last is over: its arrays are the caller's again. */
+static int submission_begin(program *p, error *e)
+{
+    if (p->submissions < 2)
+        return 0;
+    for (int i = 0; i < 2; i++)
+        if (check_cuda((int)cudaEventSynchronize(p->submitted[p->submissions % 2][i]), "embedding",
+                       e) < 0)
+            return -1;
+    return 0;
+}
+
+static int submission_end(program *p, error *e)
+{
+    for (int i = 0; i < 2; i++)
+        if (check_cuda(
+                (int)cudaEventRecord(p->submitted[p->submissions % 2][i], p->gpu->streams[i]),
+                "embedding", e) < 0)
+            return -1;
+    p->submissions++;
+    return 0;
+}
+
+int cuda_embed_submit(backend *b, program *p, const uint8_t *images, size_t rows,
+                      uint64_t first_row, uint32_t view, float *embeddings, error *e)
+{
+    (void)b;
+    if (submission_begin(p, e) < 0)
+        return -1;
+    for (size_t at = 0; at < rows; at += p->spec.batch) {
+        size_t count = rows - at < p->spec.batch ? rows - at : p->spec.batch;
+        int slot = p->spec.training ? 0 : (int)(p->chunks++ % 2);
+        run r = {.p = p, .mode = MODE_INFER, .rows = p->spec.batch, .slot = slot, .side = slot};
+        if (batch_ready(p, e) < 0 || slot_ready(p, slot, e) < 0 ||
+            embed_batch(&r, images + at * extent_size(p->net->input), count, first_row + at, view,
+                        embeddings + at * p->net->dimension, e) < 0)
+            return -1;
+    }
+    return submission_end(p, e);
+}
+
+int cuda_embed_wait(backend *b, program *p, error *e)
+{
+    (void)b;
+    for (int i = 0; i < 2; i++)
+        if (check_cuda((int)cudaStreamSynchronize(p->gpu->streams[i]), "embedding", e) < 0)
+            return -1;
     return 0;
 }

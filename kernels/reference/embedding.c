@@ -26,7 +26,7 @@ int reference_scores(backend *b, const float *embeddings, size_t rows, size_t di
 int reference_features(backend *b, const float *embeddings, size_t rows, size_t dimension,
                        const float *projection, size_t count, float *features, error *e)
 {
-    if (reference_scores(b, embeddings, rows, dimension, projection, count, features, e) != 0)
+    if (reference_scores(b, embeddings, rows, dimension, projection, count, features, e) < 0)
         return -1;
     for (size_t i = 0; i < rows * count; i++)
         features[i] = features[i] > 0 ? features[i] : 0;

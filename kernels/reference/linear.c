@@ -30,7 +30,7 @@ int reference_solve(backend *b, double *matrix, size_t n, double ridge, double *
     (void)b;
     for (size_t i = 0; i < n; i++)
         matrix[i * n + i] += ridge;
-    if (cholesky(matrix, n, e) != 0)
+    if (cholesky(matrix, n, e) < 0)
         return -1;
     for (size_t c = 0; c < columns; c++) {
         double *x = right + c;           /* x[i * columns] */

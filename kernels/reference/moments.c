@@ -54,7 +54,7 @@ int reference_moments_add(backend *b, moments *m, const float *embeddings, const
         if (labels[r] >= 0 && (size_t)labels[r] >= m->classes)
             return error_set(e, "reference: label %d of %zu classes", labels[r], m->classes);
         if (m->projection) {
-            if (reference_features(b, x, 1, m->dimension, m->projection, m->size, m->x, e) != 0)
+            if (reference_features(b, x, 1, m->dimension, m->projection, m->size, m->x, e) < 0)
                 return -1;
             x = m->x;
         }

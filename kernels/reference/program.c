@@ -169,7 +169,7 @@ int reference_optimizer_set(backend *b, program *p, uint64_t step, const float *
                             const float *second, error *e)
 {
     (void)b;
-    if (check_training(p, e) != 0)
+    if (check_training(p, e) < 0)
         return -1;
     p->step = step;
     memcpy(p->first, first, p->net->total * sizeof *first);
@@ -181,7 +181,7 @@ int reference_optimizer_get(backend *b, program *p, uint64_t *step, float *first
                             error *e)
 {
     (void)b;
-    if (check_training(p, e) != 0)
+    if (check_training(p, e) < 0)
         return -1;
     *step = p->step;
     memcpy(first, p->first, p->net->total * sizeof *first);
@@ -193,7 +193,7 @@ int reference_data_set(backend *b, program *p, const uint8_t *images, const int3
                        size_t rows, error *e)
 {
     (void)b;
-    if (check_training(p, e) != 0)
+    if (check_training(p, e) < 0)
         return -1;
     p->images = images;
     p->labels = labels;
@@ -401,7 +401,7 @@ static void step_apply(program *p, double rate)
 
 static int check_order(const program *p, const uint32_t *order, size_t rows, error *e)
 {
-    if (check_training(p, e) != 0)
+    if (check_training(p, e) < 0)
         return -1;
     for (size_t r = 0; r < rows; r++)
         if (order[r] >= p->data_rows)
@@ -413,7 +413,7 @@ int reference_train(backend *b, program *p, const uint32_t *order, size_t rows, 
                     metrics *total, error *e)
 {
     (void)b;
-    if (check_order(p, order, rows, e) != 0)
+    if (check_order(p, order, rows, e) < 0)
         return -1;
     for (size_t r = 0; r < rows; r += p->spec.batch) {
         size_t count = rows - r < p->spec.batch ? rows - r : p->spec.batch;
@@ -427,7 +427,7 @@ int reference_gradients(backend *b, program *p, const uint32_t *order, size_t ro
                         metrics *total, error *e)
 {
     (void)b;
-    if (check_order(p, order, rows, e) != 0)
+    if (check_order(p, order, rows, e) < 0)
         return -1;
     if (rows > p->spec.batch)
         return error_set(e, "reference: %zu rows in a batch of %zu", rows, p->spec.batch);
@@ -441,7 +441,7 @@ int reference_evaluate(backend *b, program *p, const uint32_t *order, size_t row
                        error *e)
 {
     (void)b;
-    if (check_order(p, order, rows, e) != 0)
+    if (check_order(p, order, rows, e) < 0)
         return -1;
     for (size_t r = 0; r < rows; r += p->spec.batch) {
         size_t count = rows - r < p->spec.batch ? rows - r : p->spec.batch;

@@ -12,7 +12,7 @@
  *                                 OpenBLAS's sgemm, in GFLOP/s, whatever the precision
  *     profile PRECISION STEPS     answers a table and an empty line
  *     profile-embed PRECISION ROWS BATCHES */
-#include "../../kernels/cpu/cpu.h"
+#include "../../kernels/cpu/state.h"
 
 #include <cblas.h>
 #include <getopt.h>
@@ -182,15 +182,14 @@ static const char *const words[] = {[LAYER_CONV] = "conv",           [LAYER_DENS
 
 static void times_clear(program *p)
 {
-    struct node_times *nodes = p->times.nodes;
-    memset(nodes, 0, p->node_count * sizeof *nodes);
-    p->times = (program_times){.nodes = nodes, .since = seconds_now()};
+    layer_times *layers = p->times.layers;
+    memset(layers, 0, p->plan.count * sizeof *layers);
+    p->times = (program_times){.layers = layers, .since = seconds_now()};
 }
 
 /* Multiplications and additions of one pass over that many rows. */
-static double node_work(const node *d, double rows)
+static double layer_work(const layer *l, double rows)
 {
-    const layer *l = d->word;
     if (l->kind == LAYER_DENSE)
         return 2 * rows * (double)extent_size(l->in) * (double)extent_size(l->out);
     if (l->kind == LAYER_CONV)
@@ -214,14 +213,14 @@ static void profile_print(const program *p, double steps, double rows)
     double sum = t->outside + t->pictures + t->weights + t->head + t->optimizer;
     printf("%-26s %13s %7s %13s %13s\n", "ms a step, GFLOP/s", "forward", "mask", "weights",
            "back");
-    for (size_t i = 0; i < p->node_count; i++) {
-        const node *d = &p->nodes[i];
-        const struct node_times *n = &t->nodes[i];
-        double work = node_work(d, rows);
+    for (size_t i = 0; i < p->plan.count; i++) {
+        const fused_layer *f = &p->plan.layers[i];
+        const layer_times *n = &t->layers[i];
+        double work = layer_work(f->layer, rows);
         char name[64];
-        snprintf(name, sizeof name, "%zu.%s%s%s %zux%zux%zu", i, words[d->word->kind],
-                 d->relu ? "+relu" : "", d->drop.threshold ? "+drop" : "", d->out.height,
-                 d->out.width, d->out.channels);
+        snprintf(name, sizeof name, "%zu.%s%s%s %zux%zux%zu", i, words[f->layer->kind],
+                 f->relu ? "+relu" : "", f->drop > 0 ? "+drop" : "", f->out.height, f->out.width,
+                 f->out.channels);
         printf("%-26s", name);
         pass_print(n->forward / steps, work);
         printf(" %7.3f", n->mask / steps * 1e3);

@@ -185,8 +185,8 @@ static double measure_gram(backend *b, size_t rows, size_t count)
 
 /* ---- launch by launch ---- */
 
-typedef void (*measure_report)(void *, const char *, double, double, double);
-typedef int (*measure_function)(program *, measure_report, void *, error *);
+typedef void (*timing_report)(void *, const char *, double, double, double);
+typedef int (*timing_function)(program *, timing_report, void *, error *);
 
 static void print_launch(void *unused, const char *name, double seconds, double bytes,
                          double operations)
@@ -203,7 +203,7 @@ static int print_times(backend *b, bool training, size_t batch)
     network net;
     const char *plugin = getenv("LOWSHOT_PLUGIN");
     void *library = plugin ? dlopen(plugin, RTLD_NOW | RTLD_NOLOAD) : NULL;
-    measure_function *measure = library ? dlsym(library, "cuda_plugin_measure") : NULL;
+    timing_function *measure = library ? dlsym(library, "cuda_plugin_timing") : NULL;
     if (!measure)
         must(-1, &(error){"only $LOWSHOT_PLUGIN times its launches"});
     program *p = make_program(b, &net, batch, training);

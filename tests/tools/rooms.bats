@@ -9,12 +9,11 @@ common/base
 common/stream       common/base
 common/model        common/base common/stream
 common/formats      common/base common/stream
-kernels             common/base common/model kernels/cuda/host
+kernels             common/base common/model
 kernels/plan        common/base common/model kernels
 kernels/reference   common/base common/model kernels kernels/plan
 kernels/cpu         common/base common/model kernels kernels/plan
-kernels/cuda        common/base common/model kernels kernels/plan kernels/cuda/host
-kernels/cuda/host   kernels kernels/cuda
+kernels/cuda        common/base common/model kernels kernels/plan
 src/imprinting      common/base common/stream common/model kernels
 src/training        common/base common/stream common/model kernels
 src/scoring         common/base common/stream

@@ -116,6 +116,11 @@ static const network_case pairings[] = {
     {.text = "conv:3x3x4:same batchnorm save relu conv:3x3x4:same add batchnorm"},
     {.text = "conv:3x3x8 relu scale:2 maxpool:2 scale:0.5 avgpool"},
     {.text = "relu relu dropout:0.3 dropout:0.2 dense:12"},
+    {.text = "conv:3x3x8:same batchnorm relu dropout:0.4 maxpool:2"},
+    {.text = "conv:3x3x8:same save batchnorm:3 relu dropout:0.3 add relu batchnorm dense:9"},
+    {.text = "conv:3x3x8 relu save conv:3x3x8:same relu dropout:0.3 add conv:3x3x8 relu"},
+    {.text = "conv:3x3x8 relu maxpool:2 dropout:0.3 relu dropout:0.2 dense:9"},
+    {.text = "dense:16 save relu dense:16 add relu save batchnorm add dense:8"},
 };
 
 static const char slim_keras[] =

@@ -2,7 +2,8 @@
  * algorithms. */
 #include "fixture.h"
 
-#include "../../kernels/cuda/host/choices.h"
+#include "../../kernels/absence.h"
+#include "../../kernels/cuda/choices.h"
 
 /* ---- precision ---- */
 
@@ -92,7 +93,7 @@ static void absences_are_told_apart(void **state)
                  {ABSENT_NUMBER, "there is no device cuda:5; there are cuda:0 to cuda:3"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         error e = {""};
-        assert_int_equal(device_refuse(&e, cases[i].why, 5, 4), -1);
+        assert_int_equal(absence_refuse(&e, cases[i].why, 5, 4), -1);
         if (!strstr(e.text, cases[i].says))
             fail_msg("\"%s\" does not say \"%s\"", e.text, cases[i].says);
         assert_null(strchr(e.text, '\n'));
@@ -104,7 +105,7 @@ static void the_only_device_is_named_alone(void **state)
 {
     (void)state;
     error e = {""};
-    device_refuse(&e, ABSENT_NUMBER, 1, 1);
+    absence_refuse(&e, ABSENT_NUMBER, 1, 1);
     assert_non_null(strstr(e.text, "there is only cuda:0"));
 }
 

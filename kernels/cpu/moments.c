@@ -1,0 +1,141 @@
+#include "moments.h"
+
+#include "embedding.h"
+#include "loops.h"
+
+#include <cblas.h>
+#include <stdlib.h>
+
+#define MOMENT_ROWS 256 /* taken at once */
+
+struct moments {
+    size_t dimension, size, classes; /* size: of x */
+    float *projection;               /* NULL: x is the embedding */
+    float *features;                 /* [MOMENT_ROWS][size], with a projection */
+    double *block;                   /* [MOMENT_ROWS][size], with a Gram matrix */
+    double *sums, *counts, *gram;    /* gram: its lower half is kept */
+};
+
+void cpu_moments_free(backend *b, moments *m)
+{
+    (void)b;
+    if (!m)
+        return;
+    free(m->projection);
+    free(m->features);
+    free(m->block);
+    free(m->sums);
+    free(m->counts);
+    free(m->gram);
+    free(m);
+}
+
+static int moments_space(moments *m, bool gram)
+{
+    size_t size = m->size;
+    m->sums = calloc(m->classes * size + 1, sizeof *m->sums);
+    m->counts = calloc(m->classes + 1, sizeof *m->counts);
+    if (m->projection)
+        m->features = malloc(MOMENT_ROWS * size * sizeof *m->features);
+    if (gram) {
+        m->gram = calloc(size, size * sizeof *m->gram);
+        m->block = malloc(MOMENT_ROWS * size * sizeof *m->block);
+    }
+    return m->sums && m->counts && (!m->projection || m->features) &&
+                   (!gram || (m->gram && m->block))
+               ? 0
+               : -1;
+}
+
+int cpu_moments_new(backend *b, size_t dimension, const float *projection, size_t count,
+                    size_t classes, bool gram, moments **out, error *e)
+{
+    moments *m = calloc(1, sizeof *m);
+    if (!m)
+        return error_set(e, "out of memory");
+    *m = (moments){
+        .dimension = dimension, .size = projection ? count : dimension, .classes = classes};
+    bool whole = true;
+    if (projection) {
+        m->projection = malloc(count * dimension * sizeof *projection);
+        whole = m->projection != NULL;
+        if (whole)
+            memcpy(m->projection, projection, count * dimension * sizeof *projection);
+    }
+    if (!whole || moments_space(m, gram) < 0) {
+        error_set(e, "out of memory for sums of %zu numbers%s; take fewer features", m->size,
+                  gram ? " and their Gram matrix" : "");
+        cpu_moments_free(b, m);
+        return -1;
+    }
+    *out = m;
+    return 0;
+}
+
+/* Each thread adds its own columns, all rows in order: the same sums for any number of threads. */
+static void class_sums_add(moments *m, const float *x, const int32_t *labels, size_t rows)
+{
+    for (size_t row = 0; row < rows; row++)
+        if (labels[row] >= 0)
+            m->counts[labels[row]] += 1;
+#pragma omp parallel
+    {
+        size_t first, last;
+        thread_part(m->size, 8, &first, &last);
+        for (size_t row = 0; row < rows; row++) {
+            if (labels[row] < 0)
+                continue;
+            double *sum = m->sums + (size_t)labels[row] * m->size;
+            for (size_t d = first; d < last; d++)
+                sum[d] += x[row * m->size + d];
+        }
+    }
+}
+
+static void gram_add(moments *m, const float *x, size_t rows)
+{
+    size_t count = rows * m->size;
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < count; i++)
+        m->block[i] = x[i];
+    int n = (int)m->size;
+    cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, n, (int)rows, 1, m->block, n, 1, m->gram, n);
+}
+
+int cpu_moments_add(backend *b, moments *m, const float *embeddings, const int32_t *labels,
+                    size_t rows, error *e)
+{
+    cpu_begin(b);
+    for (size_t row = 0; row < rows; row++)
+        if (labels[row] >= 0 && (size_t)labels[row] >= m->classes)
+            return error_set(e, "label %d of %zu classes", labels[row], m->classes);
+    for (size_t i = 0; i < rows; i += MOMENT_ROWS) {
+        size_t n = rows - i < MOMENT_ROWS ? rows - i : MOMENT_ROWS;
+        const float *x = embeddings + i * m->dimension;
+        if (m->projection) {
+            if (cpu_features(b, x, n, m->dimension, m->projection, m->size, m->features, e) < 0)
+                return -1;
+            x = m->features;
+        }
+        class_sums_add(m, x, labels + i, n);
+        if (m->gram)
+            gram_add(m, x, n);
+    }
+    return 0;
+}
+
+int cpu_moments_get(backend *b, moments *m, double *sums, double *counts, double *gram, error *e)
+{
+    (void)b, (void)e;
+    size_t n = m->size;
+    if (sums)
+        memcpy(sums, m->sums, m->classes * n * sizeof *sums);
+    if (counts)
+        memcpy(counts, m->counts, m->classes * sizeof *counts);
+    if (!gram || !m->gram)
+        return 0;
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j <= i; j++)
+            gram[i * n + j] = gram[j * n + i] = m->gram[i * n + j];
+    return 0;
+}

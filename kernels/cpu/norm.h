@@ -1,0 +1,29 @@
+/* norm.h: batch normalisation over groups of rows. */
+#ifndef KERNELS_CPU_NORM_H
+#define KERNELS_CPU_NORM_H
+
+#include "../../common/model/network.h"
+#include "loops.h"
+
+/* Room for up to `rows` rows; `each` rows share statistics (0: all). */
+typedef struct {
+    size_t channels, pixels, each;
+    float *partial;                 /* [rows][2][channels]: a row's sums */
+    float *mean, *inverse;          /* [groups][channels]: of the last forward in training */
+    float *factor, *slope, *offset; /* [groups][channels] */
+} batchnorm;
+
+int batchnorm_new(const layer *l, size_t rows, batchnorm *n);
+void batchnorm_free(batchnorm *n);
+/* y by the groups' own statistics, through ReLU if asked; moves the running ones unless NULL. */
+void batchnorm_train(batchnorm *n, const void *x, void *y, element type, size_t rows,
+                     const float *gamma, const float *beta, bool relu, float *running_mean,
+                     float *running_variance);
+void batchnorm_infer(batchnorm *n, const void *x, void *y, element type, size_t rows,
+                     const float *gamma, const float *beta, bool relu, const float *mean,
+                     const float *variance);
+/* From y's gradient to x's, in place; and those of gamma and beta. */
+void batchnorm_backward(batchnorm *n, const void *x, void *gradient, element type, size_t rows,
+                        const float *gamma, float *gamma_gradient, float *beta_gradient);
+
+#endif

@@ -1,0 +1,174 @@
+/* elementwise.cu: what each element undergoes alone. Memory-bound: 16 bytes a thread and access. */
+#include "device.cuh"
+
+/* in, bias and out may be the same or overlap by whole vectors only: no restrict. */
+template <class T, int V>
+__global__ static void bias_apply(const T *in, const T *bias, T *out, size_t packs, size_t channels,
+                                  int relu, kernel_drop drop)
+{
+    size_t p = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (p >= packs)
+        return;
+    size_t first = p * V;
+    pack<T, V> x = load<T, V>(in + first), b = {};
+    if (bias)
+        b = load<T, V>(bias + first % channels);
+    random_block block = {};
+    if (drop.active)
+        block = element_drop_block(drop.seed, drop.layer, drop.state->step, first / 8);
+    for (int i = 0; i < V; i++) {
+        float y = to_float(x.v[i]);
+        if (bias)
+            y += to_float(b.v[i]);
+        if (relu)
+            y = y > 0 ? y : 0;
+        if (drop.active)
+            y = element_keeps(block, (int)((first + (size_t)i) % 8), drop.threshold)
+                    ? y * drop.scale
+                    : 0;
+        x.v[i] = from_float<T>(y);
+    }
+    store(out + first, x);
+}
+
+template <class T, int V>
+__global__ static void scale_apply(const T *in, T *out, size_t packs, float factor)
+{
+    size_t p = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (p >= packs)
+        return;
+    pack<T, V> x = load<T, V>(in + p * V);
+    for (int i = 0; i < V; i++)
+        x.v[i] = from_float<T>(factor * to_float(x.v[i]));
+    store(out + p * V, x);
+}
+
+template <class T, int V>
+__global__ static void add_apply(const T *a, const T *b, T *out, size_t packs)
+{
+    size_t p = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (p >= packs)
+        return;
+    pack<T, V> x = load<T, V>(a + p * V), y = load<T, V>(b + p * V);
+    for (int i = 0; i < V; i++)
+        x.v[i] = from_float<T>(to_float(x.v[i]) + to_float(y.v[i]));
+    store(out + p * V, x);
+}
+
+template <class T, int V>
+__global__ static void to_float_apply(const T *in, float *out, size_t packs)
+{
+    size_t p = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (p >= packs)
+        return;
+    pack<T, V> x = load<T, V>(in + p * V);
+    for (int i = 0; i < V; i++)
+        out[p * V + (size_t)i] = to_float(x.v[i]);
+}
+
+/* d_masked = d_out [y > 0] scale, and its sums over rows, which are a bias' gradient: one pass
+ * instead of two. The blocks' sums are added up by the last block, in a fixed order. */
+template <class T, int V>
+__global__ static void mask_apply(const T *y, const T *d_out, T *d_masked, float scale, size_t rows,
+                                  size_t channels, float *column_sums, float *partials,
+                                  unsigned *arrivals)
+{
+    column_tile<V> t(channels);
+    float sums[V] = {};
+    for (size_t r = (size_t)blockIdx.x * (size_t)t.rows + (size_t)t.row; t.active && r < rows;
+         r += (size_t)gridDim.x * (size_t)t.rows) {
+        size_t at = r * channels + t.column;
+        pack<T, V> d = load<T, V>(d_out + at), alive;
+        if (y)
+            alive = load<T, V>(y + at);
+        for (int i = 0; i < V; i++) {
+            bool lives = !y || to_float(alive.v[i]) > 0;
+            float x = lives ? to_float(d.v[i]) * scale : 0;
+            d.v[i] = from_float<T>(x);
+            sums[i] += x;
+        }
+        if (d_masked)
+            store(d_masked + at, d);
+    }
+    if (!column_sums)
+        return;
+    tile_sum(t, sums, partials + blockIdx.x * channels);
+    if (block_is_last(arrivals, gridDim.x * gridDim.y))
+        columns_finish(partials, gridDim.x, channels, column_sums);
+}
+
+template <class T, int V> struct run_bias {
+    static int run(const void *in, const void *bias, void *out, size_t count, size_t channels,
+                   int relu, kernel_drop drop, kernel_stream stream)
+    {
+        auto kernel = bias_apply<T, V>;
+        return LAUNCH(kernel, blocks_for(count / V, THREADS), THREADS, stream, (const T *)in,
+                      (const T *)bias, (T *)out, count / V, channels, relu, drop);
+    }
+};
+template <class T, int V> struct run_scale {
+    static int run(const void *in, void *out, size_t count, float factor, kernel_stream stream)
+    {
+        auto kernel = scale_apply<T, V>;
+        return LAUNCH(kernel, blocks_for(count / V, THREADS), THREADS, stream, (const T *)in,
+                      (T *)out, count / V, factor);
+    }
+};
+template <class T, int V> struct run_add {
+    static int run(const void *a, const void *b, void *out, size_t count, kernel_stream stream)
+    {
+        auto kernel = add_apply<T, V>;
+        return LAUNCH(kernel, blocks_for(count / V, THREADS), THREADS, stream, (const T *)a,
+                      (const T *)b, (T *)out, count / V);
+    }
+};
+template <class T, int V> struct run_to_float {
+    static int run(const void *in, float *out, size_t count, kernel_stream stream)
+    {
+        auto kernel = to_float_apply<T, V>;
+        return LAUNCH(kernel, blocks_for(count / V, THREADS), THREADS, stream, (const T *)in, out,
+                      count / V);
+    }
+};
+
+template <class T, int V> struct run_mask {
+    static int run(const void *y, const void *d_out, void *d_masked, float scale, size_t rows,
+                   size_t channels, float *column_sums, float *partials, unsigned *arrivals,
+                   kernel_stream stream)
+    {
+        auto kernel = mask_apply<T, V>;
+        dim3 grid(tile_chunks(rows, channels, V, COLUMN_CHUNKS), tile_groups(channels, V));
+        return LAUNCH(kernel, grid, THREADS, stream, (const T *)y, (const T *)d_out, (T *)d_masked,
+                      scale, rows, channels, column_sums, partials, arrivals);
+    }
+};
+
+extern "C" int kernel_bias(element type, const void *in, const void *bias, void *out, size_t count,
+                           size_t channels, int relu, const kernel_drop *drop, kernel_stream stream)
+{
+    /* A vector must not run over the end of a row of channels, where there is a bias. */
+    size_t width = bias ? channels : count;
+    return dispatch<run_bias>(type, width, in, bias, out, count, channels, relu, *drop, stream);
+}
+extern "C" int kernel_scale(element type, const void *in, void *out, size_t count, float factor,
+                            kernel_stream stream)
+{
+    return dispatch<run_scale>(type, count, in, out, count, factor, stream);
+}
+extern "C" int kernel_add(element type, const void *a, const void *b, void *out, size_t count,
+                          kernel_stream stream)
+{
+    return dispatch<run_add>(type, count, a, b, out, count, stream);
+}
+extern "C" int kernel_to_float(element type, const void *in, float *out, size_t count,
+                               kernel_stream stream)
+{
+    return dispatch<run_to_float>(type, count, in, out, count, stream);
+}
+extern "C" int kernel_mask(element type, const void *y, const void *d_out, void *d_masked,
+                           float scale, size_t rows, size_t channels, float *column_sums,
+                           float *partials, unsigned *arrivals, kernel_stream stream)
+{
+    return dispatch<run_mask>(type, channels, y, d_out, d_masked, scale, rows, channels,
+                              column_sums, partials, arrivals, stream);
+}

@@ -1,0 +1,40 @@
+#include "input.h"
+
+static int gather(const run *r, gather_task t, error *e)
+{
+    const program *p = r->p;
+    const augmentation *a = &p->spec.augment;
+    t.height = (int)p->net->input.height;
+    t.width = (int)p->net->input.width;
+    t.channels = (int)p->net->input.channels;
+    t.stored = (int)p->plan.input_channels;
+    t.flip = a->flip;
+    t.shift = a->shift;
+    t.cutout = a->cutout;
+    t.augmented = t.augmented && (a->flip || a->shift || a->cutout);
+    t.seed = p->spec.seed;
+    t.rows = r->rows;
+    t.out = place(r, p->plan.input);
+    return run_check(r, kernel_gather(p->gpu->type, &t, p->gpu->streams[r->slot]), "gather", e);
+}
+
+int input_gather(const run *r, bool augmented, error *e)
+{
+    const program *p = r->p;
+    gather_task t = {.images = p->images,
+                     .order = p->order,
+                     .state = state_of(r),
+                     .labels = p->labels,
+                     .batch_labels = place(r, p->places.labels),
+                     .augmented = augmented};
+    return gather(r, t, e);
+}
+
+int input_take(const run *r, uint64_t first_row, uint32_t view, error *e)
+{
+    gather_task t = {.images = place(r, r->p->places.staging),
+                     .augmented = view > 0,
+                     .view = view,
+                     .first_row = first_row};
+    return gather(r, t, e);
+}

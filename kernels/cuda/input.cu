@@ -1,0 +1,78 @@
+/* input.cu: out[r][y][x][c] = image[y'][x'][c] / 255, where (y', x') is what is seen at (y, x),
+ * and zero in the padding channels. One block a row: its view is drawn once. */
+#include "device.cuh"
+
+template <class T> __global__ static void gather(gather_task t)
+{
+    __shared__ random_view view;
+    __shared__ size_t from;
+    size_t row = blockIdx.x;
+    if (threadIdx.x == 0) {
+        uint64_t step = t.state ? t.state->step : t.view;
+        from = t.order ? t.order[t.state->first + row] : row;
+        view = random_view{0, 0, 0, 0, 0};
+        if (t.augmented)
+            view = random_augment(t.seed, step, t.first_row + row, t.flip, t.shift, t.cutout,
+                                  t.height, t.width);
+        if (t.labels)
+            t.batch_labels[row] = t.labels[from];
+    }
+    __syncthreads();
+    int places = t.height * t.width;
+    const uint8_t *image = t.images + from * (size_t)places * (size_t)t.channels;
+    T *out = (T *)t.out + row * (size_t)places * (size_t)t.stored;
+    for (int place = (int)threadIdx.x; place < places; place += (int)blockDim.x) {
+        int seen = element_pixel(t.height, t.width, view, t.augmented ? t.cutout : 0,
+                                 place / t.width, place % t.width);
+        for (int c = 0; c < t.stored; c++) {
+            bool there = seen >= 0 && c < t.channels;
+            float value =
+                there ? (float)image[(size_t)seen * (size_t)t.channels + (size_t)c] / 255.0f : 0.0f;
+            out[(size_t)place * (size_t)t.stored + (size_t)c] = from_float<T>(value);
+        }
+    }
+}
+
+/* The same where a pixel is one vector of eight (up to eight channels in bfloat16): one 16-byte
+ * write. */
+__global__ static void gather_eight(gather_task t)
+{
+    __shared__ random_view view;
+    __shared__ size_t from;
+    size_t row = blockIdx.x;
+    if (threadIdx.x == 0) {
+        uint64_t step = t.state ? t.state->step : t.view;
+        from = t.order ? t.order[t.state->first + row] : row;
+        view = random_view{0, 0, 0, 0, 0};
+        if (t.augmented)
+            view = random_augment(t.seed, step, t.first_row + row, t.flip, t.shift, t.cutout,
+                                  t.height, t.width);
+        if (t.labels && blockIdx.y == 0)
+            t.batch_labels[row] = t.labels[from];
+    }
+    __syncthreads();
+    int places = t.height * t.width, place = (int)(blockIdx.y * blockDim.x + threadIdx.x);
+    if (place >= places)
+        return;
+    const uint8_t *image = t.images + from * (size_t)places * (size_t)t.channels;
+    int seen = element_pixel(t.height, t.width, view, t.augmented ? t.cutout : 0, place / t.width,
+                             place % t.width);
+    pack<bfloat16, 8> pixel;
+    for (int c = 0; c < 8; c++) {
+        bool there = seen >= 0 && c < t.channels;
+        pixel.v[c] = from_float<bfloat16>(
+            there ? (float)image[(size_t)seen * (size_t)t.channels + (size_t)c] / 255.0f : 0.0f);
+    }
+    store((bfloat16 *)t.out + (row * (size_t)places + (size_t)place) * 8, pixel);
+}
+
+extern "C" int kernel_gather(element type, const gather_task *task, kernel_stream stream)
+{
+    if (type == ELEMENT_F32)
+        return LAUNCH(gather<float>, dim3((unsigned)task->rows), THREADS, stream, *task);
+    if (task->stored == 8) {
+        unsigned parts = blocks_for((size_t)task->height * (size_t)task->width, THREADS);
+        return LAUNCH(gather_eight, dim3((unsigned)task->rows, parts), THREADS, stream, *task);
+    }
+    return LAUNCH(gather<bfloat16>, dim3((unsigned)task->rows), THREADS, stream, *task);
+}
