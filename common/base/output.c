@@ -263,7 +263,7 @@ static int write_parts(output *o, struct iovec *parts, int count, error *e)
     return 0;
 }
 
-static int output_flush(output *o, error *e)
+int output_flush(output *o, error *e)
 {
     struct iovec part = {o->buffer, o->used};
     o->used = 0;

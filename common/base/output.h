@@ -27,6 +27,8 @@ int output_write(output *o, const void *data, size_t bytes, error *e);
 int output_writev(output *o, struct iovec *parts, int count, error *e); /* parts are used up */
 int output_printf(output *o, error *e, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* Writes what waits in the buffer, which output_write does by itself once there is much. */
+int output_flush(output *o, error *e);
 /* Flushes, syncs, renames. Frees o whether it succeeds or not. */
 int output_commit(output *o, error *e);
 /* Removes the temporary file. Frees o. NULL is harmless. */

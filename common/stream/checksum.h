@@ -15,6 +15,10 @@
 #define CHECKSUM_KEY "xxh3-64" /* in the end record */
 enum { CHECKSUM_TEXT = 16 };   /* hexadecimal digits in its value, in lower case */
 
+/* Data goes in and out of the tools so many bytes at a time: summed while a core's own cache has
+ * them. */
+enum { CHECKSUM_PART = 128 << 10 };
+
 typedef struct checksum checksum;
 
 checksum *checksum_new(void); /* NULL without memory */

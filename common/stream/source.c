@@ -142,9 +142,11 @@ int source_take(source *s, void *to, size_t bytes, error *e)
     s->start += ready;
     took(s, at, ready);
     for (size_t left = bytes - ready; left > 0;) {
-        /* Straight to its place; what comes after it, to the buffer, in the same call. */
-        struct iovec parts[2] = {{at + (bytes - left), left}, {s->buffer, sizeof s->buffer}};
-        ssize_t got = read_parts(s, parts, 2, e);
+        /* Straight to its place; what comes after it, to the buffer, in the last part's call. */
+        bool last = left <= CHECKSUM_PART;
+        struct iovec parts[2] = {{at + (bytes - left), last ? left : CHECKSUM_PART},
+                                 {s->buffer, sizeof s->buffer}};
+        ssize_t got = read_parts(s, parts, last ? 2 : 1, e);
         if (got < 0)
             return -1;
         if (got == 0)

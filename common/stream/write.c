@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { LARGE_BYTES = 32 << 10 };
+
 struct stream_writer {
     output *out;
     msgpack_sbuffer heads; /* everything of a record but the tensors' data */
@@ -141,6 +143,28 @@ static int pack_field_head(msgpack_packer *p, const field *f)
     return status || pack_bin(p, "data") || msgpack_pack_bin(p, tensor_bytes(t));
 }
 
+/* Sums and writes, a part at a time: the core's cache has it still when it is copied on, and the
+ * reader has work while the rest comes. Data begins a write of its own, never behind a head: in a
+ * pipe it then begins a page, and copies of whole pages are the fastest. */
+static int write_parts(stream_writer *w, const char *data, size_t bytes, error *e)
+{
+    while (bytes > 0) {
+        size_t part = bytes < CHECKSUM_PART ? bytes : CHECKSUM_PART;
+        checksum_add(w->sum, data, part);
+        if (output_write(w->out, data, part, e) < 0)
+            return -1;
+        data += part;
+        bytes -= part;
+    }
+    return 0;
+}
+
+/* Texts stand in the head whole. */
+static size_t data_bytes(const tensor *t)
+{
+    return t->type == TYPE_TEXT ? 0 : tensor_bytes(t);
+}
+
 int stream_write(stream_writer *w, const batch *b, error *e)
 {
     if (b->rows == 0)
@@ -160,15 +184,15 @@ int stream_write(stream_writer *w, const batch *b, error *e)
     }
     if (status != 0)
         return error_set(e, "out of memory");
-    struct iovec parts[2 * STREAM_FIELDS_MAX];
+    w->rows += b->rows;
+    size_t bytes = 0;
     for (size_t i = 0; i < b->field_count; i++) {
         const tensor *t = &b->fields[i].value;
-        parts[2 * i] = (struct iovec){w->heads.data + cuts[i], cuts[i + 1] - cuts[i]};
-        parts[2 * i + 1] = (struct iovec){t->data, t->type == TYPE_TEXT ? 0 : tensor_bytes(t)};
+        if (write_parts(w, w->heads.data + cuts[i], cuts[i + 1] - cuts[i], e) < 0 ||
+            write_parts(w, t->data, data_bytes(t), e) < 0)
+            return -1;
+        bytes += cuts[i + 1] - cuts[i] + data_bytes(t);
     }
-    for (size_t i = 0; i < 2 * b->field_count; i++)
-        if (parts[i].iov_len)
-            checksum_add(w->sum, parts[i].iov_base, parts[i].iov_len);
-    w->rows += b->rows;
-    return output_writev(w->out, parts, (int)(2 * b->field_count), e);
+    /* Nothing of a large record waits for the next one. */
+    return bytes > LARGE_BYTES ? output_flush(w->out, e) : 0;
 }
