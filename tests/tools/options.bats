@@ -6,6 +6,7 @@ load common
 setup() {
     common_setup
     TOOLS=$(cd "$ROOT"/src && ls ./*.c | sed 's,^\./,,; s,\.c$,,')
+    [ -x "$BIN/image-read" ] || TOOLS=$(grep -vx image-read <<<"$TOOLS") # it needs libraries that the rest does not
     [ "$(wc -w <<<"$TOOLS")" -ge 12 ]
 }
 
@@ -88,7 +89,7 @@ page_options() {
 
 @test "lowshot(1) names every tool in its list, and every page leads to it" {
     sed -n '/^\.Ss The tools/,/^\.El/s/^\.It Xr \(.*\) 1$/\1/p' "$ROOT/src/lowshot.1" | sort >listed
-    printf '%s\n' $TOOLS | sort | diff - listed
+    (cd "$ROOT"/src && ls ./*.c) | sed 's,^\./,,; s,\.c$,,' | sort | diff - listed
     for tool in $TOOLS; do grep -q '^\.Xr lowshot 1' "$ROOT/src/$tool.1"; done
     # And every environment variable that the code asks for.
     grep -rhoE 'getenv\("LOWSHOT_[A-Z_]+' "$ROOT"/common "$ROOT"/kernels "$ROOT"/src | grep -oE 'LOWSHOT_[A-Z_]+' |
