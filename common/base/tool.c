@@ -91,8 +91,7 @@ void tool_usage(const char *format, ...)
 
 void tool_complain(const error *e)
 {
-    finish_line();
-    fprintf(stderr, "%s: %s\n", description->name, e->text);
+    print_line(e->text);
 }
 
 void tool_say(const char *format, ...)
@@ -137,10 +136,11 @@ void tool_fail_by(int signal, const error *e)
 
 static void miss_reader(int number)
 {
-    static const char text[] = ": the output's reader went away before it had all of it\n";
-    if (write(STDERR_FILENO, description->name, strlen(description->name)) >= 0 &&
-        write(STDERR_FILENO, text, sizeof text - 1) >= 0)
-        end_by(number);
+    static char text[] = ": the output's reader went away before it had all of it\n";
+    struct iovec line[] = {{(char *)description->name, strlen(description->name)},
+                           {text, sizeof text - 1}};
+    ssize_t said = writev(STDERR_FILENO, line, 2);
+    (void)said; /* it ends all the same */
     end_by(number);
 }
 

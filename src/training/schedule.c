@@ -1,7 +1,5 @@
 #include "schedule.h"
 
-#include <string.h>
-
 double schedule_rate(const schedule *s, uint64_t step)
 {
     double rate = s->rate / (1.0 + s->decay * (double)step);
@@ -22,17 +20,6 @@ void schedule_rates(const schedule *s, uint64_t first_step, size_t count, float 
 }
 
 static const char *const names[] = {"constant", "one-cycle"};
-
-int schedule_parse(const char *word, schedule_kind *kind)
-{
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (strcmp(word, names[i]) == 0) {
-            *kind = (schedule_kind)i;
-            return 0;
-        }
-    }
-    return -1;
-}
 
 const char *schedule_name(schedule_kind kind)
 {

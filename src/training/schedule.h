@@ -21,8 +21,6 @@ typedef struct {
 double schedule_rate(const schedule *s, uint64_t step);
 void schedule_rates(const schedule *s, uint64_t first_step, size_t count, float *rates);
 
-/* "constant", "one-cycle"; -1 for another word. */
-int schedule_parse(const char *word, schedule_kind *kind);
-const char *schedule_name(schedule_kind kind);
+const char *schedule_name(schedule_kind kind); /* "constant", "one-cycle" */
 
 #endif

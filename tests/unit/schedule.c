@@ -59,18 +59,6 @@ static void pieces_continue(void **state)
     assert_memory_equal(whole, piece, sizeof whole);
 }
 
-static void names_go_both_ways(void **state)
-{
-    (void)state;
-    schedule_kind kind;
-    assert_int_equal(schedule_parse("one-cycle", &kind), 0);
-    assert_int_equal(kind, SCHEDULE_ONE_CYCLE);
-    assert_string_equal(schedule_name(kind), "one-cycle");
-    assert_int_equal(schedule_parse("constant", &kind), 0);
-    assert_int_equal(kind, SCHEDULE_CONSTANT);
-    assert_int_equal(schedule_parse("cosine", &kind), -1);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -79,7 +67,6 @@ int main(void)
         cmocka_unit_test(one_cycle_without_warm_up_begins_at_the_peak),
         cmocka_unit_test(one_cycle_all_warm_up_ends_at_the_peak),
         cmocka_unit_test(pieces_continue),
-        cmocka_unit_test(names_go_both_ways),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
