@@ -1,9 +1,10 @@
-/* backend.h: the only door to the arithmetic.
+/* backend.h: the only door to the arithmetic of networks; with algebra.h, to all arithmetic.
  *
- * A backend is one struct of functions. Three keep this contract: reference (plain C loops, double
- * sums), cpu (oneDNN, OpenBLAS) and cuda (cuDNN, cuBLAS, own kernels; a plug-in loaded at run
- * time). A backend compiles a network for a batch size and a precision into a program, and then
- * runs training steps or inference on it; what it needs stays on its side between calls.
+ * A backend is one struct of functions, none of which may be left out. Three keep this contract:
+ * reference (plain C loops, double sums), cpu (oneDNN, OpenBLAS) and cuda (cuDNN, cuBLAS, own
+ * kernels; a plug-in loaded at run time). A backend compiles a network for a batch size and a
+ * precision into a program, and then runs training steps or inference on it; what it needs stays on
+ * its side between calls.
  *
  * All arrays that cross this door are in host memory, dense and row-major: images uint8
  * [row][height] [width][channel], embeddings float [row][dimension], weights float
@@ -17,13 +18,14 @@
 
 #include "../common/base/error.h"
 #include "../common/model/network.h"
+#include "algebra.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define BACKEND_ABI                                                                                \
-    2 /* raised whenever this file changes; a plug-in of another number is refused */
+/* Raised whenever this file or algebra.h changes; a plug-in of another number is refused. */
+#define BACKEND_ABI 3
 
 typedef enum { PRECISION_AUTO, PRECISION_FP32, PRECISION_TF32, PRECISION_BF16 } precision_kind;
 
@@ -77,7 +79,6 @@ typedef struct {
 } metrics;
 
 typedef struct program program; /* a backend's own */
-typedef struct moments moments; /* a backend's own */
 
 typedef struct backend backend;
 struct backend {
@@ -86,8 +87,6 @@ struct backend {
     precision_kind precision; /* what the options came to; never auto */
 
     void (*close)(backend *b);
-
-    /* ---- networks ---- */
 
     int (*program_new)(backend *b, const program_spec *spec, program **out, error *e);
     void (*program_free)(backend *b, program *p);
@@ -143,51 +142,7 @@ struct backend {
     void *(*host_alloc)(backend *b, size_t bytes);
     void (*host_free)(backend *b, void *memory);
 
-    /* ---- embeddings: fp32 at least, whatever the precision of programs ---- */
-
-    /* scores[row][class] = sum over d of embeddings[row][d] * weights[class][d]. */
-    int (*scores)(backend *b, const float *embeddings, size_t rows, size_t dimension,
-                  const float *weights, size_t classes, float *scores, error *e);
-
-    /* Each row's k largest scores, largest first, the lower index first among equals; k <= classes.
-     * */
-    int (*top_k)(backend *b, const float *scores, size_t rows, size_t classes, size_t k,
-                 uint32_t *index, float *value, error *e);
-
-    /* Divides each row by its L2 norm, in place, whatever its length; a row of zeros stays. */
-    int (*normalise)(backend *b, float *embeddings, size_t rows, size_t dimension, error *e);
-
-    /* features[row][m] = max(0, sum over d of embeddings[row][d] * projection[m][d]). */
-    int (*features)(backend *b, const float *embeddings, size_t rows, size_t dimension,
-                    const float *projection, size_t count, float *features, error *e);
-
-    /* For each row the centre of largest inner product (the first of equals) and that product. */
-    int (*assign)(backend *b, const float *embeddings, size_t rows, size_t dimension,
-                  const float *centres, size_t count, uint32_t *nearest, float *similarity,
-                  error *e);
-
-    /* Sums that grow on the device: per class the rows' sum and count, and, if `gram`, the matrix
-     * sum over rows of x x^T. With projection != NULL (count x dimension, copied) x is the row's
-     * `features`, of `count` numbers; otherwise x is the embedding itself. Sums are kept in double,
-     * so that they add up across machines; rows of label < 0 go into the Gram matrix only. */
-    int (*moments_new)(backend *b, size_t dimension, const float *projection, size_t count,
-                       size_t classes, bool gram, moments **out, error *e);
-    int (*moments_add)(backend *b, moments *m, const float *embeddings, const int32_t *labels,
-                       size_t rows, error *e);
-    /* sums [classes][x], counts [classes], gram [x][x] (both halves; NULL to leave it). */
-    int (*moments_get)(backend *b, moments *m, double *sums, double *counts, double *gram,
-                       error *e);
-    void (*moments_free)(backend *b, moments *m);
-
-    /* Solves (matrix + ridge I) X = right by Cholesky; matrix n x n symmetric (the lower half is
-     * read; destroyed), right n x columns, overwritten by X. Fails if the sum is not positive
-     * definite. */
-    int (*solve)(backend *b, double *matrix, size_t n, double ridge, double *right, size_t columns,
-                 error *e);
-
-    /* Eigenvalues, ascending, and eigenvectors of a symmetric n x n matrix: on return row i of
-     * `matrix` is the unit eigenvector of values[i]. */
-    int (*eigen)(backend *b, double *matrix, size_t n, double *values, error *e);
+    algebra algebra; /* on embeddings */
 
     void *own; /* the backend's */
 };

@@ -61,7 +61,7 @@ typedef struct {
     stream_writer *writer; /* records only */
     stream_header header;  /* as it came */
     model m;
-    backend *device;
+    embedding_device device;
     classifier *scorer;
     class_list classes;   /* of the output: the model's, then the input's others */
     size_t classes_read;  /* of the input's, how many `place` covers */
@@ -116,8 +116,8 @@ static void begin(work *w)
     const stream_header *header;
     if (model_load(model_path, &w->m, &e) < 0 || stream_header_first(w->in, &header, &e) < 0)
         tool_fail(&e);
-    w->device = device_open_by_size();
-    if (classifier_new(w->device, &w->m, &w->scorer, &e) < 0)
+    w->device = embedding_device_open();
+    if (classifier_new(w->device.algebra, &w->m, &w->scorer, &e) < 0)
         tool_fail(&e);
     if (unknown_rate) {
         if (threshold_of_rate(w->scorer, &w->m, threshold, &threshold, &e) < 0)
@@ -266,12 +266,12 @@ static void print_heading(work *w)
 static void classify_part(work *w, batch *part, bool labelled)
 {
     error e = {0};
+    algebra *a = w->device.algebra;
     const float *embedding = batch_find(part, "embedding")->data;
     const int32_t *label = labelled ? batch_find(part, "label")->data : NULL;
     size_t classes = w->m.classes.count;
     if (classifier_scores(w->scorer, embedding, part->rows, w->score, &e) < 0 ||
-        w->device->top_k(w->device, w->score, part->rows, classes, top_count, w->top, w->top_score,
-                         &e) < 0)
+        a->top_k(a, w->score, part->rows, classes, top_count, w->top, w->top_score, &e) < 0)
         tool_fail(&e);
     for (size_t r = 0; r < part->rows; r++)
         w->zeros += row_is_zero(embedding + r * w->m.net.dimension, w->m.net.dimension);
@@ -319,7 +319,7 @@ static void end(work *w)
     stream_writer_free(w->writer);
     stream_close(w->in);
     classifier_free(w->scorer);
-    w->device->close(w->device);
+    embedding_device_close(w->device);
     model_free(&w->m);
     stream_header_free(&w->header);
     class_list_free(&w->classes);

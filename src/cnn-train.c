@@ -480,7 +480,7 @@ static void keep_statistics(training *t)
     if (has_base(t, rows, count)) {
         if (t->device->program_new(t->device, &spec, &run, &e) < 0 ||
             t->device->parameters_set(t->device, run, t->state.parameters, &e) < 0 ||
-            statistics_new(t->device, &t->made, &how, &work, &e) < 0)
+            statistics_new(&t->device->algebra, &t->made, &how, &work, &e) < 0)
             tool_fail(&e);
         add_statistics(t, run, work, rows, count, images, embeddings, labels);
         if (statistics_finish(work, &e) < 0)

@@ -97,19 +97,38 @@ static inline void device_taken(void *context, const backend *taken, const char 
     device_tell(taken, why);
 }
 
-/* The same for tools that only work on embeddings: auto begins on the CPU, and wakes a GPU when
- * there is work enough for one (offload.h). */
-static inline backend *device_open_by_size(void)
+/* What tools that only work on embeddings compute with; one that is all NULL is not open. */
+typedef struct {
+    algebra *algebra;
+    backend *backend; /* whose it is; */
+    offload *offload; /* with auto, this one's */
+} embedding_device;
+
+/* Opens it or exits 1: auto begins on the CPU, and wakes a GPU when there is work enough for one
+ * (offload.h). */
+static inline embedding_device embedding_device_open(void)
 {
-    backend *device;
+    embedding_device d = {0};
     error e = {""};
-    if (strcmp(device_given.device, "auto") != 0)
-        return device_open();
-    deferred_costs costs = deferred_costs_of(device_given.threads);
-    if (deferred_open(&device_given, "cuda", &costs, device_taken, NULL, &device, &e) < 0)
+    if (strcmp(device_given.device, "auto") != 0) {
+        d.backend = device_open();
+        d.algebra = &d.backend->algebra;
+        return d;
+    }
+    offload_costs costs = offload_costs_of(device_given.threads);
+    if (offload_open(&device_given, "cuda", &costs, device_taken, NULL, &d.offload, &e) < 0)
         tool_fail(&e);
-    device_tell(device, NULL);
-    return device;
+    device_tell(offload_cpu(d.offload), NULL);
+    d.algebra = offload_algebra(d.offload);
+    return d;
+}
+
+static inline void embedding_device_close(embedding_device d)
+{
+    if (d.offload)
+        offload_close(d.offload);
+    if (d.backend)
+        d.backend->close(d.backend);
 }
 
 #endif

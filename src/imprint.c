@@ -276,7 +276,7 @@ static int32_t *labels_of(batch *b, stream_reader *in)
 
 /* Makes the statistics from the rows of --base; rows of classes that are not the model's base are
  * left out. */
-static void read_base(model *m, backend *device, uint64_t fingerprint)
+static void read_base(model *m, algebra *a, uint64_t fingerprint)
 {
     error e = {0};
     stream_reader *in;
@@ -285,7 +285,7 @@ static void read_base(model *m, backend *device, uint64_t fingerprint)
     statistics_options how;
     char *path = (char *)own.base;
     if (statistics_choose(m, own.features, own.seed, &how, &e) < 0 ||
-        stream_open(&path, 1, &in, &e) < 0 || statistics_new(device, m, &how, &work, &e) < 0)
+        stream_open(&path, 1, &in, &e) < 0 || statistics_new(a, m, &how, &work, &e) < 0)
         tool_fail(&e);
     int got;
     while ((got = stream_read(in, &b, &e)) > 0) {
@@ -433,7 +433,7 @@ static void run(tool_operands files, output *out)
     batch *b;
     imprinting *work = NULL;
     views pictures = {0};
-    backend *device = NULL;
+    embedding_device device = {0};
     progress shown;
     uint64_t fingerprint = 0;
     stream_reader *in;
@@ -449,11 +449,11 @@ static void run(tool_operands files, output *out)
             begin_model(&m, embedding->shape[1]);
             views_begin(&pictures, m.net.dimension);
             fingerprint = model_fingerprint(&m);
-            device = device_open_by_size();
+            device = embedding_device_open();
             if (own.base)
-                read_base(&m, device, fingerprint);
+                read_base(&m, device.algebra, fingerprint);
             choose_method(&m, stream_classes(in)->count);
-            if (imprinting_new(device, &m, &own.how, &work, &e) < 0)
+            if (imprinting_new(device.algebra, &m, &own.how, &work, &e) < 0)
                 tool_fail(&e);
         }
         if (classifier_check_origin(stream_header_latest(in), fingerprint, &e) < 0)
@@ -478,7 +478,7 @@ static void run(tool_operands files, output *out)
         explain(&m);
     imprinting_free(work);
     views_free(&pictures);
-    device->close(device);
+    embedding_device_close(device);
     model_free(&m);
     stream_close(in);
 }

@@ -41,10 +41,11 @@ static int add_models(merging *g, tool_operands models, error *e)
 static int finish(merging *g, output *out, error *e)
 {
     model whole;
-    backend *device = merging_needs_backend(g) ? device_open_by_size() : NULL;
-    int status = merging_finish(g, device, &whole, e);
-    if (device)
-        device->close(device);
+    embedding_device device = {0};
+    if (merging_needs_algebra(g))
+        device = embedding_device_open();
+    int status = merging_finish(g, device.algebra, &whole, e);
+    embedding_device_close(device);
     if (status < 0)
         return -1;
     status = model_save(&whole, out, e);

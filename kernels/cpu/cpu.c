@@ -13,9 +13,8 @@
 /* OpenBLAS's own; its header is not the one that <cblas.h> means on every machine. */
 void openblas_set_num_threads(int threads);
 
-void cpu_begin(const backend *b)
+void cpu_begin(const cpu *own)
 {
-    const cpu *own = b->own;
     if (omp_get_max_threads() != own->threads)
         omp_set_num_threads(own->threads);
 }
@@ -93,36 +92,6 @@ static void cpu_host_free(backend *b, void *memory)
     free(memory);
 }
 
-static const backend functions = {
-    .name = "cpu",
-    .close = cpu_close,
-    .program_new = cpu_program_new,
-    .program_free = cpu_program_free,
-    .parameters_set = cpu_parameters_set,
-    .parameters_get = cpu_parameters_get,
-    .optimizer_set = cpu_optimizer_set,
-    .optimizer_get = cpu_optimizer_get,
-    .data_set = cpu_data_set,
-    .train = cpu_train,
-    .gradients = cpu_gradients,
-    .evaluate = cpu_evaluate,
-    .embed_submit = cpu_embed_submit,
-    .embed_wait = cpu_embed_wait,
-    .host_alloc = cpu_host_alloc,
-    .host_free = cpu_host_free,
-    .scores = cpu_scores,
-    .top_k = cpu_top_k,
-    .normalise = cpu_normalise,
-    .features = cpu_features,
-    .assign = cpu_assign,
-    .moments_new = cpu_moments_new,
-    .moments_add = cpu_moments_add,
-    .moments_get = cpu_moments_get,
-    .moments_free = cpu_moments_free,
-    .solve = cpu_solve,
-    .eigen = cpu_eigen,
-};
-
 static int cpu_start(backend *b, const backend_options *options, error *e)
 {
     cpu *own = b->own;
@@ -136,7 +105,7 @@ static int cpu_start(backend *b, const backend_options *options, error *e)
     if (status != dnnl_success)
         return error_set(e, "oneDNN does not start: %s", dnnl_status_text(status));
     openblas_set_num_threads(own->threads);
-    cpu_begin(b);
+    cpu_begin(own);
     snprintf(b->device, sizeof b->device, "%d thread%s, %s", own->threads,
              own->threads == 1 ? "" : "s", processor_name());
     return 0;
@@ -152,8 +121,16 @@ static int cpu_open(const backend_options *options, int device, backend **out, e
         free(own);
         return error_set(e, "out of memory");
     }
-    *b = functions;
-    b->own = own;
+    *b = (backend){.name = "cpu",
+                   .close = cpu_close,
+                   .host_alloc = cpu_host_alloc,
+                   .host_free = cpu_host_free,
+                   .own = own,
+                   .algebra.own = own};
+    cpu_program(b);
+    cpu_embedding(&b->algebra);
+    cpu_moments(&b->algebra);
+    cpu_linear(&b->algebra);
     if (cpu_start(b, options, e) < 0) {
         cpu_close(b);
         return -1;

@@ -24,7 +24,7 @@ typedef struct {
 } cpu;
 
 /* Makes OpenMP use the backend's threads: at the beginning of every call. */
-void cpu_begin(const backend *b);
+void cpu_begin(const cpu *own);
 
 /* Whether the processor multiplies tiles of bf16 (AMX): there oneDNN's convolutions need no saving
  * of multiplications. */

@@ -22,17 +22,17 @@ static int products(const float *a, size_t rows, size_t dimension, const float *
     return 0;
 }
 
-int cpu_scores(backend *b, const float *embeddings, size_t rows, size_t dimension,
-               const float *weights, size_t classes, float *scores, error *e)
+static int cpu_scores(algebra *a, const float *embeddings, size_t rows, size_t dimension,
+                      const float *weights, size_t classes, float *scores, error *e)
 {
-    cpu_begin(b);
+    cpu_begin(a->own);
     return products(embeddings, rows, dimension, weights, classes, scores, e);
 }
 
-int cpu_normalise(backend *b, float *embeddings, size_t rows, size_t dimension, error *e)
+static int cpu_normalise(algebra *a, float *embeddings, size_t rows, size_t dimension, error *e)
 {
     (void)e;
-    cpu_begin(b);
+    cpu_begin(a->own);
 #pragma omp parallel for schedule(static)
     for (size_t r = 0; r < rows; r++) {
         float *row = embeddings + r * dimension;
@@ -47,10 +47,10 @@ int cpu_normalise(backend *b, float *embeddings, size_t rows, size_t dimension, 
     return 0;
 }
 
-int cpu_features(backend *b, const float *embeddings, size_t rows, size_t dimension,
-                 const float *projection, size_t count, float *features, error *e)
+static int cpu_features(algebra *a, const float *embeddings, size_t rows, size_t dimension,
+                        const float *projection, size_t count, float *features, error *e)
 {
-    cpu_begin(b);
+    cpu_begin(a->own);
     if (products(embeddings, rows, dimension, projection, count, features, e) < 0)
         return -1;
     elements_relu(features, features, ELEMENT_F32, rows * count);
@@ -98,11 +98,11 @@ static void row_top_sort(const float *scores, size_t classes, size_t k, uint32_t
 
 #define TOP_INSERT_MOST 32
 
-int cpu_top_k(backend *b, const float *scores, size_t rows, size_t classes, size_t k,
-              uint32_t *index, float *value, error *e)
+static int cpu_top_k(algebra *a, const float *scores, size_t rows, size_t classes, size_t k,
+                     uint32_t *index, float *value, error *e)
 {
-    cpu_begin(b);
-    const cpu *own = b->own;
+    cpu_begin(a->own);
+    const cpu *own = a->own;
     uint32_t *orders = NULL;
     if (k == 0)
         return 0;
@@ -123,10 +123,11 @@ int cpu_top_k(backend *b, const float *scores, size_t rows, size_t classes, size
 
 #define ASSIGN_PRODUCTS ((size_t)1 << 20) /* held at once */
 
-int cpu_assign(backend *b, const float *embeddings, size_t rows, size_t dimension,
-               const float *centres, size_t count, uint32_t *nearest, float *similarity, error *e)
+static int cpu_assign(algebra *a, const float *embeddings, size_t rows, size_t dimension,
+                      const float *centres, size_t count, uint32_t *nearest, float *similarity,
+                      error *e)
 {
-    cpu_begin(b);
+    cpu_begin(a->own);
     size_t most = ASSIGN_PRODUCTS / count ? ASSIGN_PRODUCTS / count : 1;
     size_t piece = rows < most ? rows : most;
     float *held = malloc((piece * count + 1) * sizeof *held);
@@ -142,4 +143,13 @@ int cpu_assign(backend *b, const float *embeddings, size_t rows, size_t dimensio
     }
     free(held);
     return status;
+}
+
+void cpu_embedding(algebra *a)
+{
+    a->scores = cpu_scores;
+    a->normalise = cpu_normalise;
+    a->features = cpu_features;
+    a->top_k = cpu_top_k;
+    a->assign = cpu_assign;
 }

@@ -21,11 +21,11 @@ static int matrix_order(size_t n, int *out, error *e)
 }
 
 /* LAPACK's columns are our rows: what it calls the upper half is our lower one. */
-int cpu_solve(backend *b, double *matrix, size_t n, double ridge, double *right, size_t columns,
-              error *e)
+static int cpu_solve(algebra *a, double *matrix, size_t n, double ridge, double *right,
+                     size_t columns, error *e)
 {
     int order = 0, info = 0;
-    cpu_begin(b);
+    cpu_begin(a->own);
     if (matrix_order(n, &order, e) < 0)
         return -1;
     for (size_t i = 0; i < n; i++)
@@ -53,11 +53,11 @@ static int eigen_run(double *matrix, int n, double *values, double *vectors, int
     return *info == 0 && (work_size < 0 || found == n) ? 0 : -1;
 }
 
-int cpu_eigen(backend *b, double *matrix, size_t n, double *values, error *e)
+static int cpu_eigen(algebra *a, double *matrix, size_t n, double *values, error *e)
 {
     int order = 0, info = 0, wanted_integers = 0;
     double wanted = 0;
-    cpu_begin(b);
+    cpu_begin(a->own);
     if (n == 0)
         return 0;
     if (matrix_order(n, &order, e) < 0)
@@ -83,4 +83,10 @@ int cpu_eigen(backend *b, double *matrix, size_t n, double *values, error *e)
     free(work);
     free(iwork);
     return status;
+}
+
+void cpu_linear(algebra *a)
+{
+    a->solve = cpu_solve;
+    a->eigen = cpu_eigen;
 }

@@ -4,8 +4,7 @@
 
 #include "cpu.h"
 
-int cpu_solve(backend *b, double *matrix, size_t n, double ridge, double *right, size_t columns,
-              error *e);
-int cpu_eigen(backend *b, double *matrix, size_t n, double *values, error *e);
+/* Fills its functions in. */
+void cpu_linear(algebra *a);
 
 #endif

@@ -1,6 +1,5 @@
 #include "moments.h"
 
-#include "embedding.h"
 #include "loops.h"
 
 #include <cblas.h>
@@ -16,9 +15,9 @@ struct moments {
     double *sums, *counts, *gram;    /* gram: its lower half is kept */
 };
 
-void cpu_moments_free(backend *b, moments *m)
+static void cpu_moments_free(algebra *a, moments *m)
 {
-    (void)b;
+    (void)a;
     if (!m)
         return;
     free(m->projection);
@@ -47,8 +46,8 @@ static int moments_space(moments *m, bool gram)
                : -1;
 }
 
-int cpu_moments_new(backend *b, size_t dimension, const float *projection, size_t count,
-                    size_t classes, bool gram, moments **out, error *e)
+static int cpu_moments_new(algebra *a, size_t dimension, const float *projection, size_t count,
+                           size_t classes, bool gram, moments **out, error *e)
 {
     moments *m = calloc(1, sizeof *m);
     if (!m)
@@ -65,7 +64,7 @@ int cpu_moments_new(backend *b, size_t dimension, const float *projection, size_
     if (!whole || moments_space(m, gram) < 0) {
         error_set(e, "out of memory for sums of %zu numbers%s; take fewer features", m->size,
                   gram ? " and their Gram matrix" : "");
-        cpu_moments_free(b, m);
+        cpu_moments_free(a, m);
         return -1;
     }
     *out = m;
@@ -102,10 +101,10 @@ static void gram_add(moments *m, const float *x, size_t rows)
     cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, n, (int)rows, 1, m->block, n, 1, m->gram, n);
 }
 
-int cpu_moments_add(backend *b, moments *m, const float *embeddings, const int32_t *labels,
-                    size_t rows, error *e)
+static int cpu_moments_add(algebra *a, moments *m, const float *embeddings, const int32_t *labels,
+                           size_t rows, error *e)
 {
-    cpu_begin(b);
+    cpu_begin(a->own);
     for (size_t row = 0; row < rows; row++)
         if (labels[row] >= 0 && (size_t)labels[row] >= m->classes)
             return error_set(e, "label %d of %zu classes", labels[row], m->classes);
@@ -113,7 +112,7 @@ int cpu_moments_add(backend *b, moments *m, const float *embeddings, const int32
         size_t n = rows - i < MOMENT_ROWS ? rows - i : MOMENT_ROWS;
         const float *x = embeddings + i * m->dimension;
         if (m->projection) {
-            if (cpu_features(b, x, n, m->dimension, m->projection, m->size, m->features, e) < 0)
+            if (a->features(a, x, n, m->dimension, m->projection, m->size, m->features, e) < 0)
                 return -1;
             x = m->features;
         }
@@ -124,9 +123,10 @@ int cpu_moments_add(backend *b, moments *m, const float *embeddings, const int32
     return 0;
 }
 
-int cpu_moments_get(backend *b, moments *m, double *sums, double *counts, double *gram, error *e)
+static int cpu_moments_get(algebra *a, moments *m, double *sums, double *counts, double *gram,
+                           error *e)
 {
-    (void)b, (void)e;
+    (void)a, (void)e;
     size_t n = m->size;
     if (sums)
         memcpy(sums, m->sums, m->classes * n * sizeof *sums);
@@ -138,4 +138,12 @@ int cpu_moments_get(backend *b, moments *m, double *sums, double *counts, double
         for (size_t j = 0; j <= i; j++)
             gram[i * n + j] = gram[j * n + i] = m->gram[i * n + j];
     return 0;
+}
+
+void cpu_moments(algebra *a)
+{
+    a->moments_free = cpu_moments_free;
+    a->moments_new = cpu_moments_new;
+    a->moments_add = cpu_moments_add;
+    a->moments_get = cpu_moments_get;
 }

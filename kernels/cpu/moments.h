@@ -4,11 +4,7 @@
 
 #include "cpu.h"
 
-int cpu_moments_new(backend *b, size_t dimension, const float *projection, size_t count,
-                    size_t classes, bool gram, moments **out, error *e);
-int cpu_moments_add(backend *b, moments *m, const float *embeddings, const int32_t *labels,
-                    size_t rows, error *e);
-int cpu_moments_get(backend *b, moments *m, double *sums, double *counts, double *gram, error *e);
-void cpu_moments_free(backend *b, moments *m);
+/* Fills its functions in. */
+void cpu_moments(algebra *a);
 
 #endif

@@ -142,7 +142,7 @@ static int program_make(program *p, error *e)
     return parts_new(p, e);
 }
 
-void cpu_program_free(backend *b, program *p)
+static void cpu_program_free(backend *b, program *p)
 {
     (void)b;
     if (!p)
@@ -161,9 +161,9 @@ void cpu_program_free(backend *b, program *p)
     free(p);
 }
 
-int cpu_program_new(backend *b, const program_spec *spec, program **out, error *e)
+static int cpu_program_new(backend *b, const program_spec *spec, program **out, error *e)
 {
-    cpu_begin(b);
+    cpu_begin(b->own);
     if (spec->batch == 0)
         return error_set(e, "a batch of no rows");
     program *p = calloc(1, sizeof *p);
@@ -180,16 +180,16 @@ int cpu_program_new(backend *b, const program_spec *spec, program **out, error *
 
 /* ---- state ---- */
 
-int cpu_parameters_set(backend *b, program *p, const float *parameters, error *e)
+static int cpu_parameters_set(backend *b, program *p, const float *parameters, error *e)
 {
-    cpu_begin(b);
+    cpu_begin(b->own);
     p->version++;
     return storage_put(p, parameters, p->parameters, e);
 }
 
-int cpu_parameters_get(backend *b, program *p, float *parameters, error *e)
+static int cpu_parameters_get(backend *b, program *p, float *parameters, error *e)
 {
-    cpu_begin(b);
+    cpu_begin(b->own);
     return storage_get(p, p->parameters, parameters, e);
 }
 
@@ -198,27 +198,28 @@ static int check_training(const program *p, error *e)
     return p->spec.training ? 0 : error_set(e, "this program was made for embedding only");
 }
 
-int cpu_optimizer_set(backend *b, program *p, uint64_t step, const float *first,
-                      const float *second, error *e)
+static int cpu_optimizer_set(backend *b, program *p, uint64_t step, const float *first,
+                             const float *second, error *e)
 {
-    cpu_begin(b);
+    cpu_begin(b->own);
     if (check_training(p, e) < 0 || storage_put(p, first, p->first, e) < 0)
         return -1;
     p->step = step;
     return storage_put(p, second, p->second, e);
 }
 
-int cpu_optimizer_get(backend *b, program *p, uint64_t *step, float *first, float *second, error *e)
+static int cpu_optimizer_get(backend *b, program *p, uint64_t *step, float *first, float *second,
+                             error *e)
 {
-    cpu_begin(b);
+    cpu_begin(b->own);
     if (check_training(p, e) < 0 || storage_get(p, p->first, first, e) < 0)
         return -1;
     *step = p->step;
     return storage_get(p, p->second, second, e);
 }
 
-int cpu_data_set(backend *b, program *p, const uint8_t *images, const int32_t *labels, size_t rows,
-                 error *e)
+static int cpu_data_set(backend *b, program *p, const uint8_t *images, const int32_t *labels,
+                        size_t rows, error *e)
 {
     (void)b;
     if (check_training(p, e) < 0)
@@ -488,10 +489,10 @@ static void step_apply(program *p, float rate)
         p->version++;
 }
 
-int cpu_train(backend *b, program *p, const uint32_t *order, size_t rows, const float *rate,
-              metrics *total, error *e)
+static int cpu_train(backend *b, program *p, const uint32_t *order, size_t rows, const float *rate,
+                     metrics *total, error *e)
 {
-    cpu_begin(b);
+    cpu_begin(b->own);
     if (check_order(p, order, rows, e) < 0)
         return -1;
     for (size_t i = 0; i < rows; i += p->spec.batch) {
@@ -503,10 +504,10 @@ int cpu_train(backend *b, program *p, const uint32_t *order, size_t rows, const 
     return 0;
 }
 
-int cpu_gradients(backend *b, program *p, const uint32_t *order, size_t rows, float *gradient,
-                  metrics *total, error *e)
+static int cpu_gradients(backend *b, program *p, const uint32_t *order, size_t rows,
+                         float *gradient, metrics *total, error *e)
 {
-    cpu_begin(b);
+    cpu_begin(b->own);
     if (check_order(p, order, rows, e) < 0)
         return -1;
     if (rows > p->spec.batch)
@@ -528,10 +529,10 @@ static primitive_set *inference_set(program *p, size_t rows, error *e)
     return primitives_get(p, size, false, e);
 }
 
-int cpu_evaluate(backend *b, program *p, const uint32_t *order, size_t rows, metrics *total,
-                 error *e)
+static int cpu_evaluate(backend *b, program *p, const uint32_t *order, size_t rows, metrics *total,
+                        error *e)
 {
-    cpu_begin(b);
+    cpu_begin(b->own);
     if (check_order(p, order, rows, e) < 0)
         return -1;
     for (size_t i = 0; i < rows; i += p->plan.rows) {
@@ -548,10 +549,10 @@ int cpu_evaluate(backend *b, program *p, const uint32_t *order, size_t rows, met
     return 0;
 }
 
-int cpu_embed_submit(backend *b, program *p, const uint8_t *images, size_t rows, uint64_t first_row,
-                     uint32_t view, float *embeddings, error *e)
+static int cpu_embed_submit(backend *b, program *p, const uint8_t *images, size_t rows,
+                            uint64_t first_row, uint32_t view, float *embeddings, error *e)
 {
-    cpu_begin(b);
+    cpu_begin(b->own);
     size_t picture = extent_size(p->net->input), dimension = p->net->dimension;
     for (size_t i = 0; i < rows; i += p->plan.rows) {
         size_t count = rows - i < p->plan.rows ? rows - i : p->plan.rows;
@@ -566,8 +567,24 @@ int cpu_embed_submit(backend *b, program *p, const uint8_t *images, size_t rows,
     return 0;
 }
 
-int cpu_embed_wait(backend *b, program *p, error *e)
+static int cpu_embed_wait(backend *b, program *p, error *e)
 {
     (void)b, (void)p, (void)e;
     return 0;
+}
+
+void cpu_program(backend *b)
+{
+    b->program_free = cpu_program_free;
+    b->program_new = cpu_program_new;
+    b->parameters_set = cpu_parameters_set;
+    b->parameters_get = cpu_parameters_get;
+    b->optimizer_set = cpu_optimizer_set;
+    b->optimizer_get = cpu_optimizer_get;
+    b->data_set = cpu_data_set;
+    b->train = cpu_train;
+    b->gradients = cpu_gradients;
+    b->evaluate = cpu_evaluate;
+    b->embed_submit = cpu_embed_submit;
+    b->embed_wait = cpu_embed_wait;
 }

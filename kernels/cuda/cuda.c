@@ -50,36 +50,6 @@ static void cuda_host_free(backend *b, void *memory)
         cudaFreeHost(memory);
 }
 
-static const backend functions = {
-    .name = "cuda",
-    .close = cuda_close,
-    .program_new = cuda_program_new,
-    .program_free = cuda_program_free,
-    .parameters_set = cuda_parameters_set,
-    .parameters_get = cuda_parameters_get,
-    .optimizer_set = cuda_optimizer_set,
-    .optimizer_get = cuda_optimizer_get,
-    .data_set = cuda_data_set,
-    .train = cuda_train,
-    .gradients = cuda_gradients,
-    .evaluate = cuda_evaluate,
-    .embed_submit = cuda_embed_submit,
-    .embed_wait = cuda_embed_wait,
-    .host_alloc = cuda_host_alloc,
-    .host_free = cuda_host_free,
-    .scores = cuda_scores,
-    .top_k = cuda_top_k,
-    .normalise = cuda_normalise,
-    .features = cuda_features,
-    .assign = cuda_assign,
-    .moments_new = cuda_moments_new,
-    .moments_add = cuda_moments_add,
-    .moments_get = cuda_moments_get,
-    .moments_free = cuda_moments_free,
-    .solve = cuda_solve,
-    .eigen = cuda_eigen,
-};
-
 /* The driver, and a device of that number. Without a driver the runtime says "insufficient driver"
  * too, but then there is no version of it either. */
 static int device_find(int number, error *e)
@@ -127,8 +97,16 @@ static int cuda_open(const backend_options *options, int device, backend **out, 
         free(g);
         return error_set(e, "cuda: out of memory");
     }
-    *b = functions;
-    b->own = g;
+    *b = (backend){.name = "cuda",
+                   .close = cuda_close,
+                   .host_alloc = cuda_host_alloc,
+                   .host_free = cuda_host_free,
+                   .own = g,
+                   .algebra.own = g};
+    cuda_program(b);
+    cuda_embedding(&b->algebra);
+    cuda_moments(&b->algebra);
+    cuda_linear(&b->algebra);
     *g = (struct cuda){.device = device,
                        .deterministic = options->deterministic,
                        .wait = getenv("LOWSHOT_CUDA_WAIT") != NULL};

@@ -71,16 +71,16 @@ static int products(struct cuda *g, const float *embeddings, size_t rows, size_t
     return wait(g, e);
 }
 
-int cuda_scores(backend *b, const float *embeddings, size_t rows, size_t dimension,
-                const float *weights, size_t classes, float *scores, error *e)
+static int cuda_scores(algebra *a, const float *embeddings, size_t rows, size_t dimension,
+                       const float *weights, size_t classes, float *scores, error *e)
 {
-    return products(cuda_of(b), embeddings, rows, dimension, weights, classes, false, scores, e);
+    return products(a->own, embeddings, rows, dimension, weights, classes, false, scores, e);
 }
 
-int cuda_features(backend *b, const float *embeddings, size_t rows, size_t dimension,
-                  const float *projection, size_t count, float *features, error *e)
+static int cuda_features(algebra *a, const float *embeddings, size_t rows, size_t dimension,
+                         const float *projection, size_t count, float *features, error *e)
 {
-    return products(cuda_of(b), embeddings, rows, dimension, projection, count, true, features, e);
+    return products(a->own, embeddings, rows, dimension, projection, count, true, features, e);
 }
 
 static int top_k_piece(struct cuda *g, const float *scores, size_t rows, size_t classes, size_t k,
@@ -98,10 +98,10 @@ static int top_k_piece(struct cuda *g, const float *scores, size_t rows, size_t 
     return wait(g, e);
 }
 
-int cuda_top_k(backend *b, const float *scores, size_t rows, size_t classes, size_t k,
-               uint32_t *index, float *value, error *e)
+static int cuda_top_k(algebra *a, const float *scores, size_t rows, size_t classes, size_t k,
+                      uint32_t *index, float *value, error *e)
 {
-    struct cuda *g = cuda_of(b);
+    struct cuda *g = a->own;
     if (k > classes)
         return error_set(e, "cuda: the best %zu of %zu classes", k, classes);
     if (rows == 0 || k == 0)
@@ -123,9 +123,9 @@ int cuda_top_k(backend *b, const float *scores, size_t rows, size_t classes, siz
     return 0;
 }
 
-int cuda_normalise(backend *b, float *embeddings, size_t rows, size_t dimension, error *e)
+static int cuda_normalise(algebra *a, float *embeddings, size_t rows, size_t dimension, error *e)
 {
-    struct cuda *g = cuda_of(b);
+    struct cuda *g = a->own;
     if (rows == 0)
         return 0;
     size_t piece = piece_rows(dimension, rows), bytes = piece * dimension * 4;
@@ -143,10 +143,11 @@ int cuda_normalise(backend *b, float *embeddings, size_t rows, size_t dimension,
     return wait(g, e);
 }
 
-int cuda_assign(backend *b, const float *embeddings, size_t rows, size_t dimension,
-                const float *centres, size_t count, uint32_t *nearest, float *similarity, error *e)
+static int cuda_assign(algebra *a, const float *embeddings, size_t rows, size_t dimension,
+                       const float *centres, size_t count, uint32_t *nearest, float *similarity,
+                       error *e)
 {
-    struct cuda *g = cuda_of(b);
+    struct cuda *g = a->own;
     if (rows == 0)
         return 0;
     size_t piece = piece_rows(dimension > count ? dimension : count, rows);
@@ -166,4 +167,13 @@ int cuda_assign(backend *b, const float *embeddings, size_t rows, size_t dimensi
             return -1;
     }
     return wait(g, e);
+}
+
+void cuda_embedding(algebra *a)
+{
+    a->scores = cuda_scores;
+    a->features = cuda_features;
+    a->top_k = cuda_top_k;
+    a->normalise = cuda_normalise;
+    a->assign = cuda_assign;
 }

@@ -5,15 +5,8 @@
 
 #include "cuda.h"
 
-int cuda_scores(backend *b, const float *embeddings, size_t rows, size_t dimension,
-                const float *weights, size_t classes, float *scores, error *e);
-int cuda_top_k(backend *b, const float *scores, size_t rows, size_t classes, size_t k,
-               uint32_t *index, float *value, error *e);
-int cuda_normalise(backend *b, float *embeddings, size_t rows, size_t dimension, error *e);
-int cuda_features(backend *b, const float *embeddings, size_t rows, size_t dimension,
-                  const float *projection, size_t count, float *features, error *e);
-int cuda_assign(backend *b, const float *embeddings, size_t rows, size_t dimension,
-                const float *centres, size_t count, uint32_t *nearest, float *similarity, error *e);
+/* Fills its functions in. */
+void cuda_embedding(algebra *a);
 
 /* On the device: scores[row][class] = embeddings . weights, all dense and row-major. */
 int device_scores(struct cuda *g, const float *embeddings, size_t rows, size_t dimension,

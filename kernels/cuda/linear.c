@@ -61,10 +61,10 @@ static int triangles(struct cuda *g, const double *matrix, size_t n, double *rig
                       "solving", e);
 }
 
-int cuda_solve(backend *b, double *matrix, size_t n, double ridge, double *right, size_t columns,
-               error *e)
+static int cuda_solve(algebra *a, double *matrix, size_t n, double ridge, double *right,
+                      size_t columns, error *e)
 {
-    struct cuda *g = cuda_of(b);
+    struct cuda *g = a->own;
     size_t matrix_bytes = n * n * sizeof *matrix, right_bytes = n * columns * sizeof *right;
     void *memory = NULL;
     for (size_t i = 0; i < n; i++)
@@ -72,15 +72,15 @@ int cuda_solve(backend *b, double *matrix, size_t n, double ridge, double *right
     if (blas_wake(g, e) < 0 || solver_wake(g, e) < 0 ||
         take(&memory, matrix_bytes + right_bytes + sizeof(double), e) < 0)
         return -1;
-    double *a = memory, *x = a + n * n;
+    double *at = memory, *x = at + n * n;
     int *info = (int *)(x + n * columns);
-    int status = copy(g, a, matrix, matrix_bytes, cudaMemcpyHostToDevice, e);
+    int status = copy(g, at, matrix, matrix_bytes, cudaMemcpyHostToDevice, e);
     if (status == 0)
         status = copy(g, x, right, right_bytes, cudaMemcpyHostToDevice, e);
     if (status == 0)
-        status = factor(g, a, n, info, e);
+        status = factor(g, at, n, info, e);
     if (status == 0)
-        status = triangles(g, a, n, x, columns, e);
+        status = triangles(g, at, n, x, columns, e);
     if (status == 0)
         status = copy(g, right, x, right_bytes, cudaMemcpyDeviceToHost, e);
     cudaFree(memory);
@@ -110,20 +110,26 @@ static int eigen_run(struct cuda *g, double *a, size_t n, double *values, int *i
     return status;
 }
 
-int cuda_eigen(backend *b, double *matrix, size_t n, double *values, error *e)
+static int cuda_eigen(algebra *a, double *matrix, size_t n, double *values, error *e)
 {
-    struct cuda *g = cuda_of(b);
+    struct cuda *g = a->own;
     void *memory = NULL;
     if (solver_wake(g, e) < 0 || take(&memory, (n * n + n + 1) * sizeof(double), e) < 0)
         return -1;
-    double *a = memory, *w = a + n * n;
-    int status = copy(g, a, matrix, n * n * sizeof *a, cudaMemcpyHostToDevice, e);
+    double *at = memory, *w = at + n * n;
+    int status = copy(g, at, matrix, n * n * sizeof *at, cudaMemcpyHostToDevice, e);
     if (status == 0)
-        status = eigen_run(g, a, n, w, (int *)(w + n), e);
+        status = eigen_run(g, at, n, w, (int *)(w + n), e);
     if (status == 0)
-        status = copy(g, matrix, a, n * n * sizeof *a, cudaMemcpyDeviceToHost, e);
+        status = copy(g, matrix, at, n * n * sizeof *at, cudaMemcpyDeviceToHost, e);
     if (status == 0)
         status = copy(g, values, w, n * sizeof *values, cudaMemcpyDeviceToHost, e);
     cudaFree(memory);
     return status;
+}
+
+void cuda_linear(algebra *a)
+{
+    a->solve = cuda_solve;
+    a->eigen = cuda_eigen;
 }

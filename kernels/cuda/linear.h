@@ -5,8 +5,7 @@
 
 #include "../backend.h"
 
-int cuda_solve(backend *b, double *matrix, size_t n, double ridge, double *right, size_t columns,
-               error *e);
-int cuda_eigen(backend *b, double *matrix, size_t n, double *values, error *e);
+/* Fills its functions in. */
+void cuda_linear(algebra *a);
 
 #endif

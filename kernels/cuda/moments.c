@@ -60,10 +60,23 @@ static int moments_place(moments *m, bool gram, bool projected, error *e)
     return status;
 }
 
-int cuda_moments_new(backend *b, size_t dimension, const float *projection, size_t count,
-                     size_t classes, bool gram, moments **out, error *e)
+static void cuda_moments_free(algebra *a, moments *m)
 {
-    struct cuda *g = cuda_of(b);
+    (void)a;
+    if (!m)
+        return;
+    void *memory[] = {m->sums,     m->gram,   m->projection, m->embeddings,
+                      m->features, m->labels, m->x,          m->ones};
+    for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
+        cudaFree(memory[i]);
+    free(m->counts);
+    free(m);
+}
+
+static int cuda_moments_new(algebra *a, size_t dimension, const float *projection, size_t count,
+                            size_t classes, bool gram, moments **out, error *e)
+{
+    struct cuda *g = a->own;
     moments *m = calloc(1, sizeof *m);
     if (!m)
         return error_set(e, "cuda: out of memory");
@@ -88,7 +101,7 @@ int cuda_moments_new(backend *b, size_t dimension, const float *projection, size
     if (status == 0)
         status = check_cuda((int)cudaDeviceSynchronize(), "clearing sums", e);
     if (status < 0) {
-        cuda_moments_free(b, m);
+        cuda_moments_free(a, m);
         return -1;
     }
     *out = m;
@@ -142,10 +155,10 @@ static int piece_add(moments *m, const float *embeddings, const int32_t *labels,
     return piece_sum(m, rows, e);
 }
 
-int cuda_moments_add(backend *b, moments *m, const float *embeddings, const int32_t *labels,
-                     size_t rows, error *e)
+static int cuda_moments_add(algebra *a, moments *m, const float *embeddings, const int32_t *labels,
+                            size_t rows, error *e)
 {
-    (void)b;
+    (void)a;
     for (size_t r = 0; r < rows; r++)
         if (labels[r] >= 0 && (size_t)labels[r] >= m->classes)
             return error_set(e, "cuda: label %d of %zu classes", labels[r], m->classes);
@@ -160,9 +173,10 @@ int cuda_moments_add(backend *b, moments *m, const float *embeddings, const int3
     return check_cuda((int)cudaStreamSynchronize(m->gpu->streams[0]), "adding embeddings", e);
 }
 
-int cuda_moments_get(backend *b, moments *m, double *sums, double *counts, double *gram, error *e)
+static int cuda_moments_get(algebra *a, moments *m, double *sums, double *counts, double *gram,
+                            error *e)
 {
-    (void)b;
+    (void)a;
     size_t n = m->size;
     memcpy(counts, m->counts, m->classes * sizeof *counts);
     if (check_cuda((int)cudaMemcpy(sums, m->sums, m->classes * n * 8, cudaMemcpyDeviceToHost),
@@ -179,15 +193,10 @@ int cuda_moments_get(backend *b, moments *m, double *sums, double *counts, doubl
     return 0;
 }
 
-void cuda_moments_free(backend *b, moments *m)
+void cuda_moments(algebra *a)
 {
-    (void)b;
-    if (!m)
-        return;
-    void *memory[] = {m->sums,     m->gram,   m->projection, m->embeddings,
-                      m->features, m->labels, m->x,          m->ones};
-    for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
-        cudaFree(memory[i]);
-    free(m->counts);
-    free(m);
+    a->moments_new = cuda_moments_new;
+    a->moments_add = cuda_moments_add;
+    a->moments_get = cuda_moments_get;
+    a->moments_free = cuda_moments_free;
 }

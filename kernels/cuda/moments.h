@@ -6,11 +6,7 @@
 
 #include "../backend.h"
 
-int cuda_moments_new(backend *b, size_t dimension, const float *projection, size_t count,
-                     size_t classes, bool gram, moments **out, error *e);
-int cuda_moments_add(backend *b, moments *m, const float *embeddings, const int32_t *labels,
-                     size_t rows, error *e);
-int cuda_moments_get(backend *b, moments *m, double *sums, double *counts, double *gram, error *e);
-void cuda_moments_free(backend *b, moments *m);
+/* Fills its functions in. */
+void cuda_moments(algebra *a);
 
 #endif

@@ -68,26 +68,7 @@ static int events_new(program *p, error *e)
     return 0;
 }
 
-int cuda_program_new(backend *b, const program_spec *spec, program **out, error *e)
-{
-    struct cuda *g = cuda_of(b);
-    program *p = calloc(1, sizeof *p);
-    if (!p)
-        return error_set(e, "cuda: out of memory");
-    p->gpu = g;
-    p->spec = *spec;
-    p->net = spec->net;
-    if (check_cuda((int)cudaSetDevice(g->device), "choosing the device", e) < 0 ||
-        places_new(spec, g->precision, &p->plan, &p->places, e) < 0 || arena_new(p, 0, e) < 0 ||
-        optimizer_new(p, e) < 0 || events_new(p, e) < 0) {
-        cuda_program_free(b, p);
-        return -1;
-    }
-    *out = p;
-    return 0;
-}
-
-void cuda_program_free(backend *b, program *p)
+static void cuda_program_free(backend *b, program *p)
 {
     (void)b;
     if (!p)
@@ -114,6 +95,25 @@ void cuda_program_free(backend *b, program *p)
     places_free(&p->places);
     free(p->host_rates);
     free(p);
+}
+
+static int cuda_program_new(backend *b, const program_spec *spec, program **out, error *e)
+{
+    struct cuda *g = cuda_of(b);
+    program *p = calloc(1, sizeof *p);
+    if (!p)
+        return error_set(e, "cuda: out of memory");
+    p->gpu = g;
+    p->spec = *spec;
+    p->net = spec->net;
+    if (check_cuda((int)cudaSetDevice(g->device), "choosing the device", e) < 0 ||
+        places_new(spec, g->precision, &p->plan, &p->places, e) < 0 || arena_new(p, 0, e) < 0 ||
+        optimizer_new(p, e) < 0 || events_new(p, e) < 0) {
+        cuda_program_free(b, p);
+        return -1;
+    }
+    *out = p;
+    return 0;
 }
 
 /* ---- parameters ---- */
@@ -144,7 +144,16 @@ static int wait(program *p, error *e)
     return check_cuda((int)cudaStreamSynchronize(p->gpu->streams[0]), "waiting for the device", e);
 }
 
-int cuda_parameters_set(backend *b, program *p, const float *parameters, error *e)
+static int cuda_embed_wait(backend *b, program *p, error *e)
+{
+    (void)b;
+    for (int i = 0; i < 2; i++)
+        if (check_cuda((int)cudaStreamSynchronize(p->gpu->streams[i]), "embedding", e) < 0)
+            return -1;
+    return 0;
+}
+
+static int cuda_parameters_set(backend *b, program *p, const float *parameters, error *e)
 {
     struct cuda *g = cuda_of(b);
     run r = {.p = p};
@@ -156,14 +165,14 @@ int cuda_parameters_set(backend *b, program *p, const float *parameters, error *
     return wait(p, e);
 }
 
-int cuda_parameters_get(backend *b, program *p, float *parameters, error *e)
+static int cuda_parameters_get(backend *b, program *p, float *parameters, error *e)
 {
     (void)b;
     return floats_out(p, p->places.master, parameters, e) < 0 ? -1 : wait(p, e);
 }
 
-int cuda_optimizer_set(backend *b, program *p, uint64_t step, const float *first,
-                       const float *second, error *e)
+static int cuda_optimizer_set(backend *b, program *p, uint64_t step, const float *first,
+                              const float *second, error *e)
 {
     (void)b;
     if (check_training(p, e) < 0 || floats_in(p, p->places.first, first, e) < 0 ||
@@ -173,8 +182,8 @@ int cuda_optimizer_set(backend *b, program *p, uint64_t step, const float *first
     return wait(p, e);
 }
 
-int cuda_optimizer_get(backend *b, program *p, uint64_t *step, float *first, float *second,
-                       error *e)
+static int cuda_optimizer_get(backend *b, program *p, uint64_t *step, float *first, float *second,
+                              error *e)
 {
     (void)b;
     if (check_training(p, e) < 0 || floats_out(p, p->places.first, first, e) < 0 ||
@@ -186,8 +195,8 @@ int cuda_optimizer_get(backend *b, program *p, uint64_t *step, float *first, flo
 
 /* ---- data ---- */
 
-int cuda_data_set(backend *b, program *p, const uint8_t *images, const int32_t *labels, size_t rows,
-                  error *e)
+static int cuda_data_set(backend *b, program *p, const uint8_t *images, const int32_t *labels,
+                         size_t rows, error *e)
 {
     (void)b;
     if (check_training(p, e) < 0)
@@ -521,8 +530,8 @@ static int rows_run(program *p, run_mode mode, const uint32_t *order, size_t row
     return sums_get(p, total, e);
 }
 
-int cuda_train(backend *b, program *p, const uint32_t *order, size_t rows, const float *rate,
-               metrics *total, error *e)
+static int cuda_train(backend *b, program *p, const uint32_t *order, size_t rows, const float *rate,
+                      metrics *total, error *e)
 {
     (void)b;
     p->second_stale = true;
@@ -532,15 +541,15 @@ int cuda_train(backend *b, program *p, const uint32_t *order, size_t rows, const
     return 0;
 }
 
-int cuda_evaluate(backend *b, program *p, const uint32_t *order, size_t rows, metrics *total,
-                  error *e)
+static int cuda_evaluate(backend *b, program *p, const uint32_t *order, size_t rows, metrics *total,
+                         error *e)
 {
     (void)b;
     return rows_run(p, MODE_INFER, order, rows, NULL, total, e);
 }
 
-int cuda_gradients(backend *b, program *p, const uint32_t *order, size_t rows, float *gradient,
-                   metrics *total, error *e)
+static int cuda_gradients(backend *b, program *p, const uint32_t *order, size_t rows,
+                          float *gradient, metrics *total, error *e)
 {
     struct cuda *g = cuda_of(b);
     run r = {.p = p, .mode = MODE_GRADIENT, .rows = rows, .slot = 0, .side = 1};
@@ -683,8 +692,8 @@ static int submission_end(program *p, error *e)
     return 0;
 }
 
-int cuda_embed_submit(backend *b, program *p, const uint8_t *images, size_t rows,
-                      uint64_t first_row, uint32_t view, float *embeddings, error *e)
+static int cuda_embed_submit(backend *b, program *p, const uint8_t *images, size_t rows,
+                             uint64_t first_row, uint32_t view, float *embeddings, error *e)
 {
     (void)b;
     if (submission_begin(p, e) < 0)
@@ -701,11 +710,18 @@ int cuda_embed_submit(backend *b, program *p, const uint8_t *images, size_t rows
     return submission_end(p, e);
 }
 
-int cuda_embed_wait(backend *b, program *p, error *e)
+void cuda_program(backend *b)
 {
-    (void)b;
-    for (int i = 0; i < 2; i++)
-        if (check_cuda((int)cudaStreamSynchronize(p->gpu->streams[i]), "embedding", e) < 0)
-            return -1;
-    return 0;
+    b->program_new = cuda_program_new;
+    b->program_free = cuda_program_free;
+    b->parameters_set = cuda_parameters_set;
+    b->parameters_get = cuda_parameters_get;
+    b->optimizer_set = cuda_optimizer_set;
+    b->optimizer_get = cuda_optimizer_get;
+    b->data_set = cuda_data_set;
+    b->train = cuda_train;
+    b->evaluate = cuda_evaluate;
+    b->gradients = cuda_gradients;
+    b->embed_submit = cuda_embed_submit;
+    b->embed_wait = cuda_embed_wait;
 }

@@ -158,7 +158,7 @@ static size_t kinds_list(const run *r, launch_kind *out)
 
 /* Runs the program once, so that everything is ready to be captured. In training that leaves an
  * order and rates for every repeat behind, through which the state counts on. */
-static int train_ready(program *p, error *e)
+static int train_ready(backend *b, program *p, error *e)
 {
     size_t steps = REPEATS * (TURNS + 1), rows = steps * p->spec.batch;
     uint32_t *order = calloc(rows, sizeof *order);
@@ -166,22 +166,22 @@ static int train_ready(program *p, error *e)
     metrics unused = {0};
     int status = order && rates ? 0 : error_set(e, "cuda: out of memory");
     if (status == 0)
-        status = cuda_train(NULL, p, order, rows, rates, &unused, e);
+        status = b->train(b, p, order, rows, rates, &unused, e);
     free(order);
     free(rates);
     return status;
 }
 
-static int embed_ready(program *p, error *e)
+static int embed_ready(backend *b, program *p, error *e)
 {
     size_t rows = p->spec.batch;
     uint8_t *images = calloc(rows, extent_size(p->net->input));
     float *embeddings = calloc(rows, p->net->dimension * sizeof *embeddings);
     int status = images && embeddings ? 0 : error_set(e, "cuda: out of memory");
     if (status == 0)
-        status = cuda_embed_submit(NULL, p, images, rows, 0, 0, embeddings, e);
+        status = b->embed_submit(b, p, images, rows, 0, 0, embeddings, e);
     if (status == 0)
-        status = cuda_embed_wait(NULL, p, e);
+        status = b->embed_wait(b, p, e);
     free(images);
     free(embeddings);
     return status;
@@ -199,7 +199,7 @@ static int time_one(program *p, const run *r, const launch_kind *k, timing_repor
     return 0;
 }
 
-int cuda_timing(program *p, timing_report report, void *context, error *e)
+int cuda_timing(backend *b, program *p, timing_report report, void *context, error *e)
 {
     bool training = p->spec.training;
     run r = {.p = p,
@@ -210,7 +210,7 @@ int cuda_timing(program *p, timing_report report, void *context, error *e)
     launch_kind *kinds = calloc(8 + 4 * p->plan.count, sizeof *kinds);
     int status = kinds ? 0 : error_set(e, "cuda: out of memory");
     if (status == 0)
-        status = training ? train_ready(p, e) : embed_ready(p, e);
+        status = training ? train_ready(b, p, e) : embed_ready(b, p, e);
     size_t count = status == 0 ? kinds_list(&r, kinds) : 0;
     for (size_t i = 0; i < count && status == 0; i++)
         status = time_one(p, &r, &kinds[i], report, context, e);
@@ -218,6 +218,6 @@ int cuda_timing(program *p, timing_report report, void *context, error *e)
     return status;
 }
 
-__attribute__((visibility("default"))) int (*const cuda_plugin_timing)(program *, timing_report,
-                                                                       void *,
+__attribute__((visibility("default"))) int (*const cuda_plugin_timing)(backend *, program *,
+                                                                       timing_report, void *,
                                                                        error *) = cuda_timing;

@@ -13,6 +13,6 @@ typedef void (*timing_report)(void *context, const char *name, double seconds, d
 
 /* Reports each launch of a program (with data set, if it is for training). The plug-in's symbol
  * cuda_plugin_timing. */
-int cuda_timing(program *p, timing_report report, void *context, error *e);
+int cuda_timing(backend *b, program *p, timing_report report, void *context, error *e);
 
 #endif

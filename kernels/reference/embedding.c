@@ -12,10 +12,10 @@ static double dot(const float *a, const float *b, size_t n)
     return sum;
 }
 
-int reference_scores(backend *b, const float *embeddings, size_t rows, size_t dimension,
-                     const float *weights, size_t classes, float *scores, error *e)
+static int reference_scores(algebra *a, const float *embeddings, size_t rows, size_t dimension,
+                            const float *weights, size_t classes, float *scores, error *e)
 {
-    (void)b, (void)e;
+    (void)a, (void)e;
     for (size_t r = 0; r < rows; r++)
         for (size_t c = 0; c < classes; c++)
             scores[r * classes + c] =
@@ -23,10 +23,10 @@ int reference_scores(backend *b, const float *embeddings, size_t rows, size_t di
     return 0;
 }
 
-int reference_features(backend *b, const float *embeddings, size_t rows, size_t dimension,
-                       const float *projection, size_t count, float *features, error *e)
+static int reference_features(algebra *a, const float *embeddings, size_t rows, size_t dimension,
+                              const float *projection, size_t count, float *features, error *e)
 {
-    if (reference_scores(b, embeddings, rows, dimension, projection, count, features, e) < 0)
+    if (reference_scores(a, embeddings, rows, dimension, projection, count, features, e) < 0)
         return -1;
     for (size_t i = 0; i < rows * count; i++)
         features[i] = features[i] > 0 ? features[i] : 0;
@@ -55,10 +55,10 @@ static void row_top_k(const float *scores, size_t classes, size_t k, uint32_t *i
     }
 }
 
-int reference_top_k(backend *b, const float *scores, size_t rows, size_t classes, size_t k,
-                    uint32_t *index, float *value, error *e)
+static int reference_top_k(algebra *a, const float *scores, size_t rows, size_t classes, size_t k,
+                           uint32_t *index, float *value, error *e)
 {
-    (void)b;
+    (void)a;
     if (k > classes)
         return error_set(e, "reference: the best %zu of %zu classes", k, classes);
     for (size_t i = 0; i < rows * classes; i++)
@@ -69,9 +69,10 @@ int reference_top_k(backend *b, const float *scores, size_t rows, size_t classes
     return 0;
 }
 
-int reference_normalise(backend *b, float *embeddings, size_t rows, size_t dimension, error *e)
+static int reference_normalise(algebra *a, float *embeddings, size_t rows, size_t dimension,
+                               error *e)
 {
-    (void)b, (void)e;
+    (void)a, (void)e;
     for (size_t r = 0; r < rows; r++) {
         float *row = embeddings + r * dimension;
         double norm = sqrt(dot(row, row, dimension));
@@ -81,11 +82,11 @@ int reference_normalise(backend *b, float *embeddings, size_t rows, size_t dimen
     return 0;
 }
 
-int reference_assign(backend *b, const float *embeddings, size_t rows, size_t dimension,
-                     const float *centres, size_t count, uint32_t *nearest, float *similarity,
-                     error *e)
+static int reference_assign(algebra *a, const float *embeddings, size_t rows, size_t dimension,
+                            const float *centres, size_t count, uint32_t *nearest,
+                            float *similarity, error *e)
 {
-    (void)b, (void)e;
+    (void)a, (void)e;
     for (size_t r = 0; r < rows; r++) {
         for (size_t c = 0; c < count; c++) {
             float s = (float)dot(embeddings + r * dimension, centres + c * dimension, dimension);
@@ -96,4 +97,13 @@ int reference_assign(backend *b, const float *embeddings, size_t rows, size_t di
         }
     }
     return 0;
+}
+
+void reference_embedding(algebra *a)
+{
+    a->scores = reference_scores;
+    a->features = reference_features;
+    a->top_k = reference_top_k;
+    a->normalise = reference_normalise;
+    a->assign = reference_assign;
 }

@@ -24,10 +24,10 @@ static int cholesky(double *a, size_t n, error *e)
     return 0;
 }
 
-int reference_solve(backend *b, double *matrix, size_t n, double ridge, double *right,
-                    size_t columns, error *e)
+static int reference_solve(algebra *a, double *matrix, size_t n, double ridge, double *right,
+                           size_t columns, error *e)
 {
-    (void)b;
+    (void)a;
     for (size_t i = 0; i < n; i++)
         matrix[i * n + i] += ridge;
     if (cholesky(matrix, n, e) < 0)
@@ -110,28 +110,34 @@ static void sort_pairs(const double *a, const double *vectors, size_t n, double 
     }
 }
 
-int reference_eigen(backend *b, double *matrix, size_t n, double *values, error *e)
+static int reference_eigen(algebra *a, double *matrix, size_t n, double *values, error *e)
 {
-    (void)b;
-    double *a = malloc(n * n * sizeof *a), *vectors = calloc(n * n, sizeof *vectors);
+    (void)a;
+    double *m = malloc(n * n * sizeof *m), *vectors = calloc(n * n, sizeof *vectors);
     int status = -1;
-    if (a && vectors) {
+    if (m && vectors) {
         for (size_t i = 0; i < n; i++)
             vectors[i * n + i] = 1;
         for (size_t i = 0; i < n; i++) /* only the lower half need be right */
             for (size_t j = 0; j < n; j++)
-                a[i * n + j] = i >= j ? matrix[i * n + j] : matrix[j * n + i];
-        double enough = 1e-14 * frobenius(a, n);
-        for (int sweep = 0; sweep < 50 && off_diagonal(a, n) > enough; sweep++)
+                m[i * n + j] = i >= j ? matrix[i * n + j] : matrix[j * n + i];
+        double enough = 1e-14 * frobenius(m, n);
+        for (int sweep = 0; sweep < 50 && off_diagonal(m, n) > enough; sweep++)
             for (size_t p = 0; p + 1 < n; p++)
                 for (size_t q = p + 1; q < n; q++)
-                    jacobi_rotate(a, vectors, n, p, q);
-        sort_pairs(a, vectors, n, matrix, values);
+                    jacobi_rotate(m, vectors, n, p, q);
+        sort_pairs(m, vectors, n, matrix, values);
         status = 0;
     } else {
         error_set(e, "reference: out of memory for a matrix of %zu x %zu", n, n);
     }
     free(vectors);
-    free(a);
+    free(m);
     return status;
+}
+
+void reference_linear(algebra *a)
+{
+    a->solve = reference_solve;
+    a->eigen = reference_eigen;
 }

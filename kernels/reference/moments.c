@@ -11,8 +11,21 @@ struct moments {
     double *sums, *counts, *gram;    /* gram NULL for none */
 };
 
-int reference_moments_new(backend *b, size_t dimension, const float *projection, size_t count,
-                          size_t classes, bool gram, moments **out, error *e)
+static void reference_moments_free(algebra *a, moments *m)
+{
+    (void)a;
+    if (!m)
+        return;
+    free(m->projection);
+    free(m->x);
+    free(m->sums);
+    free(m->counts);
+    free(m->gram);
+    free(m);
+}
+
+static int reference_moments_new(algebra *a, size_t dimension, const float *projection,
+                                 size_t count, size_t classes, bool gram, moments **out, error *e)
 {
     moments *m = calloc(1, sizeof *m);
     if (!m)
@@ -25,7 +38,7 @@ int reference_moments_new(backend *b, size_t dimension, const float *projection,
     m->gram = gram ? calloc(size * size, sizeof *m->gram) : NULL;
     m->projection = projection ? calloc(count * dimension, sizeof *projection) : NULL;
     if (!m->x || !m->sums || !m->counts || (gram && !m->gram) || (projection && !m->projection)) {
-        reference_moments_free(b, m);
+        reference_moments_free(a, m);
         return error_set(e, "reference: out of memory for moments of %zu numbers", size);
     }
     if (projection)
@@ -46,15 +59,15 @@ static void row_add(moments *m, const float *x, int32_t label)
             m->gram[i * m->size + j] += (double)x[i] * (double)x[j];
 }
 
-int reference_moments_add(backend *b, moments *m, const float *embeddings, const int32_t *labels,
-                          size_t rows, error *e)
+static int reference_moments_add(algebra *a, moments *m, const float *embeddings,
+                                 const int32_t *labels, size_t rows, error *e)
 {
     for (size_t r = 0; r < rows; r++) {
         const float *x = embeddings + r * m->dimension;
         if (labels[r] >= 0 && (size_t)labels[r] >= m->classes)
             return error_set(e, "reference: label %d of %zu classes", labels[r], m->classes);
         if (m->projection) {
-            if (reference_features(b, x, 1, m->dimension, m->projection, m->size, m->x, e) < 0)
+            if (a->features(a, x, 1, m->dimension, m->projection, m->size, m->x, e) < 0)
                 return -1;
             x = m->x;
         }
@@ -63,10 +76,10 @@ int reference_moments_add(backend *b, moments *m, const float *embeddings, const
     return 0;
 }
 
-int reference_moments_get(backend *b, moments *m, double *sums, double *counts, double *gram,
-                          error *e)
+static int reference_moments_get(algebra *a, moments *m, double *sums, double *counts, double *gram,
+                                 error *e)
 {
-    (void)b, (void)e;
+    (void)a, (void)e;
     memcpy(sums, m->sums, m->classes * m->size * sizeof *sums);
     memcpy(counts, m->counts, m->classes * sizeof *counts);
     if (gram && m->gram)
@@ -74,15 +87,10 @@ int reference_moments_get(backend *b, moments *m, double *sums, double *counts, 
     return 0;
 }
 
-void reference_moments_free(backend *b, moments *m)
+void reference_moments(algebra *a)
 {
-    (void)b;
-    if (!m)
-        return;
-    free(m->projection);
-    free(m->x);
-    free(m->sums);
-    free(m->counts);
-    free(m->gram);
-    free(m);
+    a->moments_new = reference_moments_new;
+    a->moments_add = reference_moments_add;
+    a->moments_get = reference_moments_get;
+    a->moments_free = reference_moments_free;
 }

@@ -73,7 +73,25 @@ static bool training_new(program *p)
            p->batch_labels;
 }
 
-int reference_program_new(backend *b, const program_spec *spec, program **out, error *e)
+static void reference_program_free(backend *b, program *p)
+{
+    (void)b;
+    if (!p)
+        return;
+    activations_free(p->net, p->activation);
+    activations_free(p->net, p->d_activation);
+    free(p->parameters);
+    free(p->weights);
+    free(p->first);
+    free(p->second);
+    free(p->gradient);
+    free(p->logits);
+    free(p->d_logits);
+    free(p->batch_labels);
+    free(p);
+}
+
+static int reference_program_new(backend *b, const program_spec *spec, program **out, error *e)
 {
     if (spec->batch == 0)
         return error_set(e, "reference: a batch of no rows");
@@ -92,24 +110,6 @@ int reference_program_new(backend *b, const program_spec *spec, program **out, e
     }
     *out = p;
     return 0;
-}
-
-void reference_program_free(backend *b, program *p)
-{
-    (void)b;
-    if (!p)
-        return;
-    activations_free(p->net, p->activation);
-    activations_free(p->net, p->d_activation);
-    free(p->parameters);
-    free(p->weights);
-    free(p->first);
-    free(p->second);
-    free(p->gradient);
-    free(p->logits);
-    free(p->d_logits);
-    free(p->batch_labels);
-    free(p);
 }
 
 /* ---- bf16 ---- */
@@ -150,7 +150,7 @@ static int check_training(const program *p, error *e)
     return p->spec.training ? 0 : error_set(e, "reference: this program was not made for training");
 }
 
-int reference_parameters_set(backend *b, program *p, const float *parameters, error *e)
+static int reference_parameters_set(backend *b, program *p, const float *parameters, error *e)
 {
     (void)b, (void)e;
     memcpy(p->parameters, parameters, p->net->total * sizeof *parameters);
@@ -158,15 +158,15 @@ int reference_parameters_set(backend *b, program *p, const float *parameters, er
     return 0;
 }
 
-int reference_parameters_get(backend *b, program *p, float *parameters, error *e)
+static int reference_parameters_get(backend *b, program *p, float *parameters, error *e)
 {
     (void)b, (void)e;
     memcpy(parameters, p->parameters, p->net->total * sizeof *parameters);
     return 0;
 }
 
-int reference_optimizer_set(backend *b, program *p, uint64_t step, const float *first,
-                            const float *second, error *e)
+static int reference_optimizer_set(backend *b, program *p, uint64_t step, const float *first,
+                                   const float *second, error *e)
 {
     (void)b;
     if (check_training(p, e) < 0)
@@ -177,8 +177,8 @@ int reference_optimizer_set(backend *b, program *p, uint64_t step, const float *
     return 0;
 }
 
-int reference_optimizer_get(backend *b, program *p, uint64_t *step, float *first, float *second,
-                            error *e)
+static int reference_optimizer_get(backend *b, program *p, uint64_t *step, float *first,
+                                   float *second, error *e)
 {
     (void)b;
     if (check_training(p, e) < 0)
@@ -189,8 +189,8 @@ int reference_optimizer_get(backend *b, program *p, uint64_t *step, float *first
     return 0;
 }
 
-int reference_data_set(backend *b, program *p, const uint8_t *images, const int32_t *labels,
-                       size_t rows, error *e)
+static int reference_data_set(backend *b, program *p, const uint8_t *images, const int32_t *labels,
+                              size_t rows, error *e)
 {
     (void)b;
     if (check_training(p, e) < 0)
@@ -409,8 +409,8 @@ static int check_order(const program *p, const uint32_t *order, size_t rows, err
     return 0;
 }
 
-int reference_train(backend *b, program *p, const uint32_t *order, size_t rows, const float *rate,
-                    metrics *total, error *e)
+static int reference_train(backend *b, program *p, const uint32_t *order, size_t rows,
+                           const float *rate, metrics *total, error *e)
 {
     (void)b;
     if (check_order(p, order, rows, e) < 0)
@@ -423,8 +423,8 @@ int reference_train(backend *b, program *p, const uint32_t *order, size_t rows, 
     return 0;
 }
 
-int reference_gradients(backend *b, program *p, const uint32_t *order, size_t rows, float *gradient,
-                        metrics *total, error *e)
+static int reference_gradients(backend *b, program *p, const uint32_t *order, size_t rows,
+                               float *gradient, metrics *total, error *e)
 {
     (void)b;
     if (check_order(p, order, rows, e) < 0)
@@ -437,8 +437,8 @@ int reference_gradients(backend *b, program *p, const uint32_t *order, size_t ro
     return 0;
 }
 
-int reference_evaluate(backend *b, program *p, const uint32_t *order, size_t rows, metrics *total,
-                       error *e)
+static int reference_evaluate(backend *b, program *p, const uint32_t *order, size_t rows,
+                              metrics *total, error *e)
 {
     (void)b;
     if (check_order(p, order, rows, e) < 0)
@@ -473,8 +473,8 @@ static void embed_batch(program *p, const uint8_t *images, size_t rows, uint64_t
         embeddings[i] = (float)embedding[i];
 }
 
-int reference_embed_submit(backend *b, program *p, const uint8_t *images, size_t rows,
-                           uint64_t first_row, uint32_t view, float *embeddings, error *e)
+static int reference_embed_submit(backend *b, program *p, const uint8_t *images, size_t rows,
+                                  uint64_t first_row, uint32_t view, float *embeddings, error *e)
 {
     (void)b, (void)e;
     for (size_t r = 0; r < rows; r += p->spec.batch) {
@@ -485,8 +485,24 @@ int reference_embed_submit(backend *b, program *p, const uint8_t *images, size_t
     return 0;
 }
 
-int reference_embed_wait(backend *b, program *p, error *e)
+static int reference_embed_wait(backend *b, program *p, error *e)
 {
     (void)b, (void)p, (void)e;
     return 0;
+}
+
+void reference_program(backend *b)
+{
+    b->program_new = reference_program_new;
+    b->program_free = reference_program_free;
+    b->parameters_set = reference_parameters_set;
+    b->parameters_get = reference_parameters_get;
+    b->optimizer_set = reference_optimizer_set;
+    b->optimizer_get = reference_optimizer_get;
+    b->data_set = reference_data_set;
+    b->train = reference_train;
+    b->gradients = reference_gradients;
+    b->evaluate = reference_evaluate;
+    b->embed_submit = reference_embed_submit;
+    b->embed_wait = reference_embed_wait;
 }

@@ -70,47 +70,10 @@ void reference_optimizer_step(const optimizer *o, uint64_t t, double rate, bool 
                               size_t count, const double *gradient, float *value, float *first,
                               float *second);
 
-/* program.c */
-int reference_program_new(backend *b, const program_spec *spec, program **out, error *e);
-void reference_program_free(backend *b, program *p);
-int reference_parameters_set(backend *b, program *p, const float *parameters, error *e);
-int reference_parameters_get(backend *b, program *p, float *parameters, error *e);
-int reference_optimizer_set(backend *b, program *p, uint64_t step, const float *first,
-                            const float *second, error *e);
-int reference_optimizer_get(backend *b, program *p, uint64_t *step, float *first, float *second,
-                            error *e);
-int reference_data_set(backend *b, program *p, const uint8_t *images, const int32_t *labels,
-                       size_t rows, error *e);
-int reference_train(backend *b, program *p, const uint32_t *order, size_t rows, const float *rate,
-                    metrics *total, error *e);
-int reference_gradients(backend *b, program *p, const uint32_t *order, size_t rows, float *gradient,
-                        metrics *total, error *e);
-int reference_evaluate(backend *b, program *p, const uint32_t *order, size_t rows, metrics *total,
-                       error *e);
-int reference_embed_submit(backend *b, program *p, const uint8_t *images, size_t rows,
-                           uint64_t first_row, uint32_t view, float *embeddings, error *e);
-int reference_embed_wait(backend *b, program *p, error *e);
-
-/* embedding.c, moments.c, linear.c */
-int reference_scores(backend *b, const float *embeddings, size_t rows, size_t dimension,
-                     const float *weights, size_t classes, float *scores, error *e);
-int reference_top_k(backend *b, const float *scores, size_t rows, size_t classes, size_t k,
-                    uint32_t *index, float *value, error *e);
-int reference_normalise(backend *b, float *embeddings, size_t rows, size_t dimension, error *e);
-int reference_features(backend *b, const float *embeddings, size_t rows, size_t dimension,
-                       const float *projection, size_t count, float *features, error *e);
-int reference_assign(backend *b, const float *embeddings, size_t rows, size_t dimension,
-                     const float *centres, size_t count, uint32_t *nearest, float *similarity,
-                     error *e);
-int reference_moments_new(backend *b, size_t dimension, const float *projection, size_t count,
-                          size_t classes, bool gram, moments **out, error *e);
-int reference_moments_add(backend *b, moments *m, const float *embeddings, const int32_t *labels,
-                          size_t rows, error *e);
-int reference_moments_get(backend *b, moments *m, double *sums, double *counts, double *gram,
-                          error *e);
-void reference_moments_free(backend *b, moments *m);
-int reference_solve(backend *b, double *matrix, size_t n, double ridge, double *right,
-                    size_t columns, error *e);
-int reference_eigen(backend *b, double *matrix, size_t n, double *values, error *e);
+/* program.c, embedding.c, moments.c, linear.c: each fills its functions in. */
+void reference_program(backend *b);
+void reference_embedding(algebra *a);
+void reference_moments(algebra *a);
+void reference_linear(algebra *a);
 
 #endif

@@ -9,7 +9,7 @@
 #define SAMPLE_ROWS 4096 /* kept of all classes together, about */
 
 struct statistics {
-    backend *b;
+    algebra *a;
     model *m;
     statistics_options options;
     projection features;
@@ -53,7 +53,7 @@ void statistics_free(statistics *s)
     if (!s)
         return;
     if (s->running)
-        s->b->moments_free(s->b, s->running);
+        s->a->moments_free(s->a, s->running);
     projection_free(&s->features);
     class_sample_free(&s->sample);
     free(s->counted);
@@ -62,12 +62,12 @@ void statistics_free(statistics *s)
     free(s);
 }
 
-int statistics_new(backend *b, model *m, const statistics_options *o, statistics **out, error *e)
+int statistics_new(algebra *a, model *m, const statistics_options *o, statistics **out, error *e)
 {
     statistics *s = calloc(1, sizeof *s);
     if (!s)
         return error_set(e, "out of memory");
-    s->b = b;
+    s->a = a;
     s->m = m;
     s->options = *o;
     size_t classes = m->classes.count, dimension = m->net.dimension;
@@ -76,7 +76,7 @@ int statistics_new(backend *b, model *m, const statistics_options *o, statistics
     if (status == 0 && o->sums)
         status = projection_new(o->seed, o->features, dimension, o->plain, &s->features, e);
     if (status == 0 && o->sums)
-        status = b->moments_new(b, s->features.width, NULL, 0, classes, true, &s->running, e);
+        status = a->moments_new(a, s->features.width, NULL, 0, classes, true, &s->running, e);
     if (status < 0) {
         statistics_free(s);
         return -1;
@@ -119,9 +119,9 @@ int statistics_add(statistics *s, const float *embeddings, const int32_t *labels
     s->rows += kept;
     if (kept == 0 || !s->running)
         return 0;
-    if (projection_features(&s->features, s->b, s->counted, kept, s->made, e) < 0)
+    if (projection_features(&s->features, s->a, s->counted, kept, s->made, e) < 0)
         return -1;
-    return s->b->moments_add(s->b, s->running, s->made, s->labels, kept, e);
+    return s->a->moments_add(s->a, s->running, s->made, s->labels, kept, e);
 }
 
 static int put_sample(statistics *s, error *e)
@@ -149,7 +149,7 @@ static int put_sums(statistics *s, error *e)
     count = model_find(m, "statistics/count");
     if (projection_note(m, &s->features, s->options.seed, e) < 0)
         return -1;
-    return s->b->moments_get(s->b, s->running, sum->data, count->data, gram->data, e);
+    return s->a->moments_get(s->a, s->running, sum->data, count->data, gram->data, e);
 }
 
 int statistics_finish(statistics *s, error *e)

@@ -10,7 +10,7 @@
 
 #include "../../common/base/error.h"
 #include "../../common/model/model.h"
-#include "../../kernels/backend.h"
+#include "../../kernels/algebra.h"
 
 typedef struct statistics statistics;
 
@@ -30,7 +30,7 @@ int statistics_choose(const model *m, size_t features, uint64_t seed, statistics
 size_t statistics_sample_room(size_t classes);
 
 /* Begins on a model. Backend and model are borrowed. */
-int statistics_new(backend *b, model *m, const statistics_options *o, statistics **out, error *e);
+int statistics_new(algebra *a, model *m, const statistics_options *o, statistics **out, error *e);
 void statistics_free(statistics *s);
 
 /* Adds rows: embeddings [rows][dimension], labels indices into the model's classes. Rows of novel

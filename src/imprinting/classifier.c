@@ -9,7 +9,7 @@
 #include <string.h>
 
 struct classifier {
-    backend *b;
+    algebra *a;
     const model *m;
     size_t dimension, classes;
     size_t proxies;    /* weights a class */
@@ -57,13 +57,13 @@ static int prepare_head(classifier *c, error *e)
     return 0;
 }
 
-int classifier_new(backend *b, const model *m, classifier **out, error *e)
+int classifier_new(algebra *a, const model *m, classifier **out, error *e)
 {
     const tensor *bias = model_find(m, "head/bias");
     classifier *c = calloc(1, sizeof *c);
     if (!c)
         return error_set(e, "out of memory");
-    c->b = b;
+    c->a = a;
     c->m = m;
     c->dimension = m->net.dimension;
     c->classes = m->net.class_count;
@@ -125,9 +125,9 @@ static void take_best_proxy(const classifier *c, size_t rows, float *scores)
 static int ridge_scores(classifier *c, const float *embeddings, size_t rows, float *scores,
                         error *e)
 {
-    if (projection_features(&c->features, c->b, embeddings, rows, c->projected, e) < 0)
+    if (projection_features(&c->features, c->a, embeddings, rows, c->projected, e) < 0)
         return -1;
-    return c->b->scores(c->b, c->projected, rows, c->features.width,
+    return c->a->scores(c->a, c->projected, rows, c->features.width,
                         model_find(c->m, "ridge/weight")->data, c->classes, scores, e);
 }
 
@@ -135,12 +135,12 @@ static int head_scores(classifier *c, const float *embeddings, size_t rows, floa
 {
     if (c->normalised) {
         memcpy(c->embeddings, embeddings, rows * c->dimension * sizeof(float));
-        if (c->b->normalise(c->b, c->embeddings, rows, c->dimension, e) < 0)
+        if (c->a->normalise(c->a, c->embeddings, rows, c->dimension, e) < 0)
             return -1;
         embeddings = c->embeddings;
     }
     float *products = c->proxies > 1 ? c->products : scores;
-    if (c->b->scores(c->b, embeddings, rows, c->dimension, c->weights, c->classes * c->proxies,
+    if (c->a->scores(c->a, embeddings, rows, c->dimension, c->weights, c->classes * c->proxies,
                      products, e) < 0)
         return -1;
     if (c->proxies > 1)

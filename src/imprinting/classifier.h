@@ -17,13 +17,13 @@
 
 #include "../../common/base/error.h"
 #include "../../common/model/model.h"
-#include "../../kernels/backend.h"
+#include "../../kernels/algebra.h"
 
 typedef struct classifier classifier;
 
-/* Prepares the model's weights. Both the backend and the model are borrowed until classifier_free.
+/* Prepares the model's weights. Both the algebra and the model are borrowed until classifier_free.
  * */
-int classifier_new(backend *b, const model *m, classifier **out, error *e);
+int classifier_new(algebra *a, const model *m, classifier **out, error *e);
 void classifier_free(classifier *c);
 
 /* scores [rows][classes] of embeddings [rows][dimension]. */

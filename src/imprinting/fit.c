@@ -91,7 +91,7 @@ static bool takes_bias(const model *m)
     return model_get_number(m, "imprint/calibrate", &calibrate) && calibrate != 0;
 }
 
-bool weights_need_backend(const model *m)
+bool weights_need_algebra(const model *m)
 {
     const char *word = model_get_text(m, "imprint/method");
     return (word && strcmp(word, "mean") != 0) || takes_bias(m);
@@ -110,23 +110,23 @@ static int note_expected(model *m, const outcome *found, error *e)
     return 0;
 }
 
-static int make_by_ridge(backend *b, model *m, const rehearsal *r, error *e)
+static int make_by_ridge(algebra *a, model *m, const rehearsal *r, error *e)
 {
     double lambda = 0;
     model_get_number(m, "ridge/lambda", &lambda);
     outcome found;
-    if (note_method(m, "ridge", e) < 0 || ridge_make(b, m, lambda, takes_bias(m), r, &found, e) < 0)
+    if (note_method(m, "ridge", e) < 0 || ridge_make(a, m, lambda, takes_bias(m), r, &found, e) < 0)
         return -1;
     return note_expected(m, &found, e);
 }
 
 /* By the head's weights, which stand, or proxies. Calibrated, novel classes have a bias, and scores
  * are spread so that they fit as log-probabilities. */
-static int make_by_head(backend *b, model *m, const char *name, const rehearsal *r, error *e)
+static int make_by_head(algebra *a, model *m, const char *name, const rehearsal *r, error *e)
 {
     outcome found = {.base = -1, .novel = -1};
     float *scores = NULL;
-    if (takes_bias(m) && trial_judge(b, m, r, &found, &scores, e) < 0)
+    if (takes_bias(m) && trial_judge(a, m, r, &found, &scores, e) < 0)
         return -1;
     int status = note_method(m, name, e) < 0 || note_expected(m, &found, e) < 0
                      ? -1
@@ -147,19 +147,19 @@ static int make_by_head(backend *b, model *m, const char *name, const rehearsal 
     return status;
 }
 
-static int make_from(backend *b, model *m, const rehearsal *r, error *e)
+static int make_from(algebra *a, model *m, const rehearsal *r, error *e)
 {
     const char *word = model_get_text(m, "imprint/method");
     if (!word || strcmp(word, "mean") == 0)
-        return make_by_head(b, m, "mean", r, e);
+        return make_by_head(a, m, "mean", r, e);
     if (strcmp(word, "ridge") == 0 || (strcmp(word, "auto") == 0 && ridge_complete(m)))
-        return make_by_ridge(b, m, r, e);
+        return make_by_ridge(a, m, r, e);
     if (strcmp(word, "auto") == 0)
-        return make_by_head(b, m, "mean", r, e);
-    return proxies_make(b, m, e) < 0 ? -1 : make_by_head(b, m, "proxies", r, e);
+        return make_by_head(a, m, "mean", r, e);
+    return proxies_make(a, m, e) < 0 ? -1 : make_by_head(a, m, "proxies", r, e);
 }
 
-int weights_make(backend *b, model *m, const bool *changed, error *e)
+int weights_make(algebra *a, model *m, const bool *changed, error *e)
 {
     static const char *const made[] = {"made/lambda",        "made/kind",           "made/scale",
                                        "made/base-accuracy", "made/novel-accuracy", "made/bare"};
@@ -171,9 +171,9 @@ int weights_make(backend *b, model *m, const bool *changed, error *e)
     for (size_t i = 0; i < sizeof made / sizeof *made; i++)
         model_note_drop(m, made[i]);
     model_drop(m, "made/known-scores");
-    if (weights_need_backend(m) && rehearsal_new(m, &r, e) < 0)
+    if (weights_need_algebra(m) && rehearsal_new(m, &r, e) < 0)
         return -1;
-    int status = make_from(b, m, &r, e);
+    int status = make_from(a, m, &r, e);
     rehearsal_free(&r);
     return status;
 }

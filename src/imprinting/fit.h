@@ -20,13 +20,13 @@
 
 #include "../../common/base/error.h"
 #include "../../common/model/model.h"
-#include "../../kernels/backend.h"
+#include "../../kernels/algebra.h"
 
 /* Makes anew what follows from the sums and notes of m, `changed` flagging the classes whose sums
- * have changed (one flag a class; their imprint/count is above 0). The backend may be NULL where
- * weights_need_backend says so, however many rows have been added since it was asked. */
-int weights_make(backend *b, model *m, const bool *changed, error *e);
-bool weights_need_backend(const model *m);
+ * have changed (one flag a class; their imprint/count is above 0). The algebra may be NULL where
+ * weights_need_algebra says so, however many rows have been added since it was asked. */
+int weights_make(algebra *a, model *m, const bool *changed, error *e);
+bool weights_need_algebra(const model *m);
 
 /* Removes a class and what the sums over all rows hold of its mean; the scatter of its rows around
  * it stays a part of the covariance within classes. With the last imprinted class goes all that

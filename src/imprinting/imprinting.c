@@ -10,7 +10,7 @@
 #include <string.h>
 
 struct imprinting {
-    backend *b;
+    algebra *a;
     model *m;
     imprinting_options options;
     size_t dimension;
@@ -33,12 +33,12 @@ struct imprinting {
     size_t room;
 };
 
-int imprinting_new(backend *b, model *m, const imprinting_options *o, imprinting **out, error *e)
+int imprinting_new(algebra *a, model *m, const imprinting_options *o, imprinting **out, error *e)
 {
     imprinting *i = calloc(1, sizeof *i);
     if (!i)
         return error_set(e, "out of memory");
-    i->b = b;
+    i->a = a;
     i->m = m;
     i->options = *o;
     i->dimension = m->net.dimension;
@@ -60,9 +60,9 @@ void imprinting_free(imprinting *i)
     if (!i)
         return;
     if (i->running)
-        i->b->moments_free(i->b, i->running);
+        i->a->moments_free(i->a, i->running);
     if (i->feature_moments)
-        i->b->moments_free(i->b, i->feature_moments);
+        i->a->moments_free(i->a, i->feature_moments);
     projection_free(&i->projected);
     class_sample_free(&i->sample);
     free(i->feature_sums);
@@ -91,7 +91,7 @@ static int end_moments(imprinting *i, moments **running, size_t size, double *su
     if (!more || !rows || (gram && !more_gram))
         error_set(e, "out of memory for the sums of %zu classes", classes);
     else
-        status = i->b->moments_get(i->b, *running, more, rows, more_gram, e);
+        status = i->a->moments_get(i->a, *running, more, rows, more_gram, e);
     for (size_t k = 0; status == 0 && k < n; k++)
         sums[k] += more[k];
     for (size_t k = 0; status == 0 && counts && k < classes; k++)
@@ -101,7 +101,7 @@ static int end_moments(imprinting *i, moments **running, size_t size, double *su
     free(more);
     free(rows);
     free(more_gram);
-    i->b->moments_free(i->b, *running);
+    i->a->moments_free(i->a, *running);
     *running = NULL;
     return status;
 }
@@ -173,9 +173,9 @@ static int follow_classes(imprinting *i, const class_list *classes, error *e)
     if ((i->sample.room == 0 &&
          class_sample_new(0, sample_room(i, to), i->dimension, &i->sample, e) < 0) ||
         class_sample_grow(&i->sample, to, e) < 0 ||
-        i->b->moments_new(i->b, i->dimension, NULL, 0, to, false, &i->running, e) < 0)
+        i->a->moments_new(i->a, i->dimension, NULL, 0, to, false, &i->running, e) < 0)
         return -1;
-    return n == 0 ? 0 : i->b->moments_new(i->b, n, NULL, 0, to, true, &i->feature_moments, e);
+    return n == 0 ? 0 : i->a->moments_new(i->a, n, NULL, 0, to, true, &i->feature_moments, e);
 }
 
 /* Copies the rows that count to the scratch and returns their number. */
@@ -225,10 +225,10 @@ static int make_room(imprinting *i, size_t rows, error *e)
 /* Of `unit`, or of `plain` where pictures have others. */
 static int add_features(imprinting *i, bool plain, size_t rows, error *e)
 {
-    if (projection_features(&i->projected, i->b, plain ? i->plain : i->unit, rows, i->features, e) <
+    if (projection_features(&i->projected, i->a, plain ? i->plain : i->unit, rows, i->features, e) <
         0)
         return -1;
-    return i->b->moments_add(i->b, i->feature_moments, i->features, i->labels, rows, e);
+    return i->a->moments_add(i->a, i->feature_moments, i->features, i->labels, rows, e);
 }
 
 int imprinting_add(imprinting *i, const class_list *classes, const float *embeddings,
@@ -239,9 +239,9 @@ int imprinting_add(imprinting *i, const class_list *classes, const float *embedd
     size_t kept = choose_rows(i, embeddings, plain, labels, rows);
     if (kept == 0)
         return 0;
-    if (i->m->norm == NORM_L2 && i->b->normalise(i->b, i->unit, kept, i->dimension, e) < 0)
+    if (i->m->norm == NORM_L2 && i->a->normalise(i->a, i->unit, kept, i->dimension, e) < 0)
         return -1;
-    if (i->b->moments_add(i->b, i->running, i->unit, i->labels, kept, e) < 0)
+    if (i->a->moments_add(i->a, i->running, i->unit, i->labels, kept, e) < 0)
         return -1;
     return i->projected.width ? add_features(i, plain != NULL, kept, e) : 0;
 }
@@ -341,7 +341,7 @@ int imprinting_finish(imprinting *i, error *e)
     if (status == 0 && n > 0)
         add_row(i->m, "imprint/feature-gram", 0, i->gram, n * n);
     if (status == 0)
-        status = weights_make(i->b, i->m, changed, e);
+        status = weights_make(i->a, i->m, changed, e);
     free(changed);
     free(places);
     return status;

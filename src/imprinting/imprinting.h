@@ -10,7 +10,7 @@
 
 #include "../../common/base/error.h"
 #include "../../common/model/model.h"
-#include "../../kernels/backend.h"
+#include "../../kernels/algebra.h"
 
 #define IMPRINTING_RESERVOIR 500
 #define IMPRINTING_SAMPLE_BYTES ((size_t)256 << 20)
@@ -33,7 +33,7 @@ typedef struct imprinting imprinting;
 
 /* Begins on a model whose `norm` says how embeddings enter the sums. Backend and model are
  * borrowed. */
-int imprinting_new(backend *b, model *m, const imprinting_options *o, imprinting **out, error *e);
+int imprinting_new(algebra *a, model *m, const imprinting_options *o, imprinting **out, error *e);
 void imprinting_free(imprinting *i);
 
 /* Adds rows: embeddings [rows][dimension], labels indices into `classes`, which may have grown

@@ -11,7 +11,7 @@
 #define FOLDS 4
 
 typedef struct {
-    backend *b;
+    algebra *a;
     const model *m;
     const rehearsal *r;
     weighting how;
@@ -35,11 +35,11 @@ static void trial_free(trial *t)
     free(t->others);
 }
 
-static int trial_new(backend *b, const model *m, const rehearsal *r, trial *t, error *e)
+static int trial_new(algebra *a, const model *m, const rehearsal *r, trial *t, error *e)
 {
     const tensor *proxies = model_find(m, "proxies/weight");
     *t = (trial){
-        .b = b, .m = m, .r = r, .how = weighting_of(m), .proxies = proxies ? proxies->shape[1] : 0};
+        .a = a, .m = m, .r = r, .how = weighting_of(m), .proxies = proxies ? proxies->shape[1] : 0};
     size_t n = t->how.dimension, bytes = (r->rows * n + 1) * sizeof *t->entering;
     t->entering = malloc(bytes);
     t->facing = malloc(bytes);
@@ -53,8 +53,8 @@ static int trial_new(backend *b, const model *m, const rehearsal *r, trial *t, e
         return error_set(e, "out of memory for a calibration of %zu rows", r->rows);
     memcpy(t->entering, r->embeddings, r->rows * n * sizeof *t->entering);
     memcpy(t->facing, r->embeddings, r->rows * n * sizeof *t->facing);
-    if ((t->how.norm == NORM_L2 && b->normalise(b, t->entering, r->rows, n, e) < 0) ||
-        (t->how.head == HEAD_COSINE && b->normalise(b, t->facing, r->rows, n, e) < 0))
+    if ((t->how.norm == NORM_L2 && a->normalise(a, t->entering, r->rows, n, e) < 0) ||
+        (t->how.head == HEAD_COSINE && a->normalise(a, t->facing, r->rows, n, e) < 0))
         return -1;
     return 0;
 }
@@ -86,7 +86,7 @@ static void score_by_mean_without(trial *t, size_t row)
 
 static int make_proxies(trial *t, const float *rows, size_t count, error *e)
 {
-    if (proxies_of_rows(t->b, rows, count, t->how.dimension, t->proxies, 0, t->weight, e) < 0)
+    if (proxies_of_rows(t->a, rows, count, t->how.dimension, t->proxies, 0, t->weight, e) < 0)
         return -1;
     for (size_t i = 0; i < t->proxies * t->how.dimension; i++)
         t->weight[i] *= (float)t->how.length;
@@ -150,7 +150,7 @@ static int score_play(trial *t, size_t k, error *e)
 static int score_all(trial *t, error *e)
 {
     classifier *c;
-    if (classifier_new(t->b, t->m, &c, e) < 0)
+    if (classifier_new(t->a, t->m, &c, e) < 0)
         return -1;
     int status = classifier_scores(c, t->r->embeddings, t->r->rows, t->scores, e);
     classifier_free(c);
@@ -208,7 +208,7 @@ int trial_bare_bias(const rehearsal *r, const float *scores, double *bias, error
     return 0;
 }
 
-int trial_judge(backend *b, const model *m, const rehearsal *r, outcome *out, float **scores,
+int trial_judge(algebra *a, const model *m, const rehearsal *r, outcome *out, float **scores,
                 error *e)
 {
     trial t;
@@ -217,7 +217,7 @@ int trial_judge(backend *b, const model *m, const rehearsal *r, outcome *out, fl
     *scores = NULL;
     if (r->rows == 0)
         return 0;
-    int status = trial_new(b, m, r, &t, e);
+    int status = trial_new(a, m, r, &t, e);
     if (status == 0 && score_all(&t, e) < 0)
         status = -1;
     if (status == 0 && r->base_rows == 0 && r->base_classes > 0)

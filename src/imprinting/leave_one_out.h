@@ -4,14 +4,14 @@
 
 #include "../../common/base/error.h"
 #include "../../common/model/model.h"
-#include "../../kernels/backend.h"
+#include "../../kernels/algebra.h"
 #include "episodes.h"
 
 /* Judges the model as it stands, its bias left out: a contest of its rehearsal, novel rows scored
  * without themselves (proxies: without a fourth of their class's rows). *scores [rows][classes] are
  * those, the caller's to free; NULL where there are no rows. Where the model keeps no rows of its
  * base classes, out->bias is trial_bare_bias's. */
-int trial_judge(backend *b, const model *m, const rehearsal *r, outcome *out, float **scores,
+int trial_judge(algebra *a, const model *m, const rehearsal *r, outcome *out, float **scores,
                 error *e);
 
 /* The bias of novel classes beside base classes of which no row is at hand (a pretrained

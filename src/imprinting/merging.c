@@ -474,18 +474,18 @@ const char *merging_note(const merging *g)
     return g->note[0] ? g->note : NULL;
 }
 
-bool merging_needs_backend(const merging *g)
+bool merging_needs_algebra(const merging *g)
 {
-    return weights_need_backend(&g->whole);
+    return weights_need_algebra(&g->whole);
 }
 
-int merging_finish(merging *g, backend *b, model *out, error *e)
+int merging_finish(merging *g, algebra *a, model *out, error *e)
 {
     if (!g->begun)
         return error_set(e, "there is no model to merge");
     if (g->base && add_base_sums(&g->whole, g->base, 1, e) < 0)
         return -1;
-    if (weights_make(b, &g->whole, g->changed, e) < 0)
+    if (weights_make(a, &g->whole, g->changed, e) < 0)
         return -1;
     *out = g->whole;
     g->whole = (model){0};

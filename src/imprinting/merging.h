@@ -8,7 +8,7 @@
 
 #include "../../common/base/error.h"
 #include "../../common/model/model.h"
-#include "../../kernels/backend.h"
+#include "../../kernels/algebra.h"
 
 typedef struct merging merging;
 
@@ -34,9 +34,9 @@ int merging_add(merging *g, model *m, const char *name, error *e);
 const char *merging_note(const merging *g);
 
 /* The merged model, the caller's to free: the first input's classes (or the base's) in their order,
- * then those that later ones bring. Only a model that keeps random features needs the backend; else
+ * then those that later ones bring. Only a model that keeps random features needs the algebra; else
  * it may be NULL. */
-bool merging_needs_backend(const merging *g);
-int merging_finish(merging *g, backend *b, model *out, error *e);
+bool merging_needs_algebra(const merging *g);
+int merging_finish(merging *g, algebra *a, model *out, error *e);
 
 #endif

@@ -81,7 +81,7 @@ static void join(const projection *p, const float *unit, const float *random, si
     }
 }
 
-int projection_features(const projection *p, backend *b, const float *embeddings, size_t rows,
+int projection_features(const projection *p, algebra *a, const float *embeddings, size_t rows,
                         float *features, error *e)
 {
     float *unit = malloc((rows * p->dimension + 1) * sizeof *unit);
@@ -90,10 +90,10 @@ int projection_features(const projection *p, backend *b, const float *embeddings
         unit && random ? 0 : error_set(e, "out of memory for the features of %zu rows", rows);
     if (status == 0) {
         memcpy(unit, embeddings, rows * p->dimension * sizeof *unit);
-        status = b->normalise(b, unit, rows, p->dimension, e);
+        status = a->normalise(a, unit, rows, p->dimension, e);
     }
     if (status == 0 && p->count > 0)
-        status = b->features(b, unit, rows, p->dimension, p->weight, p->count, random, e);
+        status = a->features(a, unit, rows, p->dimension, p->weight, p->count, random, e);
     if (status == 0 && p->plain)
         join(p, unit, random, rows, features);
     free(unit);

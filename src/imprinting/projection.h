@@ -12,7 +12,7 @@
 
 #include "../../common/base/error.h"
 #include "../../common/model/model.h"
-#include "../../kernels/backend.h"
+#include "../../kernels/algebra.h"
 
 #define PROJECTION_FEATURES_MOST 11585 /* of more the Gram matrix would not fit a tensor's 1 GiB */
 #define PROJECTION_SEED 1
@@ -42,7 +42,7 @@ int projection_of_model(const model *m, projection *out, error *e);
 int projection_note(model *m, const projection *p, uint64_t seed, error *e);
 
 /* features [rows][width] of embeddings [rows][dimension], which need not be normalised. */
-int projection_features(const projection *p, backend *b, const float *embeddings, size_t rows,
+int projection_features(const projection *p, algebra *a, const float *embeddings, size_t rows,
                         float *features, error *e);
 
 #endif

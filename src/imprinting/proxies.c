@@ -82,7 +82,7 @@ static void move_centres(const float *unit, size_t rows, size_t dimension, const
     }
 }
 
-int proxies_of_rows(backend *b, const float *unit, size_t rows, size_t dimension, size_t count,
+int proxies_of_rows(algebra *a, const float *unit, size_t rows, size_t dimension, size_t count,
                     uint64_t seed, float *out, error *e)
 {
     draws d = {.seed = seed};
@@ -96,7 +96,7 @@ int proxies_of_rows(backend *b, const float *unit, size_t rows, size_t dimension
     else
         draw_centres(&d, unit, rows, dimension, count, nearest, out);
     for (int turn = 0; status == 0 && turn < TURNS; turn++) {
-        status = b->assign(b, unit, rows, dimension, out, count, group, likeness, e);
+        status = a->assign(a, unit, rows, dimension, out, count, group, likeness, e);
         if (status < 0 || (turn > 0 && memcmp(group, before, rows * sizeof *group) == 0))
             break;
         memcpy(before, group, rows * sizeof *group);
@@ -120,7 +120,7 @@ static void repeat_weight(const model *m, size_t class_index, size_t count, floa
         memcpy(to + k * n, weight, n * sizeof *to);
 }
 
-static int make_class(backend *b, const model *m, size_t class_index, size_t count, uint64_t seed,
+static int make_class(algebra *a, const model *m, size_t class_index, size_t count, uint64_t seed,
                       float *to, error *e)
 {
     const tensor *sample = model_find(m, "imprint/sample");
@@ -133,9 +133,9 @@ static int make_class(backend *b, const model *m, size_t class_index, size_t cou
         return error_set(e, "out of memory for the proxies of %zu rows", rows);
     memcpy(unit, (const float *)sample->data + class_index * sample->shape[1] * n,
            rows * n * sizeof *unit);
-    int status = b->normalise(b, unit, rows, n, e);
+    int status = a->normalise(a, unit, rows, n, e);
     if (status == 0)
-        status = proxies_of_rows(b, unit, rows, n, count, seed, to, e);
+        status = proxies_of_rows(a, unit, rows, n, count, seed, to, e);
     double length = weighting_of(m).length;
     for (size_t i = 0; status == 0 && i < count * n; i++)
         to[i] *= (float)length;
@@ -143,7 +143,7 @@ static int make_class(backend *b, const model *m, size_t class_index, size_t cou
     return status;
 }
 
-int proxies_make(backend *b, model *m, error *e)
+int proxies_make(algebra *a, model *m, error *e)
 {
     tensor *t;
     double count = 0, seed = 0;
@@ -159,7 +159,7 @@ int proxies_make(backend *b, model *m, error *e)
         float *to = (float *)t->data + c * k * n;
         if (!shots || ((const double *)shots->data)[c] == 0)
             repeat_weight(m, c, k, to);
-        else if (make_class(b, m, c, k, (uint64_t)seed, to, e) < 0)
+        else if (make_class(a, m, c, k, (uint64_t)seed, to, e) < 0)
             return -1;
     }
     return 0;

@@ -11,12 +11,12 @@
 
 #include "../../common/base/error.h"
 #include "../../common/model/model.h"
-#include "../../kernels/backend.h"
+#include "../../kernels/algebra.h"
 
 /* count unit vectors [count][dimension] of rows [rows][dimension], unit vectors too, rows >= 1.
  * Fewer different rows than `count` give some proxies twice. The same seed gives the same proxies.
  * */
-int proxies_of_rows(backend *b, const float *unit, size_t rows, size_t dimension, size_t count,
+int proxies_of_rows(algebra *a, const float *unit, size_t rows, size_t dimension, size_t count,
                     uint64_t seed, float *out, error *e);
 
 #define PROXIES_MOST 1000
@@ -24,6 +24,6 @@ int proxies_of_rows(backend *b, const float *unit, size_t rows, size_t dimension
 /* Makes proxies/weight [classes][count][dimension] by the notes proxies/count and proxies/seed: of
  * imprinted classes from imprint/sample, which must hold as many different rows; of the others from
  * head/weight. */
-int proxies_make(backend *b, model *m, error *e);
+int proxies_make(algebra *a, model *m, error *e);
 
 #endif

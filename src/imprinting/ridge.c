@@ -53,7 +53,7 @@ static double shots_of(const rehearsal *r, const double *count)
     return classes / sum;
 }
 
-static int fit_new(backend *b, model *m, const rehearsal *r, fit *out, error *e)
+static int fit_new(algebra *a, model *m, const rehearsal *r, fit *out, error *e)
 {
     projection projected;
     ridge_sums sums;
@@ -62,7 +62,7 @@ static int fit_new(backend *b, model *m, const rehearsal *r, fit *out, error *e)
     float *x = malloc((r->rows * projected.width + 1) * sizeof *x);
     int status = x ? 0 : error_set(e, "out of memory for the features of %zu rows", r->rows);
     *out = (fit){.m = m, .r = r, .found = {.plays = -1, .base = -1, .novel = -1}};
-    if (status == 0 && (projection_features(&projected, b, r->embeddings, r->rows, x, e) < 0 ||
+    if (status == 0 && (projection_features(&projected, a, r->embeddings, r->rows, x, e) < 0 ||
                         ridge_sums_of_model(m, &sums, e) < 0))
         status = -1;
     if (status == 0) {
@@ -71,7 +71,7 @@ static int fit_new(backend *b, model *m, const rehearsal *r, fit *out, error *e)
             rows += sums.count[c];
         bool many = rows >= EXACT_ROWS * (double)sums.width;
         ridge_rows judged = {r->rows, many ? r->base_rows : 0, x, r->class_of};
-        status = ridge_problem_new(b, &sums, &judged, &out->problem, e);
+        status = ridge_problem_new(a, &sums, &judged, &out->problem, e);
     }
     if (status == 0)
         out->shots = shots_of(r, out->problem.count);
@@ -152,10 +152,10 @@ static int fit_alone(fit *f, error *e)
 /* ---- beside base classes
  * ----------------------------------------------------------------------------------- */
 
-static int fit_beside(backend *b, fit *f, error *e)
+static int fit_beside(algebra *a, fit *f, error *e)
 {
     episodes_choice chosen;
-    if (episodes_choose(b, f->r, &chosen, e) < 0)
+    if (episodes_choose(a, f->r, &chosen, e) < 0)
         return -1;
     int status = ridge_solve(&f->problem, chosen.kind, chosen.lambda / f->shots, &f->best, e);
     for (size_t i = 0; status == 0 && i < f->r->rows; i++)
@@ -273,19 +273,19 @@ static int find_accuracy(const rehearsal *r, const float *scores, double *out, e
     return status;
 }
 
-int ridge_make(backend *b, model *m, double lambda, bool calibrate, const rehearsal *r,
+int ridge_make(algebra *a, model *m, double lambda, bool calibrate, const rehearsal *r,
                outcome *found, error *e)
 {
     fit f = {0};
     if (r->classes < 2)
         return error_set(
             e, "ridge tells classes from each other, and needs two classes; take --method mean");
-    int status = fit_new(b, m, r, &f, e);
+    int status = fit_new(a, m, r, &f, e);
     if (status == 0 && lambda > 0)
         status =
             ridge_solve(&f.problem, RIDGE_BALANCED, lambda / (double)f.problem.width, &f.best, e);
     else if (status == 0)
-        status = r->base_classes > 0 && r->base_classes < r->classes ? fit_beside(b, &f, e)
+        status = r->base_classes > 0 && r->base_classes < r->classes ? fit_beside(a, &f, e)
                                                                      : fit_alone(&f, e);
     if (status == 0)
         status = store(&f, calibrate ? f.found.bias : 0, e);

@@ -16,7 +16,7 @@
 
 #include "../../common/base/error.h"
 #include "../../common/model/model.h"
-#include "../../kernels/backend.h"
+#include "../../kernels/algebra.h"
 #include "episodes.h"
 
 #define RIDGE_USUAL 0.01
@@ -27,7 +27,7 @@
  * log-probabilities. Notes made/kind, made/lambda, made/bias, made/scale. *found: what is expected;
  * without base classes novel is the accuracy of rows left out, -1 for none. Fails for a class
  * without rows, and where the matrix is singular even so. */
-int ridge_make(backend *b, model *m, double lambda, bool calibrate, const rehearsal *r,
+int ridge_make(algebra *a, model *m, double lambda, bool calibrate, const rehearsal *r,
                outcome *found, error *e);
 
 /* Whether the model holds what ridge_make needs. */

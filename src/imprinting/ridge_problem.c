@@ -96,19 +96,19 @@ int ridge_sums_of_model(const model *m, ridge_sums *out, error *e)
     return 0;
 }
 
-int ridge_sums_of_rows(backend *b, const float *x, const int32_t *labels, size_t rows,
+int ridge_sums_of_rows(algebra *a, const float *x, const int32_t *labels, size_t rows,
                        size_t classes, size_t width, ridge_sums *out, error *e)
 {
     moments *running = NULL;
     if (sums_new(classes, width, out, e) < 0)
         return -1;
-    int status = b->moments_new(b, width, NULL, 0, classes, true, &running, e);
+    int status = a->moments_new(a, width, NULL, 0, classes, true, &running, e);
     if (status == 0)
-        status = b->moments_add(b, running, x, labels, rows, e);
+        status = a->moments_add(a, running, x, labels, rows, e);
     if (status == 0)
-        status = b->moments_get(b, running, out->sum, out->count, out->gram, e);
+        status = a->moments_get(a, running, out->sum, out->count, out->gram, e);
     if (running)
-        b->moments_free(b, running);
+        a->moments_free(a, running);
     if (status < 0)
         ridge_sums_free(out);
     return status;
@@ -187,11 +187,11 @@ static void make_left(ridge_problem *p)
             rows[i * n + d] = (float)(p->judged.x[i * n + d] - p->centre[d]);
 }
 
-int ridge_problem_new(backend *b, ridge_sums *sums, const ridge_rows *judged, ridge_problem *out,
+int ridge_problem_new(algebra *a, ridge_sums *sums, const ridge_rows *judged, ridge_problem *out,
                       error *e)
 {
     size_t n = sums->width, classes = sums->classes;
-    ridge_problem p = {.b = b,
+    ridge_problem p = {.a = a,
                        .classes = classes,
                        .width = n,
                        .count = sums->count,
@@ -397,13 +397,13 @@ int ridge_solve(const ridge_problem *p, ridge_kind kind, double lambda, ridge_so
         status = error_set(e, "out of memory for ridge with %zu features; take fewer", n);
     if (status == 0) {
         memcpy(matrix, p->matrix[kind], n * n * sizeof *matrix);
-        status = p->b->solve(p->b, matrix, n, lambda * fmax(p->trace[kind], NO_VARIANCE), right,
+        status = p->a->solve(p->a, matrix, n, lambda * fmax(p->trace[kind], NO_VARIANCE), right,
                              p->classes + exact, e);
     }
     if (status == 0) {
         take_solved(&s, right, exact);
         status =
-            left ? p->b->scores(p->b, p->left, left, n, s.weight, p->classes, s.product, e) : 0;
+            left ? p->a->scores(p->a, p->left, left, n, s.weight, p->classes, s.product, e) : 0;
     }
     free(matrix);
     free(right);

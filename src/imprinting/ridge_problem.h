@@ -21,7 +21,7 @@
 
 #include "../../common/base/error.h"
 #include "../../common/model/model.h"
-#include "../../kernels/backend.h"
+#include "../../kernels/algebra.h"
 
 typedef enum { RIDGE_BALANCED, RIDGE_DISCRIMINANT } ridge_kind;
 const char *ridge_kind_name(ridge_kind kind); /* "balanced", "discriminant" */
@@ -35,7 +35,7 @@ typedef struct {
 /* Both groups of the model's sums together. Fails for a class without rows. */
 int ridge_sums_of_model(const model *m, ridge_sums *out, error *e);
 /* Of rows [rows][width] of those classes. */
-int ridge_sums_of_rows(backend *b, const float *x, const int32_t *labels, size_t rows,
+int ridge_sums_of_rows(algebra *a, const float *x, const int32_t *labels, size_t rows,
                        size_t classes, size_t width, ridge_sums *out, error *e);
 void ridge_sums_free(ridge_sums *s);
 
@@ -50,7 +50,7 @@ typedef struct {
 
 /* Everything that does not depend on lambda. */
 typedef struct {
-    backend *b;
+    algebra *a;
     size_t classes, width;
     double all_rows;               /* in all sums */
     double *count, *mean, *centre; /* [classes], [classes][width] less the centre, [width] */
@@ -64,7 +64,7 @@ typedef struct {
 
 /* The sums are taken over (and empty afterwards) whether it succeeds or not; class_of is borrowed.
  */
-int ridge_problem_new(backend *b, ridge_sums *sums, const ridge_rows *judged, ridge_problem *out,
+int ridge_problem_new(algebra *a, ridge_sums *sums, const ridge_rows *judged, ridge_problem *out,
                       error *e);
 void ridge_problem_free(ridge_problem *p);
 

@@ -41,7 +41,7 @@ static void work_free(work *w)
         contest_free(&w->rows[i]);
 }
 
-static int work_new(backend *b, const rehearsal *r, work *w, error *e)
+static int work_new(algebra *a, const rehearsal *r, work *w, error *e)
 {
     size_t rows = r->base_rows, n = r->dimension, bytes = (rows * n + 1) * sizeof(float);
     *w = (work){.class_of = malloc((rows + 1) * sizeof *w->class_of),
@@ -63,7 +63,7 @@ static int work_new(backend *b, const rehearsal *r, work *w, error *e)
         w->class_of[i] = w->place[c];
     }
     memcpy(w->x, r->embeddings, rows * n * sizeof *w->x);
-    return b->normalise(b, w->x, rows, n, e);
+    return a->normalise(a, w->x, rows, n, e);
 }
 
 /* The episode's play of that class, NULL for none. */
@@ -84,7 +84,7 @@ static bool is_fitted(const rehearsal *r, const episode *x, size_t row, size_t p
 }
 
 /* Parts the rows, and makes the problem of those that are fitted. */
-static int pose(backend *b, const rehearsal *r, const episode *x, work *w, ridge_problem *out,
+static int pose(algebra *a, const rehearsal *r, const episode *x, work *w, ridge_problem *out,
                 error *e)
 {
     size_t n = r->dimension, fitted = 0, judged = 0;
@@ -100,9 +100,9 @@ static int pose(backend *b, const rehearsal *r, const episode *x, work *w, ridge
     }
     ridge_sums sums;
     ridge_rows rows = {judged, judged, w->judged, w->judged_class};
-    if (ridge_sums_of_rows(b, w->fitted, w->labels, fitted, w->classes, n, &sums, e) < 0)
+    if (ridge_sums_of_rows(a, w->fitted, w->labels, fitted, w->classes, n, &sums, e) < 0)
         return -1;
-    return ridge_problem_new(b, &sums, &rows, out, e);
+    return ridge_problem_new(a, &sums, &rows, out, e);
 }
 
 static double shots_of(const rehearsal *r, const episode *x)
@@ -175,11 +175,11 @@ static size_t first_tried(const rehearsal *r)
     return r->trained ? FACTORS * (size_t)RIDGE_DISCRIMINANT : 0;
 }
 
-static int play_episode(backend *b, const rehearsal *r, size_t k, work *w, error *e)
+static int play_episode(algebra *a, const rehearsal *r, size_t k, work *w, error *e)
 {
     ridge_problem p;
     double shots = shots_of(r, &r->episodes[k]);
-    if (pose(b, r, &r->episodes[k], w, &p, e) < 0)
+    if (pose(a, r, &r->episodes[k], w, &p, e) < 0)
         return -1;
     int status = 0;
     for (size_t i = first_tried(r); status == 0 && i < TRIED; i++) {
@@ -195,13 +195,13 @@ static int play_episode(backend *b, const rehearsal *r, size_t k, work *w, error
     return status;
 }
 
-int episodes_choose(backend *b, const rehearsal *r, episodes_choice *out, error *e)
+int episodes_choose(algebra *a, const rehearsal *r, episodes_choice *out, error *e)
 {
     work w;
     size_t best = first_tried(r);
-    int status = work_new(b, r, &w, e);
+    int status = work_new(a, r, &w, e);
     for (size_t k = 0; status == 0 && k < r->episode_count; k++)
-        status = play_episode(b, r, k, &w, e);
+        status = play_episode(a, r, k, &w, e);
     for (size_t i = best; status == 0 && i < TRIED; i++) {
         if (w.merit[i] > w.merit[best] + NEAR * (double)r->episode_count)
             best = i;

@@ -20,6 +20,6 @@ typedef struct {
 } episodes_choice;
 
 /* Without episodes the first kind that would be tried, with the usual lambda. */
-int episodes_choose(backend *b, const rehearsal *r, episodes_choice *out, error *e);
+int episodes_choose(algebra *a, const rehearsal *r, episodes_choice *out, error *e);
 
 #endif

@@ -158,8 +158,8 @@ static double measure_scores(backend *b, size_t rows, size_t classes)
     double best = 0;
     for (int turn = 0; turn <= TURNS; turn++) {
         double begun = now();
-        must(b->scores(b, x, rows, dimension, w, classes, scores, &e), &e);
-        must(b->top_k(b, scores, rows, classes, 1, index, value, &e), &e);
+        must(b->algebra.scores(&b->algebra, x, rows, dimension, w, classes, scores, &e), &e);
+        must(b->algebra.top_k(&b->algebra, scores, rows, classes, 1, index, value, &e), &e);
         best = better(best, turn, rows, begun);
     }
     return best;
@@ -173,20 +173,21 @@ static double measure_gram(backend *b, size_t rows, size_t count)
     float *x = numbers(rows * dimension, 13), *projection = numbers(count * dimension, 11);
     int32_t *labels = class_labels(rows);
     double best = 0;
-    must(b->moments_new(b, dimension, projection, count, CLASSES, true, &m, &e), &e);
+    must(b->algebra.moments_new(&b->algebra, dimension, projection, count, CLASSES, true, &m, &e),
+         &e);
     for (int turn = 0; turn <= TURNS; turn++) {
         double begun = now();
-        must(b->moments_add(b, m, x, labels, rows, &e), &e);
+        must(b->algebra.moments_add(&b->algebra, m, x, labels, rows, &e), &e);
         best = better(best, turn, rows, begun);
     }
-    b->moments_free(b, m);
+    b->algebra.moments_free(&b->algebra, m);
     return best;
 }
 
 /* ---- launch by launch ---- */
 
 typedef void (*timing_report)(void *, const char *, double, double, double);
-typedef int (*timing_function)(program *, timing_report, void *, error *);
+typedef int (*timing_function)(backend *, program *, timing_report, void *, error *);
 
 static void print_launch(void *unused, const char *name, double seconds, double bytes,
                          double operations)
@@ -211,7 +212,7 @@ static int print_times(backend *b, bool training, size_t batch)
         uint8_t *images = random_pictures(b, 10 * batch);
         must(b->data_set(b, p, images, class_labels(10 * batch), 10 * batch, &e), &e);
     }
-    must((*measure)(p, print_launch, NULL, &e), &e);
+    must((*measure)(b, p, print_launch, NULL, &e), &e);
     b->program_free(b, p);
     b->close(b);
     return 0;
@@ -234,7 +235,7 @@ int main(int count, char **words)
     must(backend_open(&options, &b, NULL, &e), &e);
     if (strcmp(words[3], "open") == 0) {
         float unit[2] = {3, 4};
-        must(b->normalise(b, unit, 1, 2, &e), &e);
+        must(b->algebra.normalise(&b->algebra, unit, 1, 2, &e), &e);
         printf("%.1f\n", (now() - begun) * 1e3);
         return 0;
     }

@@ -82,6 +82,29 @@ static void the_reference_opens(void **state)
     b->close(b);
 }
 
+/* Structs of functions: no pointer between two members is NULL. */
+static void assert_whole(const void *all, size_t first, size_t end)
+{
+    for (size_t at = first; at < end; at += sizeof(void *)) {
+        void *function;
+        memcpy(&function, (const char *)all + at, sizeof function);
+        assert_non_null(function);
+    }
+}
+
+static void no_function_is_left_out(void **state)
+{
+    (void)state;
+    static const char *const devices[] = {"reference", "cpu"};
+    for (size_t i = 0; i < sizeof devices / sizeof *devices; i++) {
+        backend *b = NULL;
+        must(backend_open(&(backend_options){.device = devices[i]}, &b, NULL, e));
+        assert_whole(b, offsetof(backend, close), offsetof(backend, algebra));
+        assert_whole(&b->algebra, 0, offsetof(algebra, own));
+        b->close(b);
+    }
+}
+
 static void a_missing_plugin_is_named(void **state)
 {
     (void)state;
@@ -210,6 +233,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(unknown_devices_are_refused),
         cmocka_unit_test(the_reference_opens),
+        cmocka_unit_test(no_function_is_left_out),
         cmocka_unit_test(a_missing_plugin_is_named),
         cmocka_unit_test(without_a_word_the_plugin_is_beside_the_program),
         cmocka_unit_test(a_file_that_is_no_library_is_refused),

@@ -8,7 +8,7 @@ typedef struct {
     size_t rows, dimension, count; /* count: classes, centres, features, columns, or k */
 } sizes;
 
-typedef void (*embedding_test)(backend *b, backend *reference, sizes z, draws *s, verdict *v);
+typedef void (*embedding_test)(algebra *a, algebra *reference, sizes z, draws *s, verdict *v);
 
 /* Embeddings are fp32 in every precision. */
 static const double embedding_bound = 1e-4;
@@ -45,28 +45,28 @@ static double *poisoned_doubles(size_t count)
     return all;
 }
 
-static void test_scores(backend *b, backend *reference, sizes z, draws *s, verdict *v)
+static void test_scores(algebra *a, algebra *reference, sizes z, draws *s, verdict *v)
 {
     float *x = normal_new(s, z.rows * z.dimension), *w = normal_new(s, z.count * z.dimension);
     float *got = poisoned_new(z.rows * z.count), *truth = poisoned_new(z.rows * z.count);
-    must(b->scores(b, x, z.rows, z.dimension, w, z.count, got, e));
+    must(a->scores(a, x, z.rows, z.dimension, w, z.count, got, e));
     must(reference->scores(reference, x, z.rows, z.dimension, w, z.count, truth, e));
     judge_array(v, "scores", got, truth, z.rows * z.count);
     free(x), free(w), free(got), free(truth);
 }
 
-static void test_features(backend *b, backend *reference, sizes z, draws *s, verdict *v)
+static void test_features(algebra *a, algebra *reference, sizes z, draws *s, verdict *v)
 {
     float *x = normal_new(s, z.rows * z.dimension), *w = normal_new(s, z.count * z.dimension);
     float *got = poisoned_new(z.rows * z.count), *truth = poisoned_new(z.rows * z.count);
-    must(b->features(b, x, z.rows, z.dimension, w, z.count, got, e));
+    must(a->features(a, x, z.rows, z.dimension, w, z.count, got, e));
     must(reference->features(reference, x, z.rows, z.dimension, w, z.count, truth, e));
     judge_array(v, "features", got, truth, z.rows * z.count);
     free(x), free(w), free(got), free(truth);
 }
 
 /* Row 0 is zeros; the squares of the next two are no floats, too small or too large. */
-static void test_normalise(backend *b, backend *reference, sizes z, draws *s, verdict *v)
+static void test_normalise(algebra *a, algebra *reference, sizes z, draws *s, verdict *v)
 {
     size_t size = z.rows * z.dimension;
     float *got = poisoned_new(size), *truth = poisoned_new(size);
@@ -75,7 +75,7 @@ static void test_normalise(backend *b, backend *reference, sizes z, draws *s, ve
         size_t row = i / z.dimension;
         got[i] = truth[i] = draw_normal(s) * (row < 3 && z.rows > 3 ? factor[row] : 1);
     }
-    must(b->normalise(b, got, z.rows, z.dimension, e));
+    must(a->normalise(a, got, z.rows, z.dimension, e));
     must(reference->normalise(reference, truth, z.rows, z.dimension, e));
     judge_array(v, "normalise", got, truth, size);
     for (size_t i = 0; z.rows > 3 && i < 3 * z.dimension; i += z.dimension) {
@@ -87,7 +87,7 @@ static void test_normalise(backend *b, backend *reference, sizes z, draws *s, ve
 }
 
 /* Scores with many equals; the answer is exact. `dimension` is the number of classes, `count` k. */
-static void test_top_k(backend *b, backend *reference, sizes z, draws *s, verdict *v)
+static void test_top_k(algebra *a, algebra *reference, sizes z, draws *s, verdict *v)
 {
     size_t size = z.rows * z.dimension, found = z.rows * z.count;
     float *scores = array_new(size, sizeof *scores);
@@ -96,7 +96,7 @@ static void test_top_k(backend *b, backend *reference, sizes z, draws *s, verdic
     memset(index, 0xFF, found * sizeof *index);
     for (size_t i = 0; i < size; i++)
         scores[i] = (float)draw_below(s, 1 + z.dimension / 2) - 3;
-    must(b->top_k(b, scores, z.rows, z.dimension, z.count, index, got, e));
+    must(a->top_k(a, scores, z.rows, z.dimension, z.count, index, got, e));
     must(reference->top_k(reference, scores, z.rows, z.dimension, z.count, right, truth, e));
     judge_array(v, "top_k's values", got, truth, found);
     for (size_t i = 0; i < found; i++) {
@@ -110,7 +110,7 @@ static void test_top_k(backend *b, backend *reference, sizes z, draws *s, verdic
 }
 
 /* Small whole numbers, so that every sum is exact in any order and equals are equal. */
-static void test_assign(backend *b, backend *reference, sizes z, draws *s, verdict *v)
+static void test_assign(algebra *a, algebra *reference, sizes z, draws *s, verdict *v)
 {
     size_t size = z.rows * z.dimension;
     float *x = array_new(size, sizeof *x), *w = array_new(z.count * z.dimension, sizeof *w);
@@ -123,7 +123,7 @@ static void test_assign(backend *b, backend *reference, sizes z, draws *s, verdi
         w[i] = (float)draw_below(s, 5) - 2;
     if (z.count > 1) /* two centres alike */
         memcpy(w + (z.count - 1) * z.dimension, w, z.dimension * sizeof *w);
-    must(b->assign(b, x, z.rows, z.dimension, w, z.count, index, got, e));
+    must(a->assign(a, x, z.rows, z.dimension, w, z.count, index, got, e));
     must(reference->assign(reference, x, z.rows, z.dimension, w, z.count, right, truth, e));
     judge_array(v, "assign's similarity", got, truth, z.rows);
     for (size_t r = 0; r < z.rows; r++) {
@@ -143,20 +143,20 @@ typedef struct {
     double *sums, *counts, *gram;
 } moment_sums;
 
-static moment_sums run_moments(backend *b, sizes z, const float *x, const int32_t *labels,
+static moment_sums run_moments(algebra *a, sizes z, const float *x, const int32_t *labels,
                                const float *projection, bool gram)
 {
     size_t size = projection ? z.count : z.dimension, half = z.rows / 3;
     moments *m = NULL;
     moment_sums out = {poisoned_doubles(MOMENT_CLASSES * size), poisoned_doubles(MOMENT_CLASSES),
                        poisoned_doubles(size * size)};
-    must(b->moments_new(b, z.dimension, projection, z.count, MOMENT_CLASSES, gram, &m, e));
-    must(b->moments_add(b, m, x, labels, half, e));
-    must(b->moments_add(b, m, x + half * z.dimension, labels + half, z.rows - half, e));
+    must(a->moments_new(a, z.dimension, projection, z.count, MOMENT_CLASSES, gram, &m, e));
+    must(a->moments_add(a, m, x, labels, half, e));
+    must(a->moments_add(a, m, x + half * z.dimension, labels + half, z.rows - half, e));
     /* Reading the sums leaves them as they are. */
-    must(b->moments_get(b, m, out.sums, out.counts, NULL, e));
-    must(b->moments_get(b, m, out.sums, out.counts, gram ? out.gram : NULL, e));
-    b->moments_free(b, m);
+    must(a->moments_get(a, m, out.sums, out.counts, NULL, e));
+    must(a->moments_get(a, m, out.sums, out.counts, gram ? out.gram : NULL, e));
+    a->moments_free(a, m);
     return out;
 }
 
@@ -167,7 +167,7 @@ static void moment_sums_free(moment_sums *m)
     free(m->gram);
 }
 
-static void compare_moments(backend *b, backend *reference, sizes z, draws *s, verdict *v,
+static void compare_moments(algebra *a, algebra *reference, sizes z, draws *s, verdict *v,
                             bool projected, bool gram)
 {
     float *x = normal_new(s, z.rows * z.dimension), *w = normal_new(s, z.count * z.dimension);
@@ -177,7 +177,7 @@ static void compare_moments(backend *b, backend *reference, sizes z, draws *s, v
         labels[r] = (int32_t)draw_below(s, MOMENT_CLASSES + 1) - 1;
     for (size_t r = 0; r < z.rows; r++)
         labels[r] = labels[r] == 1 ? 2 : labels[r];
-    moment_sums got = run_moments(b, z, x, labels, projected ? w : NULL, gram);
+    moment_sums got = run_moments(a, z, x, labels, projected ? w : NULL, gram);
     moment_sums truth = run_moments(reference, z, x, labels, projected ? w : NULL, gram);
     judge_doubles(v, "counts", got.counts, truth.counts, MOMENT_CLASSES, 0);
     judge_doubles(v, "sums", got.sums, truth.sums, MOMENT_CLASSES * size, projected ? 1e-5 : 1e-6);
@@ -187,24 +187,24 @@ static void compare_moments(backend *b, backend *reference, sizes z, draws *s, v
     free(x), free(w), free(labels);
 }
 
-static void test_sums(backend *b, backend *reference, sizes z, draws *s, verdict *v)
+static void test_sums(algebra *a, algebra *reference, sizes z, draws *s, verdict *v)
 {
-    compare_moments(b, reference, z, s, v, false, false);
+    compare_moments(a, reference, z, s, v, false, false);
 }
 
-static void test_gram(backend *b, backend *reference, sizes z, draws *s, verdict *v)
+static void test_gram(algebra *a, algebra *reference, sizes z, draws *s, verdict *v)
 {
-    compare_moments(b, reference, z, s, v, false, true);
+    compare_moments(a, reference, z, s, v, false, true);
 }
 
-static void test_projected_sums(backend *b, backend *reference, sizes z, draws *s, verdict *v)
+static void test_projected_sums(algebra *a, algebra *reference, sizes z, draws *s, verdict *v)
 {
-    compare_moments(b, reference, z, s, v, true, false);
+    compare_moments(a, reference, z, s, v, true, false);
 }
 
-static void test_projected_gram(backend *b, backend *reference, sizes z, draws *s, verdict *v)
+static void test_projected_gram(algebra *a, algebra *reference, sizes z, draws *s, verdict *v)
 {
-    compare_moments(b, reference, z, s, v, true, true);
+    compare_moments(a, reference, z, s, v, true, true);
 }
 
 /* ---- linear algebra ---- */
@@ -228,7 +228,7 @@ static double *copy_of(const double *a, size_t count)
 }
 
 /* `rows` is n, `count` the right sides. The upper half is poisoned: only the lower one is read. */
-static void test_solve(backend *b, backend *reference, sizes z, draws *s, verdict *v)
+static void test_solve(algebra *a, algebra *reference, sizes z, draws *s, verdict *v)
 {
     size_t n = z.rows;
     double *matrix = gram_new(s, n), *right = array_new(n * z.count, sizeof *right);
@@ -238,32 +238,32 @@ static void test_solve(backend *b, backend *reference, sizes z, draws *s, verdic
         for (size_t j = i + 1; j < n; j++)
             matrix[i * n + j] = NAN;
     double *again = copy_of(matrix, n * n), *truth = copy_of(right, n * z.count);
-    must(b->solve(b, matrix, n, 0.5, right, z.count, e));
+    must(a->solve(a, matrix, n, 0.5, right, z.count, e));
     must(reference->solve(reference, again, n, 0.5, truth, z.count, e));
     judge_doubles(v, "solve", right, truth, n * z.count, 1e-9);
     free(matrix), free(right), free(again), free(truth);
 }
 
-static void test_solve_refuses(backend *b, backend *reference, sizes z, draws *s, verdict *v)
+static void test_solve_refuses(algebra *a, algebra *reference, sizes z, draws *s, verdict *v)
 {
     (void)reference;
     size_t n = z.rows;
     double *matrix = gram_new(s, n), *right = array_new(n, sizeof *right);
     error why = {""};
     matrix[(n - 1) * n + n - 1] = -1;
-    if (b->solve(b, matrix, n, 0.5, right, 1, &why) == 0 || !why.text[0])
+    if (a->solve(a, matrix, n, 0.5, right, 1, &why) == 0 || !why.text[0])
         verdict_add(v, "solve: took a matrix that is not positive definite\n");
     free(matrix), free(right);
 }
 
 /* The values are the reference's; the vectors are unit, at right angles and solve A x = value x. */
-static void test_eigen(backend *b, backend *reference, sizes z, draws *s, verdict *v)
+static void test_eigen(algebra *a, algebra *reference, sizes z, draws *s, verdict *v)
 {
     size_t n = z.rows;
     double *matrix = gram_new(s, n);
     double *got = copy_of(matrix, n * n), *truth = copy_of(matrix, n * n);
     double *values = poisoned_doubles(n), *right = poisoned_doubles(n);
-    must(b->eigen(b, got, n, values, e));
+    must(a->eigen(a, got, n, values, e));
     must(reference->eigen(reference, truth, n, right, e));
     judge_doubles(v, "eigenvalues", values, right, n, 1e-9);
     double residual = 0, slant = 0;
@@ -283,11 +283,11 @@ static void test_eigen(backend *b, backend *reference, sizes z, draws *s, verdic
     free(matrix), free(got), free(truth), free(values), free(right);
 }
 
-static void conform_embedding(backend *b, embedding_test test, sizes z, draws *s)
+static void conform_embedding(algebra *a, embedding_test test, sizes z, draws *s)
 {
     backend *reference = reference_open();
     verdict v = {.count = 0};
-    test(b, reference, z, s, &v);
+    test(a, &reference->algebra, z, s, &v);
     reference->close(reference);
     verdict_close(&v);
 }

@@ -422,7 +422,7 @@ static void run_case(void **state)
     else if (t->kind == KIND_REPEAT)
         repeat_network(b, &t->network, &s);
     else
-        conform_embedding(b, t->embedding, t->z, &s);
+        conform_embedding(&b->algebra, t->embedding, t->z, &s);
 }
 
 /* The CPU's precisions: fp32 always, bf16 where `auto` chooses it. */

@@ -175,9 +175,10 @@ static void test_proxies_find_groups(void **state)
         for (size_t d = 0; d < DIMENSION; d++)
             rows[i * DIMENSION + d] += 0.05f * draw_normal(&s);
     }
-    assert_int_equal(b->normalise(b, rows, ROWS, DIMENSION, &e), 0);
-    assert_int_equal(proxies_of_rows(b, rows, ROWS, DIMENSION, GROUPS, 1, proxies, &e), 0);
-    assert_int_equal(proxies_of_rows(b, rows, ROWS, DIMENSION, GROUPS, 1, again, &e), 0);
+    assert_int_equal(b->algebra.normalise(&b->algebra, rows, ROWS, DIMENSION, &e), 0);
+    assert_int_equal(proxies_of_rows(&b->algebra, rows, ROWS, DIMENSION, GROUPS, 1, proxies, &e),
+                     0);
+    assert_int_equal(proxies_of_rows(&b->algebra, rows, ROWS, DIMENSION, GROUPS, 1, again, &e), 0);
     assert_memory_equal(proxies, again, sizeof proxies);
     for (size_t g = 0; g < GROUPS; g++) {
         float best = 0;

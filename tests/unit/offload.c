@@ -23,20 +23,22 @@ static void told(void *context, const backend *taken, const char *why)
 }
 
 /* A slow CPU beside a quick device, which takes so many seconds to wake. */
-static deferred_costs costs_of(double start)
+static offload_costs costs_of(double start)
 {
-    return (deferred_costs){
+    return (offload_costs){
         .start = start, .cpu = 1e6, .device = 1e12, .device_double = 1e12, .link = 1e12};
 }
 
-static backend *open_beside(const char *device, deferred_costs costs, heard *h)
+static offload *open_beside(const char *device, offload_costs costs, heard *h)
 {
-    backend *b;
+    offload *o;
     error e = {""};
     backend_options options = {.threads = 1};
-    assert_int_equal(deferred_open(&options, device, &costs, told, h, &b, &e), 0);
-    assert_string_equal(b->name, "cpu");
-    return b;
+    assert_int_equal(offload_open(&options, device, &costs, told, h, &o, &e), 0);
+    assert_string_equal(offload_cpu(o)->name, "cpu");
+    for (size_t at = 0; at < offsetof(algebra, own); at += sizeof(void *)) /* none is left out */
+        assert_true(*(void **)((char *)offload_algebra(o) + at) != NULL);
+    return o;
 }
 
 /* Begun on the CPU, gone on with on the device, or all on one of them: 0, 1, 2 turns of three
@@ -58,19 +60,24 @@ static void test_sums_add_up(void **state)
             double sums[2][CLASSES * COUNT], counts[2][CLASSES], gram[2][COUNT * COUNT];
             for (int turn = 0; turn < 2; turn++) {
                 heard h = {0};
-                backend *b = turn ? reference_open()
-                                  : open_beside("reference", costs_of((before + 0.5) * one), &h);
+                backend *b = turn ? reference_open() : NULL;
+                offload *o =
+                    turn ? NULL : open_beside("reference", costs_of((before + 0.5) * one), &h);
+                algebra *a = turn ? &b->algebra : offload_algebra(o);
                 moments *m;
-                assert_int_equal(b->moments_new(b, DIMENSION, projected ? p : NULL, COUNT, CLASSES,
+                assert_int_equal(a->moments_new(a, DIMENSION, projected ? p : NULL, COUNT, CLASSES,
                                                 true, &m, &e),
                                  0);
                 for (size_t i = 0; i < 3; i++)
                     assert_int_equal(
-                        b->moments_add(b, m, x + i * ROWS * DIMENSION, labels + i * ROWS, ROWS, &e),
+                        a->moments_add(a, m, x + i * ROWS * DIMENSION, labels + i * ROWS, ROWS, &e),
                         0);
-                assert_int_equal(b->moments_get(b, m, sums[turn], counts[turn], gram[turn], &e), 0);
-                b->moments_free(b, m);
-                b->close(b);
+                assert_int_equal(a->moments_get(a, m, sums[turn], counts[turn], gram[turn], &e), 0);
+                a->moments_free(a, m);
+                if (b)
+                    b->close(b);
+                else
+                    offload_close(o);
                 assert_int_equal(h.taken, !turn && before < 3);
             }
             verdict v = {0};
@@ -96,9 +103,9 @@ static void test_answers_are_the_same(void **state)
         for (int awake = 0; awake <= 1; awake++) {
             heard h = {0};
             draws s = draw_named("same");
-            backend *b = open_beside("reference", costs_of(awake ? 0 : 1e9), &h);
-            conform_embedding(b, tests[i], (sizes){30, 17, 6}, &s);
-            b->close(b);
+            offload *o = open_beside("reference", costs_of(awake ? 0 : 1e9), &h);
+            conform_embedding(offload_algebra(o), tests[i], (sizes){30, 17, 6}, &s);
+            offload_close(o);
             assert_int_equal(h.taken,
                              awake && tests[i] != test_normalise && tests[i] != test_top_k);
         }
@@ -113,16 +120,17 @@ static void test_copying_is_counted(void **state)
     heard h = {0};
     float *x = normal_new(&s, ROWS * DIMENSION), *w = normal_new(&s, COUNT * DIMENSION),
           *scores = normal_new(&s, ROWS * COUNT);
-    deferred_costs costs = {
+    offload_costs costs = {
         .start = 1e-3, .cpu = 1e9, .device = 1e12, .device_double = 1e12, .link = 1e9};
-    backend *b = open_beside("reference", costs, &h);
+    offload *o = open_beside("reference", costs, &h);
+    algebra *a = offload_algebra(o);
     for (int i = 0; i < 1000; i++) /* of one class: 48 operations for 100 bytes */
-        assert_int_equal(b->scores(b, x, ROWS, DIMENSION, w, 1, scores, &e), 0);
+        assert_int_equal(a->scores(a, x, ROWS, DIMENSION, w, 1, scores, &e), 0);
     assert_int_equal(h.taken, 0);
     for (int i = 0; i < 1000 && !h.taken; i++) /* of forty: 1,920 for 256 */
-        assert_int_equal(b->scores(b, x, ROWS, DIMENSION, w, COUNT, scores, &e), 0);
+        assert_int_equal(a->scores(a, x, ROWS, DIMENSION, w, COUNT, scores, &e), 0);
     assert_int_equal(h.taken, 1);
-    b->close(b);
+    offload_close(o);
     free(x);
     free(w);
     free(scores);
@@ -134,13 +142,13 @@ static void test_no_device(void **state)
     heard h = {0};
     draws s = draw_named("none");
     setenv("LOWSHOT_PLUGIN", "/nowhere/backend-cuda.so", 1);
-    backend *b = open_beside("cuda", costs_of(0), &h);
+    offload *o = open_beside("cuda", costs_of(0), &h);
     for (int i = 0; i < 3; i++)
-        conform_embedding(b, test_scores, (sizes){30, 17, 6}, &s);
+        conform_embedding(offload_algebra(o), test_scores, (sizes){30, 17, 6}, &s);
     assert_int_equal(h.refused, 1);
     assert_int_equal(h.taken, 0);
     assert_non_null(strstr(h.why, "there is no plug-in /nowhere/backend-cuda.so"));
-    b->close(b);
+    offload_close(o);
     unsetenv("LOWSHOT_PLUGIN");
 }
 
@@ -150,14 +158,14 @@ static void test_usual_costs(void **state)
 {
     (void)state;
     for (int threads = 1; threads <= 16; threads *= 2) {
-        deferred_costs c = deferred_costs_of(threads);
+        offload_costs c = offload_costs_of(threads);
         double few = 5000.0 * 512, many = 1e5 * 512;
         assert_true(2 * few * 100 / c.cpu - 4 * few / c.link < c.start);
         assert_true(threads > 2 || 2 * many * 1000 / c.cpu - 4 * (many + 1e8) / c.link -
                                            2 * many * 1000 / c.device >
                                        c.start);
     }
-    assert_true(deferred_costs_of(0).cpu > 0);
+    assert_true(offload_costs_of(0).cpu > 0);
 }
 
 int main(void)

@@ -224,13 +224,13 @@ static void top_k_puts_the_lower_index_first(void **state)
     uint32_t index[6];
     float value[6];
     backend *b = reference_open();
-    must(b->top_k(b, scores, 2, 5, 3, index, value, e));
+    must(b->algebra.top_k(&b->algebra, scores, 2, 5, 3, index, value, e));
     for (int i = 0; i < 6; i++) {
         assert_int_equal(index[i], right[i]);
         assert_true(value[i] == scores[(i / 3) * 5 + (int)right[i]]);
     }
     error e = {""};
-    assert_int_equal(b->top_k(b, scores, 2, 5, 6, index, value, &e), -1);
+    assert_int_equal(b->algebra.top_k(&b->algebra, scores, 2, 5, 6, index, value, &e), -1);
     b->close(b);
 }
 
@@ -240,7 +240,7 @@ static void normalise_divides_by_the_length(void **state)
     float x[] = {3, -4, 0, 0, 1e-40f, 0, 3e38f, 0};
     const float right[] = {0.6f, -0.8f, 0, 0, 1, 0, 1, 0};
     backend *b = reference_open();
-    must(b->normalise(b, x, 4, 2, e));
+    must(b->algebra.normalise(&b->algebra, x, 4, 2, e));
     for (int i = 0; i < 8; i++)
         assert_true(x[i] == right[i]);
     b->close(b);
@@ -254,9 +254,9 @@ static void products_are_taken_row_by_row(void **state)
     float scores[6], features[6], similarity[2];
     uint32_t nearest[2];
     backend *b = reference_open();
-    must(b->scores(b, x, 2, 2, w, 3, scores, e));
-    must(b->features(b, x, 2, 2, w, 3, features, e));
-    must(b->assign(b, x, 2, 2, w, 3, nearest, similarity, e));
+    must(b->algebra.scores(&b->algebra, x, 2, 2, w, 3, scores, e));
+    must(b->algebra.features(&b->algebra, x, 2, 2, w, 3, features, e));
+    must(b->algebra.assign(&b->algebra, x, 2, 2, w, 3, nearest, similarity, e));
     for (int i = 0; i < 6; i++) {
         assert_true(scores[i] == right[i]);
         assert_true(features[i] == (right[i] > 0 ? right[i] : 0));
@@ -275,14 +275,14 @@ static void moments_add_up(void **state)
     double sums[4], counts[2], gram[4];
     moments *m = NULL;
     backend *b = reference_open();
-    must(b->moments_new(b, 2, NULL, 0, 2, true, &m, e));
-    must(b->moments_add(b, m, x, labels, 3, e));
-    must(b->moments_get(b, m, sums, counts, gram, e));
+    must(b->algebra.moments_new(&b->algebra, 2, NULL, 0, 2, true, &m, e));
+    must(b->algebra.moments_add(&b->algebra, m, x, labels, 3, e));
+    must(b->algebra.moments_get(&b->algebra, m, sums, counts, gram, e));
     const double right_sums[] = {0, 0, 6, 7}, right_gram[] = {35, 24, 24, 30};
     for (int i = 0; i < 4; i++)
         assert_true(sums[i] == right_sums[i] && gram[i] == right_gram[i]);
     assert_true(counts[0] == 0 && counts[1] == 2);
-    b->moments_free(b, m);
+    b->algebra.moments_free(&b->algebra, m);
     b->close(b);
 }
 
@@ -292,12 +292,12 @@ static void equations_are_solved(void **state)
     double matrix[] = {3, 99, 2, 2}, right[] = {8, 4, 7, 2}; /* (matrix + I) X = right */
     const double solution[] = {1.25, 1, 1.5, 0};
     backend *b = reference_open();
-    must(b->solve(b, matrix, 2, 1, right, 2, e));
+    must(b->algebra.solve(&b->algebra, matrix, 2, 1, right, 2, e));
     for (int i = 0; i < 4; i++)
         assert_true(fabs(right[i] - solution[i]) < 1e-14);
     double singular[] = {1, 1, 1, 1}, zero[] = {0, 0};
     error e = {""};
-    assert_int_equal(b->solve(b, singular, 2, 0, zero, 1, &e), -1);
+    assert_int_equal(b->algebra.solve(&b->algebra, singular, 2, 0, zero, 1, &e), -1);
     assert_non_null(strstr(e.text, "positive definite"));
     b->close(b);
 }
@@ -308,7 +308,7 @@ static void eigenvalues_ascend(void **state)
     double matrix[] = {2, 1, 0, 1, 2, 0, 0, 0, -5}, values[3];
     const double right[] = {-5, 1, 3}, half = sqrt(0.5);
     backend *b = reference_open();
-    must(b->eigen(b, matrix, 3, values, e));
+    must(b->algebra.eigen(&b->algebra, matrix, 3, values, e));
     for (int i = 0; i < 3; i++)
         assert_true(fabs(values[i] - right[i]) < 1e-14);
     assert_true(fabs(fabs(matrix[2]) - 1) < 1e-14);

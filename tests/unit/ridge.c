@@ -48,7 +48,7 @@ static void begin(setting *t, const char *name, size_t shots)
     for (int32_t c = 0; c + 1 < CLASSES; c++)
         add_rows(t, &s, c, 60);
     statistics_options how = {.sums = true, .features = RANDOM, .plain = true, .seed = 2};
-    assert_int_equal(statistics_new(t->b, &t->m, &how, &base, &e), 0);
+    assert_int_equal(statistics_new(&t->b->algebra, &t->m, &how, &base, &e), 0);
     for (size_t i = 0; i < t->count; i += 7)
         assert_int_equal(statistics_add(base, t->rows + i * DIMENSION, t->labels + i,
                                         t->count - i < 7 ? t->count - i : 7, &e),
@@ -60,7 +60,7 @@ static void begin(setting *t, const char *name, size_t shots)
     model_note_text(&t->m, "imprint/method", "ridge");
     model_note_number(&t->m, "ridge/lambda", 0.5);
     imprinting_options imprint = {.features = true};
-    assert_int_equal(imprinting_new(t->b, &t->m, &imprint, &work, &e), 0);
+    assert_int_equal(imprinting_new(&t->b->algebra, &t->m, &imprint, &work, &e), 0);
     assert_int_equal(
         imprinting_add(work, &classes, t->rows + 180 * DIMENSION, NULL, t->labels + 180, shots, &e),
         0);
@@ -156,7 +156,7 @@ static void features_of(setting *t, float *x)
     error e = {""};
     assert_int_equal(projection_of_model(&t->m, &p, &e), 0);
     assert_int_equal(p.width, FEATURES);
-    assert_int_equal(projection_features(&p, t->b, t->rows, t->count, x, &e), 0);
+    assert_int_equal(projection_features(&p, &t->b->algebra, t->rows, t->count, x, &e), 0);
     projection_free(&p);
 }
 
@@ -173,7 +173,7 @@ static void test_features(void **state)
     features_of(&t, x);
     assert_int_equal(projection_new(2, RANDOM, DIMENSION, false, &random, &e), 0);
     assert_int_equal(random.width, RANDOM);
-    assert_int_equal(projection_features(&random, t.b, t.rows, t.count, unscaled, &e), 0);
+    assert_int_equal(projection_features(&random, &t.b->algebra, t.rows, t.count, unscaled, &e), 0);
     for (size_t i = 0; i < t.count; i++) {
         double square = 0;
         for (size_t d = 0; d < DIMENSION; d++)
@@ -242,7 +242,7 @@ static void test_ridge_leaves_rows_out(void **state)
             class_of[i] = (size_t)t.labels[i];
         ridge_rows judged = {t.count, 0, x, class_of};
         assert_int_equal(ridge_sums_of_model(&t.m, &sums, &e), 0);
-        assert_int_equal(ridge_problem_new(t.b, &sums, &judged, &p, &e), 0);
+        assert_int_equal(ridge_problem_new(&t.b->algebra, &sums, &judged, &p, &e), 0);
         assert_int_equal(
             ridge_solve(&p, balanced ? RIDGE_BALANCED : RIDGE_DISCRIMINANT, lambda, &s, &e), 0);
         for (size_t row = 0; row < t.count; row += row < 170 ? 17 : 1) {
@@ -273,10 +273,10 @@ static void test_ridge_refuses(void **state)
     assert_int_equal(rehearsal_new(&t.m, &r, &e), 0);
     double *count = model_find(&t.m, "statistics/count")->data, held = count[1];
     count[1] = 0;
-    assert_int_equal(ridge_make(t.b, &t.m, 0, true, &r, &found, &e), -1);
+    assert_int_equal(ridge_make(&t.b->algebra, &t.m, 0, true, &r, &found, &e), -1);
     assert_non_null(strstr(e.text, "class b"));
     count[1] = held;
-    assert_int_equal(ridge_make(t.b, &t.m, 0, true, &r, &found, &e), 0);
+    assert_int_equal(ridge_make(&t.b->algebra, &t.m, 0, true, &r, &found, &e), 0);
     rehearsal_free(&r);
     end(&t);
 }
@@ -292,7 +292,7 @@ static void statistics_by(setting *t, const size_t *order, const int32_t *labels
     float rows[400 * DIMENSION];
     int32_t of[400];
     assert_int_equal(model_copy(out, &t->m, &e), 0);
-    assert_int_equal(statistics_new(t->b, out, &how, &work, &e), 0);
+    assert_int_equal(statistics_new(&t->b->algebra, out, &how, &work, &e), 0);
     for (size_t i = 0; i < t->count; i++) {
         memcpy(rows + i * DIMENSION, t->rows + order[i] * DIMENSION, DIMENSION * sizeof *rows);
         of[i] = labels[order[i]];
