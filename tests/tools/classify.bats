@@ -28,7 +28,7 @@ PYTHON
 import msgpack, msgpack_numpy, numpy
 def read(path):
     records = list(msgpack.Unpacker(open(path, "rb"), object_hook=msgpack_numpy.decode))
-    names = {k for r in records[1:] for k in r if k != "end"}
+    names = {k for r in records[1:-1] for k in r}
     return records[0], {k: numpy.concatenate([r[k] for r in records if k in r]) for k in names}
 _, model = read("m")
 head, rows = read("test")
