@@ -406,7 +406,7 @@ static int write_tensors(const model *m, stream_writer *w, error *e)
         batch b = {.rows = tensor_rows(&m->tensors[i].value), .field_count = 1};
         strcpy(b.fields[0].name, m->tensors[i].name);
         b.fields[0].value = m->tensors[i].value;
-        if (stream_write(w, &b, e) < 0)
+        if (stream_write_whole(w, &b, e) < 0)
             return -1;
     }
     return 0;

@@ -165,7 +165,7 @@ static size_t data_bytes(const tensor *t)
     return t->type == TYPE_TEXT ? 0 : tensor_bytes(t);
 }
 
-int stream_write(stream_writer *w, const batch *b, error *e)
+int stream_write_whole(stream_writer *w, const batch *b, error *e)
 {
     if (b->rows == 0)
         return 0;
@@ -195,4 +195,35 @@ int stream_write(stream_writer *w, const batch *b, error *e)
     }
     /* Nothing of a large record waits for the next one. */
     return bytes > LARGE_BYTES ? output_flush(w->out, e) : 0;
+}
+
+/* Rows of a batch; they share its memory. */
+static batch part_of(const batch *b, size_t first, size_t rows)
+{
+    batch part = *b;
+    part.rows = rows;
+    for (size_t i = 0; i < b->field_count; i++) {
+        tensor *t = &part.fields[i].value;
+        t->data = (char *)t->data + first * tensor_row_size(t) * type_size(t->type);
+        t->shape[0] = rows;
+    }
+    return part;
+}
+
+int stream_write(stream_writer *w, const batch *b, error *e)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < b->field_count; i++)
+        bytes += tensor_bytes(&b->fields[i].value);
+    if (bytes <= STREAM_RECORD_BYTES || b->rows < 2)
+        return stream_write_whole(w, b, e);
+    if (check_batch(b, e) < 0)
+        return -1;
+    size_t row = bytes / b->rows, step = row < STREAM_RECORD_BYTES ? STREAM_RECORD_BYTES / row : 1;
+    for (size_t first = 0; first < b->rows; first += step) {
+        batch part = part_of(b, first, b->rows - first < step ? b->rows - first : step);
+        if (stream_write_whole(w, &part, e) < 0)
+            return -1;
+    }
+    return 0;
 }

@@ -6,14 +6,19 @@
 #include "batch.h"
 #include "header.h"
 
+#define STREAM_RECORD_BYTES ((size_t)64 << 20)
+
 typedef struct stream_writer stream_writer;
 
 /* Writes to an open output (output.h). Writing a header anew where one stands already (the class
  * list grew) ends the stream and begins the next one. */
 int stream_create(output *out, stream_writer **w, error *e);
 int stream_write_header(stream_writer *w, const stream_header *h, error *e);
-int stream_write(stream_writer *w, const batch *b,
-                 error *e); /* a batch of no rows is not written */
+/* The batch's rows; nothing for no rows. A large batch becomes several of STREAM_RECORD_BYTES:
+ * Python's msgpack reads no more than 100 MiB at once unless it is told to. */
+int stream_write(stream_writer *w, const batch *b, error *e);
+/* The same as one batch, whatever its size. */
+int stream_write_whole(stream_writer *w, const batch *b, error *e);
 int stream_write_end(stream_writer *w, error *e);
 void stream_writer_free(stream_writer *w); /* writes nothing */
 

@@ -190,3 +190,21 @@ for r in {'tensor-stream': 1, 'classes': ['a']}, {'label': np.zeros(2, 'i4'), 'p
         [[ $stderr == *"'path'"*text* || $stderr == *"'path' has 1 rows"* ]]
     done
 }
+
+@test "Python's reader as it comes takes what the tools write, however large the batches were" {
+    "$PYTHON" - <<'PYTHON'
+import msgpack, msgpack_numpy, numpy as np
+with open("big", "wb") as f:
+    for r in ({"tensor-stream": 1, "classes": ["a", "b"]},
+              {"image": np.arange(40000 * 3072, dtype="u1").reshape(40000, 32, 32, 3), "label": np.arange(40000) % 2},
+              {"end": 40000}):
+        f.write(msgpack.packb(r, default=msgpack_numpy.encode))
+PYTHON
+    class-filter --quiet --keep a,b big | "$PYTHON" -c '
+import sys, msgpack, msgpack_numpy, numpy as np
+image, label = [], []
+for r in msgpack.Unpacker(sys.stdin.buffer, object_hook=msgpack_numpy.decode):
+    if "image" in r: image.append(r["image"]); label.append(r["label"])
+assert (np.concatenate(image).ravel() == np.arange(40000 * 3072, dtype="u1")).all()
+assert (np.concatenate(label) == np.arange(40000) % 2).all() and len(image) > 1'
+}
