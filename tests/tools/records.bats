@@ -403,8 +403,8 @@ with open("rows", "wb") as out:
     fails 1 "has type '|S3'" tensor-info bytes
     fails 1 "structured type" tensor-info structure
     fails 1 "is a single number" tensor-info scalar
-    fails 1 "is no tensor; encode arrays with msgpack_numpy" tensor-info number
-    fails 1 "is no tensor" tensor-info list
+    fails 1 "is no tensor and no column of texts; encode arrays with msgpack_numpy" tensor-info number
+    fails 1 "is an array with something else than texts" tensor-info list
     fails 1 "has no dimensions" tensor-info whole
     fails 1 "has a dimension of 0" tensor-info hollow
     fails 1 "row 0, byte " tensor-info objects
