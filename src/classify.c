@@ -251,14 +251,15 @@ static void print_row(work *w, size_t r, const int32_t *label)
 
 static void print_heading(work *w)
 {
+    error e = {0};
     print(w, "row\tlabel");
     for (size_t k = 1; k <= top_count; k++) {
-        char text[96], number[24] = "";
+        char number[24] = "";
         if (k > 1)
             snprintf(number, sizeof number, "%zu", k);
-        snprintf(text, sizeof text, "\tprediction%s\tscore%s\tprobability%s", number, number,
-                 number);
-        print(w, text);
+        if (output_printf(w->out, &e, "\tprediction%s\tscore%s\tprobability%s", number, number,
+                          number) < 0)
+            tool_fail(&e);
     }
     print(w, "\n");
 }
