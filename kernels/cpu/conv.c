@@ -20,29 +20,12 @@ static dnnl_status_t weight(const layer *l, bool plain, dnnl_data_type_t type, l
     return layout_new(4, sizes, type, plain ? dnnl_ohwi : dnnl_format_tag_any, out);
 }
 
-static dnnl_status_t forward(const ingredients *g, bool training, layout target,
-                             dnnl_primitive_attr_t attributes, dnnl_primitive_desc_t *out)
-{
-    return convolution_forward(g->engine, training, g->source, g->any, g->bias, target, g->padding,
-                               attributes, out);
-}
-
-static dnnl_status_t backward_data(const ingredients *g, dnnl_primitive_desc_t hint,
-                                   dnnl_primitive_desc_t *out)
-{
-    return convolution_backward_data(g->engine, g->source, g->any, g->gradient, g->padding, hint,
-                                     g->plainly, out);
-}
-
-static dnnl_status_t backward_weights(const ingredients *g, dnnl_primitive_desc_t hint,
-                                      dnnl_primitive_desc_t *out)
-{
-    return convolution_backward_weights(g->engine, g->source, g->any_float, g->bias, g->gradient,
-                                        g->padding, hint, g->plainly, out);
-}
-
-const product_kind conv_product = {"convolution", activation,    weight,
-                                   forward,       backward_data, backward_weights};
+const product_kind conv_product = {"convolution",
+                                   activation,
+                                   weight,
+                                   convolution_forward,
+                                   convolution_backward_data,
+                                   convolution_backward_weights};
 
 /* ---- the choice ---- */
 

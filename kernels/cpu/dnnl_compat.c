@@ -4,6 +4,11 @@
 
 static const dnnl_dims_t ones = {1, 1}, zeros = {0, 0};
 
+static dnnl_prop_kind_t forward_kind(const product_request *r)
+{
+    return r->training ? dnnl_forward_training : dnnl_forward_inference;
+}
+
 #if DNNL_VERSION_MAJOR >= 3
 
 dnnl_status_t layout_new(int rank, const dnnl_dim_t *sizes, dnnl_data_type_t type,
@@ -34,62 +39,43 @@ static dnnl_status_t append_relu(dnnl_post_ops_t operations)
     return dnnl_post_ops_append_eltwise(operations, dnnl_eltwise_relu, 0, 0);
 }
 
-dnnl_status_t convolution_forward(dnnl_engine_t engine, bool training, layout source,
-                                  layout weights, layout bias, layout target,
-                                  const dnnl_dim_t *padding, dnnl_primitive_attr_t attributes,
-                                  dnnl_primitive_desc_t *out)
+dnnl_status_t convolution_forward(const product_request *r, dnnl_primitive_desc_t *out)
 {
     return dnnl_convolution_forward_primitive_desc_create(
-        out, engine, training ? dnnl_forward_training : dnnl_forward_inference,
-        dnnl_convolution_direct, source, weights, bias, target, ones, zeros, padding, padding,
-        attributes);
+        out, r->engine, forward_kind(r), dnnl_convolution_direct, r->source, r->weights, r->bias,
+        r->target, ones, zeros, r->padding, r->padding, r->attributes);
 }
 
-dnnl_status_t convolution_backward_data(dnnl_engine_t engine, layout source, layout weights,
-                                        layout target, const dnnl_dim_t *padding,
-                                        const_dnnl_primitive_desc_t hint,
-                                        dnnl_primitive_attr_t attributes,
-                                        dnnl_primitive_desc_t *out)
+dnnl_status_t convolution_backward_data(const product_request *r, dnnl_primitive_desc_t *out)
 {
     return dnnl_convolution_backward_data_primitive_desc_create(
-        out, engine, dnnl_convolution_direct, source, weights, target, ones, zeros, padding,
-        padding, hint, attributes);
+        out, r->engine, dnnl_convolution_direct, r->source, r->weights, r->target, ones, zeros,
+        r->padding, r->padding, r->hint, r->attributes);
 }
 
-dnnl_status_t convolution_backward_weights(dnnl_engine_t engine, layout source, layout weights,
-                                           layout bias, layout target, const dnnl_dim_t *padding,
-                                           const_dnnl_primitive_desc_t hint,
-                                           dnnl_primitive_attr_t attributes,
-                                           dnnl_primitive_desc_t *out)
+dnnl_status_t convolution_backward_weights(const product_request *r, dnnl_primitive_desc_t *out)
 {
     return dnnl_convolution_backward_weights_primitive_desc_create(
-        out, engine, dnnl_convolution_direct, source, weights, bias, target, ones, zeros, padding,
-        padding, hint, attributes);
+        out, r->engine, dnnl_convolution_direct, r->source, r->weights, r->bias, r->target, ones,
+        zeros, r->padding, r->padding, r->hint, r->attributes);
 }
 
-dnnl_status_t dense_forward(dnnl_engine_t engine, bool training, layout source, layout weights,
-                            layout bias, layout target, dnnl_primitive_attr_t attributes,
-                            dnnl_primitive_desc_t *out)
+dnnl_status_t dense_forward(const product_request *r, dnnl_primitive_desc_t *out)
 {
     return dnnl_inner_product_forward_primitive_desc_create(
-        out, engine, training ? dnnl_forward_training : dnnl_forward_inference, source, weights,
-        bias, target, attributes);
+        out, r->engine, forward_kind(r), r->source, r->weights, r->bias, r->target, r->attributes);
 }
 
-dnnl_status_t dense_backward_data(dnnl_engine_t engine, layout source, layout weights,
-                                  layout target, const_dnnl_primitive_desc_t hint,
-                                  dnnl_primitive_attr_t attributes, dnnl_primitive_desc_t *out)
+dnnl_status_t dense_backward_data(const product_request *r, dnnl_primitive_desc_t *out)
 {
-    return dnnl_inner_product_backward_data_primitive_desc_create(out, engine, source, weights,
-                                                                  target, hint, attributes);
+    return dnnl_inner_product_backward_data_primitive_desc_create(
+        out, r->engine, r->source, r->weights, r->target, r->hint, r->attributes);
 }
 
-dnnl_status_t dense_backward_weights(dnnl_engine_t engine, layout source, layout weights,
-                                     layout bias, layout target, const_dnnl_primitive_desc_t hint,
-                                     dnnl_primitive_attr_t attributes, dnnl_primitive_desc_t *out)
+dnnl_status_t dense_backward_weights(const product_request *r, dnnl_primitive_desc_t *out)
 {
     return dnnl_inner_product_backward_weights_primitive_desc_create(
-        out, engine, source, weights, bias, target, hint, attributes);
+        out, r->engine, r->source, r->weights, r->bias, r->target, r->hint, r->attributes);
 }
 
 #else /* version 2 */
@@ -122,80 +108,61 @@ static dnnl_status_t append_relu(dnnl_post_ops_t operations)
 }
 
 static dnnl_status_t create(dnnl_status_t described, const_dnnl_op_desc_t description,
-                            dnnl_primitive_attr_t attributes, dnnl_engine_t engine,
-                            const_dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *out)
+                            const product_request *r, dnnl_primitive_desc_t *out)
 {
     if (described != dnnl_success)
         return described;
-    return dnnl_primitive_desc_create(out, description, attributes, engine, hint);
+    return dnnl_primitive_desc_create(out, description, r->attributes, r->engine, r->hint);
 }
 
-dnnl_status_t convolution_forward(dnnl_engine_t engine, bool training, layout source,
-                                  layout weights, layout bias, layout target,
-                                  const dnnl_dim_t *padding, dnnl_primitive_attr_t attributes,
-                                  dnnl_primitive_desc_t *out)
+dnnl_status_t convolution_forward(const product_request *r, dnnl_primitive_desc_t *out)
 {
     dnnl_convolution_desc_t d;
     return create(dnnl_dilated_convolution_forward_desc_init(
-                      &d, training ? dnnl_forward_training : dnnl_forward_inference,
-                      dnnl_convolution_direct, source, weights, bias, target, ones, zeros, padding,
-                      padding),
-                  &d, attributes, engine, NULL, out);
+                      &d, forward_kind(r), dnnl_convolution_direct, r->source, r->weights, r->bias,
+                      r->target, ones, zeros, r->padding, r->padding),
+                  &d, r, out);
 }
 
-dnnl_status_t convolution_backward_data(dnnl_engine_t engine, layout source, layout weights,
-                                        layout target, const dnnl_dim_t *padding,
-                                        const_dnnl_primitive_desc_t hint,
-                                        dnnl_primitive_attr_t attributes,
-                                        dnnl_primitive_desc_t *out)
+dnnl_status_t convolution_backward_data(const product_request *r, dnnl_primitive_desc_t *out)
 {
     dnnl_convolution_desc_t d;
-    return create(dnnl_dilated_convolution_backward_data_desc_init(&d, dnnl_convolution_direct,
-                                                                   source, weights, target, ones,
-                                                                   zeros, padding, padding),
-                  &d, attributes, engine, hint, out);
+    return create(dnnl_dilated_convolution_backward_data_desc_init(
+                      &d, dnnl_convolution_direct, r->source, r->weights, r->target, ones, zeros,
+                      r->padding, r->padding),
+                  &d, r, out);
 }
 
-dnnl_status_t convolution_backward_weights(dnnl_engine_t engine, layout source, layout weights,
-                                           layout bias, layout target, const dnnl_dim_t *padding,
-                                           const_dnnl_primitive_desc_t hint,
-                                           dnnl_primitive_attr_t attributes,
-                                           dnnl_primitive_desc_t *out)
+dnnl_status_t convolution_backward_weights(const product_request *r, dnnl_primitive_desc_t *out)
 {
     dnnl_convolution_desc_t d;
     return create(dnnl_dilated_convolution_backward_weights_desc_init(
-                      &d, dnnl_convolution_direct, source, weights, bias, target, ones, zeros,
-                      padding, padding),
-                  &d, attributes, engine, hint, out);
+                      &d, dnnl_convolution_direct, r->source, r->weights, r->bias, r->target, ones,
+                      zeros, r->padding, r->padding),
+                  &d, r, out);
 }
 
-dnnl_status_t dense_forward(dnnl_engine_t engine, bool training, layout source, layout weights,
-                            layout bias, layout target, dnnl_primitive_attr_t attributes,
-                            dnnl_primitive_desc_t *out)
+dnnl_status_t dense_forward(const product_request *r, dnnl_primitive_desc_t *out)
 {
     dnnl_inner_product_desc_t d;
-    return create(dnnl_inner_product_forward_desc_init(
-                      &d, training ? dnnl_forward_training : dnnl_forward_inference, source,
-                      weights, bias, target),
-                  &d, attributes, engine, NULL, out);
+    return create(dnnl_inner_product_forward_desc_init(&d, forward_kind(r), r->source, r->weights,
+                                                       r->bias, r->target),
+                  &d, r, out);
 }
 
-dnnl_status_t dense_backward_data(dnnl_engine_t engine, layout source, layout weights,
-                                  layout target, const_dnnl_primitive_desc_t hint,
-                                  dnnl_primitive_attr_t attributes, dnnl_primitive_desc_t *out)
+dnnl_status_t dense_backward_data(const product_request *r, dnnl_primitive_desc_t *out)
 {
     dnnl_inner_product_desc_t d;
-    return create(dnnl_inner_product_backward_data_desc_init(&d, source, weights, target), &d,
-                  attributes, engine, hint, out);
+    return create(dnnl_inner_product_backward_data_desc_init(&d, r->source, r->weights, r->target),
+                  &d, r, out);
 }
 
-dnnl_status_t dense_backward_weights(dnnl_engine_t engine, layout source, layout weights,
-                                     layout bias, layout target, const_dnnl_primitive_desc_t hint,
-                                     dnnl_primitive_attr_t attributes, dnnl_primitive_desc_t *out)
+dnnl_status_t dense_backward_weights(const product_request *r, dnnl_primitive_desc_t *out)
 {
     dnnl_inner_product_desc_t d;
-    return create(dnnl_inner_product_backward_weights_desc_init(&d, source, weights, bias, target),
-                  &d, attributes, engine, hint, out);
+    return create(dnnl_inner_product_backward_weights_desc_init(&d, r->source, r->weights, r->bias,
+                                                                r->target),
+                  &d, r, out);
 }
 
 #endif

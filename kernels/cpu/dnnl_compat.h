@@ -32,33 +32,19 @@ layout layout_of(const_dnnl_primitive_desc_t pd, dnnl_query_t what);
 /* Attributes with our own scratchpad, and ReLU as a post-operation if asked. */
 dnnl_status_t attributes_new(bool relu, dnnl_primitive_attr_t *out);
 
-/* Convolutions of stride 1 with the same padding on both sides. `bias` may be NULL. `hint` is the
- * forward descriptor of the same shape. */
-dnnl_status_t convolution_forward(dnnl_engine_t engine, bool training, layout source,
-                                  layout weights, layout bias, layout target,
-                                  const dnnl_dim_t *padding, dnnl_primitive_attr_t attributes,
-                                  dnnl_primitive_desc_t *out);
-dnnl_status_t convolution_backward_data(dnnl_engine_t engine, layout source, layout weights,
-                                        layout target, const dnnl_dim_t *padding,
-                                        const_dnnl_primitive_desc_t hint,
-                                        dnnl_primitive_attr_t attributes,
-                                        dnnl_primitive_desc_t *out);
-dnnl_status_t convolution_backward_weights(dnnl_engine_t engine, layout source, layout weights,
-                                           layout bias, layout target, const dnnl_dim_t *padding,
-                                           const_dnnl_primitive_desc_t hint,
-                                           dnnl_primitive_attr_t attributes,
-                                           dnnl_primitive_desc_t *out);
+/* What a convolution of stride 1, or a dense layer, is made from. */
+typedef struct {
+    dnnl_engine_t engine;
+    layout source, weights, bias, target; /* bias may be NULL */
+    dnnl_dims_t padding;                  /* convolutions: the same on both sides */
+    dnnl_primitive_attr_t attributes;
+    bool training;                    /* forward */
+    const_dnnl_primitive_desc_t hint; /* backward: the forward descriptor of the same shape */
+} product_request;
+typedef dnnl_status_t product_maker(const product_request *r, dnnl_primitive_desc_t *out);
 
-/* Fully connected layers. */
-dnnl_status_t dense_forward(dnnl_engine_t engine, bool training, layout source, layout weights,
-                            layout bias, layout target, dnnl_primitive_attr_t attributes,
-                            dnnl_primitive_desc_t *out);
-dnnl_status_t dense_backward_data(dnnl_engine_t engine, layout source, layout weights,
-                                  layout target, const_dnnl_primitive_desc_t hint,
-                                  dnnl_primitive_attr_t attributes, dnnl_primitive_desc_t *out);
-dnnl_status_t dense_backward_weights(dnnl_engine_t engine, layout source, layout weights,
-                                     layout bias, layout target, const_dnnl_primitive_desc_t hint,
-                                     dnnl_primitive_attr_t attributes, dnnl_primitive_desc_t *out);
+product_maker convolution_forward, convolution_backward_data, convolution_backward_weights;
+product_maker dense_forward, dense_backward_data, dense_backward_weights;
 
 const char *dnnl_status_text(dnnl_status_t status);
 

@@ -5,6 +5,14 @@
 /* Each function: its loop over a part, once a type, and the call that shares the parts out. */
 
 #define GRAIN 64
+/* Each thread makes the call with its own part of `count` elements, first to last. */
+#define IN_PARTS(count, call)                                                                      \
+    _Pragma("omp parallel")                                                                        \
+    {                                                                                              \
+        size_t first, last;                                                                        \
+        thread_part(count, GRAIN, &first, &last);                                                  \
+        call;                                                                                      \
+    }
 
 ALWAYS_INLINE void relu_forward_part(const void *x, void *y, size_t first, size_t last, bool bf16)
 {
@@ -96,46 +104,28 @@ void elements_convert(const void *from, element from_type, void *to, element to_
 
 void elements_relu(const void *x, void *y, element type, size_t count)
 {
-#pragma omp parallel
-    {
-        size_t first, last;
-        thread_part(count, GRAIN, &first, &last);
-        (type == ELEMENT_BF16 ? relu_forward_bf16 : relu_forward_float)(x, y, first, last);
-    }
+    IN_PARTS(count,
+             (type == ELEMENT_BF16 ? relu_forward_bf16 : relu_forward_float)(x, y, first, last))
 }
 
 void elements_relu_backward(void *gradient, const void *y, element type, size_t count, float factor)
 {
-#pragma omp parallel
-    {
-        size_t first, last;
-        thread_part(count, GRAIN, &first, &last);
-        if (type == ELEMENT_BF16 && factor == 1)
-            relu_backward_choose(gradient, y, first, last);
-        else
-            (type == ELEMENT_BF16 ? relu_backward_bf16 : relu_backward_float)(gradient, y, first,
-                                                                              last, factor);
-    }
+    if (type == ELEMENT_BF16 && factor == 1)
+        IN_PARTS(count, relu_backward_choose(gradient, y, first, last))
+    else if (type == ELEMENT_BF16)
+        IN_PARTS(count, relu_backward_bf16(gradient, y, first, last, factor))
+    else
+        IN_PARTS(count, relu_backward_float(gradient, y, first, last, factor))
 }
 
 void elements_scale(const void *x, void *y, element type, size_t count, float factor)
 {
-#pragma omp parallel
-    {
-        size_t first, last;
-        thread_part(count, GRAIN, &first, &last);
-        (type == ELEMENT_BF16 ? scale_bf16 : scale_float)(x, y, first, last, factor);
-    }
+    IN_PARTS(count, (type == ELEMENT_BF16 ? scale_bf16 : scale_float)(x, y, first, last, factor))
 }
 
 void elements_add(const void *a, const void *b, void *sum, element type, size_t count)
 {
-#pragma omp parallel
-    {
-        size_t first, last;
-        thread_part(count, GRAIN, &first, &last);
-        (type == ELEMENT_BF16 ? add_bf16 : add_float)(a, b, sum, first, last);
-    }
+    IN_PARTS(count, (type == ELEMENT_BF16 ? add_bf16 : add_float)(a, b, sum, first, last))
 }
 
 /* ---- dropout ---- */
@@ -198,16 +188,10 @@ ALWAYS_INLINE void dropout_part(const uint16_t *numbers, uint16_t threshold, flo
     }
 }
 
-CLONES static void dropout_float(const uint16_t *numbers, uint16_t threshold, float factor,
-                                 const void *x, void *y, size_t count)
+CLONES static void dropout_type(const uint16_t *numbers, uint16_t threshold, float factor,
+                                const void *x, void *y, size_t count, element type)
 {
-    dropout_part(numbers, threshold, factor, x, y, count, false);
-}
-
-CLONES static void dropout_bf16(const uint16_t *numbers, uint16_t threshold, float factor,
-                                const void *x, void *y, size_t count)
-{
-    dropout_part(numbers, threshold, factor, x, y, count, true);
+    OF_TYPE(dropout_part, numbers, threshold, factor, x, y, count);
 }
 
 void dropout_apply(const dropout *d, const void *x, void *y, element type, size_t count)
@@ -220,9 +204,8 @@ void dropout_apply(const dropout *d, const void *x, void *y, element type, size_
         for (size_t i = first; i < last; i += DROPOUT_PIECE) {
             size_t n = last - i < DROPOUT_PIECE ? last - i : DROPOUT_PIECE;
             const uint16_t *numbers = dropout_numbers(d, i, n, room);
-            (type == ELEMENT_BF16 ? dropout_bf16 : dropout_float)(numbers, (uint16_t)d->threshold,
-                                                                  d->factor, element_at(x, i, type),
-                                                                  element_at(y, i, type), n);
+            dropout_type(numbers, (uint16_t)d->threshold, d->factor, element_at(x, i, type),
+                         element_at(y, i, type), n, type);
         }
     }
 }

@@ -142,31 +142,27 @@ AVX512_BF16 ALWAYS_INLINE void picture_sums_pairs(const layer *l, size_t channel
 }
 
 /* The loops are compiled for each number of channels. */
+#define EACH_CHANNELS(sums_of, ...)                                                                \
+    for (size_t k = 0; k < l->out.channels; k += LANES) {                                          \
+        if (l->in.channels == 1)                                                                   \
+            sums_of(l, 1, __VA_ARGS__, k, sums + k);                                               \
+        else if (l->in.channels == 2)                                                              \
+            sums_of(l, 2, __VA_ARGS__, k, sums + k);                                               \
+        else                                                                                       \
+            sums_of(l, 3, __VA_ARGS__, k, sums + k);                                               \
+    }
+
 AVX512 static void picture_add(const layer *l, const float *picture, const void *g, size_t row,
                                element type, float *sums)
 {
     bool bf16 = type == ELEMENT_BF16;
-    for (size_t k = 0; k < l->out.channels; k += LANES) {
-        if (l->in.channels == 1)
-            picture_sums(l, 1, picture, g, row, bf16, k, sums + k);
-        else if (l->in.channels == 2)
-            picture_sums(l, 2, picture, g, row, bf16, k, sums + k);
-        else
-            picture_sums(l, 3, picture, g, row, bf16, k, sums + k);
-    }
+    EACH_CHANNELS(picture_sums, picture, g, row, bf16)
 }
 
 AVX512_BF16 static void picture_add_pairs(const layer *l, const uint32_t *picture,
                                           const uint16_t *g, size_t row, float *sums)
 {
-    for (size_t k = 0; k < l->out.channels; k += LANES) {
-        if (l->in.channels == 1)
-            picture_sums_pairs(l, 1, picture, g, row, k, sums + k);
-        else if (l->in.channels == 2)
-            picture_sums_pairs(l, 2, picture, g, row, k, sums + k);
-        else
-            picture_sums_pairs(l, 3, picture, g, row, k, sums + k);
-    }
+    EACH_CHANNELS(picture_sums_pairs, picture, g, row)
 }
 
 static float sum_of_threads(const layer *l, float *scratch, size_t threads, size_t tap, size_t k)

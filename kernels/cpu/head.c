@@ -4,44 +4,6 @@
 #include "loops.h"
 
 #include <math.h>
-#include <stdlib.h>
-
-static float *floats(size_t count)
-{
-    return aligned_alloc(64, (count * sizeof(float) + 63) / 64 * 64 + 64);
-}
-
-int head_new(const network *net, size_t rows, head_space *h)
-{
-    *h = (head_space){.kind = net->head, .classes = net->class_count, .dimension = net->dimension};
-    h->logits = floats(rows * h->classes);
-    h->losses = floats(rows);
-    h->hits = calloc(rows, sizeof *h->hits);
-    bool whole = h->logits && h->losses && h->hits;
-    if (h->kind == HEAD_COSINE) {
-        h->units = floats(rows * h->dimension);
-        h->unit_inverse = floats(rows);
-        h->proxies = floats(h->classes * h->dimension);
-        h->proxy_inverse = floats(h->classes);
-        h->cosines = floats(rows * h->classes);
-        whole =
-            whole && h->units && h->unit_inverse && h->proxies && h->proxy_inverse && h->cosines;
-    }
-    return whole ? 0 : -1;
-}
-
-void head_free(head_space *h)
-{
-    free(h->units);
-    free(h->unit_inverse);
-    free(h->proxies);
-    free(h->proxy_inverse);
-    free(h->logits);
-    free(h->cosines);
-    free(h->losses);
-    free(h->hits);
-    *h = (head_space){0};
-}
 
 /* ---- unit vectors ---- */
 

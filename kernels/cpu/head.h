@@ -8,6 +8,7 @@
 
 #include "../backend.h"
 
+/* Its arrays are the program's. */
 typedef struct {
     head_kind kind;
     size_t classes, dimension;
@@ -18,10 +19,6 @@ typedef struct {
     float *losses;                  /* [rows] */
     bool *hits;                     /* [rows] */
 } head_space;
-
-/* Room for that many rows; -1 when there is no memory (free it all the same). */
-int head_new(const network *net, size_t rows, head_space *h);
-void head_free(head_space *h);
 
 /* Logits of rows of features; parameters is the network's flat array. */
 void head_forward(head_space *h, const network *net, const float *parameters, const float *features,

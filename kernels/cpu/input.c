@@ -8,22 +8,9 @@ ALWAYS_INLINE void load(const uint8_t *image, void *out, size_t count, bool bf16
         element_put(out, i, (float)image[i] / 255.0f, bf16);
 }
 
-CLONES static void load_float(const uint8_t *image, float *restrict out, size_t count)
+CLONES static void load_part(const uint8_t *image, void *restrict out, size_t count, element type)
 {
-    load(image, out, count, false);
-}
-
-CLONES static void load_bf16(const uint8_t *image, uint16_t *restrict out, size_t count)
-{
-    load(image, out, count, true);
-}
-
-static void load_part(const uint8_t *image, void *out, size_t count, element type)
-{
-    if (type == ELEMENT_BF16)
-        load_bf16(image, out, count);
-    else
-        load_float(image, out, count);
+    OF_TYPE(load, image, out, count);
 }
 
 /* Row y of the picture as it is after the change, as bytes. */

@@ -40,6 +40,13 @@ ALWAYS_INLINE uint16_t bf16_from_float(float f)
     return (uint16_t)((bits & 0x7FFFFFFFu) > 0x7F800000u ? bits >> 16 | 0x40u : rounded);
 }
 
+/* call(..., bf16) by the type: the compiler makes one version a type. */
+#define OF_TYPE(call, ...)                                                                         \
+    if (type == ELEMENT_BF16)                                                                      \
+        call(__VA_ARGS__, true);                                                                   \
+    else                                                                                           \
+        call(__VA_ARGS__, false)
+
 ALWAYS_INLINE float element_get(const void *array, size_t i, bool bf16)
 {
     return bf16 ? bf16_to_float(((const uint16_t *)array)[i]) : ((const float *)array)[i];

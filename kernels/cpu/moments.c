@@ -29,21 +29,21 @@ static void cpu_moments_free(algebra *a, moments *m)
     free(m);
 }
 
-static int moments_space(moments *m, bool gram)
+static int moments_space(moments *m, bool projected, bool gram)
 {
     size_t size = m->size;
     m->sums = calloc(m->classes * size + 1, sizeof *m->sums);
     m->counts = calloc(m->classes + 1, sizeof *m->counts);
-    if (m->projection)
+    if (projected) {
+        m->projection = malloc(size * m->dimension * sizeof *m->projection);
         m->features = malloc(MOMENT_ROWS * size * sizeof *m->features);
+    }
     if (gram) {
         m->gram = calloc(size, size * sizeof *m->gram);
         m->block = malloc(MOMENT_ROWS * size * sizeof *m->block);
     }
-    return m->sums && m->counts && (!m->projection || m->features) &&
-                   (!gram || (m->gram && m->block))
-               ? 0
-               : -1;
+    bool whole = m->sums && m->counts && (!projected || (m->projection && m->features));
+    return whole && (!gram || (m->gram && m->block)) ? 0 : -1;
 }
 
 static int cpu_moments_new(algebra *a, size_t dimension, const float *projection, size_t count,
@@ -54,19 +54,14 @@ static int cpu_moments_new(algebra *a, size_t dimension, const float *projection
         return error_set(e, "out of memory");
     *m = (moments){
         .dimension = dimension, .size = projection ? count : dimension, .classes = classes};
-    bool whole = true;
-    if (projection) {
-        m->projection = malloc(count * dimension * sizeof *projection);
-        whole = m->projection != NULL;
-        if (whole)
-            memcpy(m->projection, projection, count * dimension * sizeof *projection);
-    }
-    if (!whole || moments_space(m, gram) < 0) {
+    if (moments_space(m, projection != NULL, gram) < 0) {
         error_set(e, "out of memory for sums of %zu numbers%s; take fewer features", m->size,
                   gram ? " and their Gram matrix" : "");
         cpu_moments_free(a, m);
         return -1;
     }
+    if (projection)
+        memcpy(m->projection, projection, count * dimension * sizeof *projection);
     *out = m;
     return 0;
 }

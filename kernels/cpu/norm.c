@@ -1,34 +1,8 @@
 #include "norm.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 static const double epsilon = 1e-5, momentum = 0.9;
-
-int batchnorm_new(const layer *l, size_t rows, batchnorm *n)
-{
-    size_t channels = l->in.channels, each = l->group && l->group < rows ? l->group : rows;
-    size_t groups = (rows + each - 1) / each;
-    *n = (batchnorm){.channels = channels, .pixels = l->in.height * l->in.width, .each = l->group};
-    n->partial = calloc(rows * 2 * channels, sizeof(float));
-    n->mean = calloc(groups * channels, sizeof(float));
-    n->inverse = calloc(groups * channels, sizeof(float));
-    n->factor = calloc(groups * channels, sizeof(float));
-    n->slope = calloc(groups * channels, sizeof(float));
-    n->offset = calloc(groups * channels, sizeof(float));
-    return n->partial && n->mean && n->inverse && n->factor && n->slope && n->offset ? 0 : -1;
-}
-
-void batchnorm_free(batchnorm *n)
-{
-    free(n->partial);
-    free(n->mean);
-    free(n->inverse);
-    free(n->factor);
-    free(n->slope);
-    free(n->offset);
-    *n = (batchnorm){0};
-}
 
 /* The rows that share statistics with others, and how many such groups there are. */
 typedef struct {
@@ -117,39 +91,27 @@ ALWAYS_INLINE void affine_gradient(const void *x, void *g, size_t pixels, size_t
 CLONES static void measure_row(const void *x, size_t pixels, size_t channels, float *mean,
                                float *square, element type)
 {
-    if (type == ELEMENT_BF16)
-        measure(x, pixels, channels, mean, square, true);
-    else
-        measure(x, pixels, channels, mean, square, false);
+    OF_TYPE(measure, x, pixels, channels, mean, square);
 }
 
 CLONES static void affine_row(const void *x, void *y, size_t pixels, size_t channels,
                               const float *factor, const float *offset, bool relu, element type)
 {
-    if (type == ELEMENT_BF16)
-        affine(x, y, pixels, channels, factor, offset, relu, true);
-    else
-        affine(x, y, pixels, channels, factor, offset, relu, false);
+    OF_TYPE(affine, x, y, pixels, channels, factor, offset, relu);
 }
 
 CLONES static void measure_gradient_row(const void *x, const void *g, size_t pixels,
                                         size_t channels, const float *mean, const float *inverse,
                                         float *sum, float *sum_z, element type)
 {
-    if (type == ELEMENT_BF16)
-        measure_gradient(x, g, pixels, channels, mean, inverse, sum, sum_z, true);
-    else
-        measure_gradient(x, g, pixels, channels, mean, inverse, sum, sum_z, false);
+    OF_TYPE(measure_gradient, x, g, pixels, channels, mean, inverse, sum, sum_z);
 }
 
 CLONES static void affine_gradient_row(const void *x, void *g, size_t pixels, size_t channels,
                                        const float *factor, const float *slope, const float *offset,
                                        element type)
 {
-    if (type == ELEMENT_BF16)
-        affine_gradient(x, g, pixels, channels, factor, slope, offset, true);
-    else
-        affine_gradient(x, g, pixels, channels, factor, slope, offset, false);
+    OF_TYPE(affine_gradient, x, g, pixels, channels, factor, slope, offset);
 }
 
 /* ---- statistics ---- */

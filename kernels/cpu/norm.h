@@ -5,7 +5,7 @@
 #include "../../common/model/network.h"
 #include "loops.h"
 
-/* Room for up to `rows` rows; `each` rows share statistics (0: all). */
+/* `each` rows share statistics (0: all). The arrays are the program's. */
 typedef struct {
     size_t channels, pixels, each;
     float *partial;                 /* [rows][2][channels]: a row's sums */
@@ -13,8 +13,6 @@ typedef struct {
     float *factor, *slope, *offset; /* [groups][channels] */
 } batchnorm;
 
-int batchnorm_new(const layer *l, size_t rows, batchnorm *n);
-void batchnorm_free(batchnorm *n);
 /* y by the groups' own statistics, through ReLU if asked; moves the running ones unless NULL. */
 void batchnorm_train(batchnorm *n, const void *x, void *y, element type, size_t rows,
                      const float *gamma, const float *beta, bool relu, float *running_mean,

@@ -221,18 +221,11 @@ ALWAYS_INLINE void spread_line(const void *y_gradient, const uint8_t *codes, siz
     memset((char *)x_gradient + covered * size, 0, (in.width * channels - covered) * size);
 }
 
-CLONES static void spread_line_float(const void *y_gradient, const uint8_t *codes, size_t dy,
-                                     void *x_gradient, extent in, extent out, size_t wide,
-                                     float factor)
-{
-    spread_line(y_gradient, codes, dy, x_gradient, in, out, wide, factor, false);
-}
-
-CLONES static void spread_line_bf16(const void *y_gradient, const uint8_t *codes, size_t dy,
+CLONES static void spread_line_type(const void *y_gradient, const uint8_t *codes, size_t dy,
                                     void *x_gradient, extent in, extent out, size_t wide,
-                                    float factor)
+                                    float factor, element type)
 {
-    spread_line(y_gradient, codes, dy, x_gradient, in, out, wide, factor, true);
+    OF_TYPE(spread_line, y_gradient, codes, dy, x_gradient, in, out, wide, factor);
 }
 
 void maxpool_backward(const layer *l, const void *y_gradient, const uint8_t *codes,
@@ -247,9 +240,8 @@ void maxpool_backward(const layer *l, const void *y_gradient, const uint8_t *cod
         void *to = element_at(x_gradient, i * line, type);
         size_t from = (row * out.height + oy) * out_line;
         if (oy < out.height)
-            (type == ELEMENT_BF16 ? spread_line_bf16 : spread_line_float)(
-                element_at(y_gradient, from, type), codes + from, y % high, to, in, out, wide,
-                factor);
+            spread_line_type(element_at(y_gradient, from, type), codes + from, y % high, to, in,
+                             out, wide, factor, type);
         else
             memset(to, 0, line * element_size(type));
     }

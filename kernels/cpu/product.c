@@ -57,6 +57,14 @@ static const product_kind *kind_of(const program *p, const fused_layer *f)
     return p->layers[f - p->plan.layers].product;
 }
 
+/* What the primitives of one layer are made from. */
+typedef struct {
+    layout source, target, gradient; /* gradient: of the target, in the type that is multiplied */
+    layout plain, any, any_float;    /* weights */
+    layout bias;
+    dnnl_primitive_attr_t plainly, through_relu;
+} ingredients;
+
 static int ingredients_new(const maker *m, ingredients *g)
 {
     const fused_layer *f = m->f;
@@ -65,8 +73,7 @@ static int ingredients_new(const maker *m, ingredients *g)
     size_t rows = m->s->rows;
     dnnl_data_type_t type = data_type(m->p->own->type);
     dnnl_dim_t outputs = (dnnl_dim_t)l->out.channels;
-    *g = (ingredients){.engine = m->p->own->engine,
-                       .padding = {(dnnl_dim_t)l->pad_height, (dnnl_dim_t)l->pad_width}};
+    *g = (ingredients){0};
     if (check(m, k->activation(rows, f->in, type, &g->source)) < 0 ||
         check(m, k->activation(rows, f->out, data_type(f->out_type), &g->target)) < 0 ||
         check(m, k->activation(rows, f->out, type, &g->gradient)) < 0 ||
@@ -94,6 +101,24 @@ static void ingredients_free(ingredients *g)
         dnnl_primitive_attr_destroy(g->plainly);
     if (g->through_relu)
         dnnl_primitive_attr_destroy(g->through_relu);
+}
+
+/* A primitive's descriptor; target is that of the product, or its gradient. */
+static int describe(const maker *m, product_maker *make, const ingredients *g, layout weights,
+                    layout target, dnnl_primitive_attr_t attributes, dnnl_primitive_desc_t hint,
+                    dnnl_primitive_desc_t *out)
+{
+    const layer *l = m->f->layer;
+    product_request r = {.engine = m->p->own->engine,
+                         .source = g->source,
+                         .weights = weights,
+                         .bias = g->bias,
+                         .target = target,
+                         .padding = {(dnnl_dim_t)l->pad_height, (dnnl_dim_t)l->pad_width},
+                         .attributes = attributes,
+                         .training = m->s->training,
+                         .hint = hint};
+    return check(m, make(&r, out));
 }
 
 /* ---- weights ---- */
@@ -145,8 +170,8 @@ static int forward_make(const maker *m, const ingredients *g, primitive *o)
 {
     const fused_layer *f = m->f;
     void *weights;
-    if (check(m, kind_of(m->p, f)->forward(g, m->s->training, g->target, g->through_relu, &o->pd)) <
-        0)
+    if (describe(m, kind_of(m->p, f)->forward, g, g->any, g->target, g->through_relu, NULL,
+                 &o->pd) < 0)
         return -1;
     layout want = layout_of(o->pd, dnnl_query_weights_md);
     if (weights_prepare(m, g->plain, want, &weights) < 0 ||
@@ -169,7 +194,8 @@ static int backward_data_make(const maker *m, const ingredients *g, dnnl_primiti
 {
     const fused_layer *f = m->f;
     void *weights;
-    if (check(m, kind_of(m->p, f)->backward_data(g, hint, &o->pd)) < 0)
+    if (describe(m, kind_of(m->p, f)->backward_data, g, g->any, g->gradient, g->plainly, hint,
+                 &o->pd) < 0)
         return -1;
     layout want = layout_of(o->pd, dnnl_query_weights_md);
     if (weights_prepare(m, g->plain, want, &weights) < 0 ||
@@ -180,12 +206,19 @@ static int backward_data_make(const maker *m, const ingredients *g, dnnl_primiti
     return check(m, primitive_make(o));
 }
 
+static int backward_weights_describe(const maker *m, const ingredients *g,
+                                     dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *out)
+{
+    return describe(m, kind_of(m->p, m->f)->backward_weights, g, g->any_float, g->gradient,
+                    g->plainly, hint, out);
+}
+
 static int backward_weights_make(const maker *m, const ingredients *g, dnnl_primitive_desc_t hint,
                                  layer_primitives *o)
 {
     const fused_layer *f = m->f;
     primitive *b = &o->backward_weights;
-    if (check(m, kind_of(m->p, f)->backward_weights(g, hint, &b->pd)) < 0)
+    if (backward_weights_describe(m, g, hint, &b->pd) < 0)
         return -1;
     layout made = layout_of(b->pd, dnnl_query_diff_weights_md);
     layout have = stored_layout(m->p, f->layer->weight, g->plain);
@@ -210,7 +243,8 @@ static int backward_weights_make(const maker *m, const ingredients *g, dnnl_prim
  * with a target of the type that is multiplied. */
 static int hint_make(const maker *m, const ingredients *g, dnnl_primitive_desc_t *hint)
 {
-    return check(m, kind_of(m->p, m->f)->forward(g, true, g->gradient, g->plainly, hint));
+    return describe(m, kind_of(m->p, m->f)->forward, g, g->any, g->gradient, g->plainly, NULL,
+                    hint);
 }
 
 static int backward_make(const maker *m, const ingredients *g, bool weights, layer_primitives *o)
@@ -272,7 +306,7 @@ static int storage_choose(const maker *m)
     if (status == 0)
         status = hint_make(m, &g, &hint);
     if (status == 0)
-        status = check(m, kind_of(m->p, m->f)->backward_weights(&g, hint, &pd));
+        status = backward_weights_describe(m, &g, hint, &pd);
     if (status == 0) {
         layout made = layout_of(pd, dnnl_query_diff_weights_md);
         if (!layout_equal(made, g.plain) && layout_bytes(made) == layout_bytes(g.plain))

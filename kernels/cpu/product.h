@@ -7,28 +7,13 @@
 #include "../plan/plan.h"
 #include "primitive.h"
 
-/* What the primitives of one layer are made from. */
-typedef struct {
-    dnnl_engine_t engine;
-    layout source, target, gradient; /* gradient: of the target, in the type that is multiplied */
-    layout plain, any, any_float;    /* weights */
-    layout bias;
-    dnnl_primitive_attr_t plainly, through_relu;
-    dnnl_dim_t padding[2];
-} ingredients;
-
-/* A kind of layer. These return oneDNN's status. */
+/* A kind of layer. */
 typedef struct {
     const char *name; /* for messages */
     dnnl_status_t (*activation)(size_t rows, extent e, dnnl_data_type_t type, layout *out);
     /* Weights as network.h lays them out (plain), or as oneDNN likes them. */
     dnnl_status_t (*weight)(const layer *l, bool plain, dnnl_data_type_t type, layout *out);
-    dnnl_status_t (*forward)(const ingredients *g, bool training, layout target,
-                             dnnl_primitive_attr_t attributes, dnnl_primitive_desc_t *out);
-    dnnl_status_t (*backward_data)(const ingredients *g, dnnl_primitive_desc_t hint,
-                                   dnnl_primitive_desc_t *out);
-    dnnl_status_t (*backward_weights)(const ingredients *g, dnnl_primitive_desc_t hint,
-                                      dnnl_primitive_desc_t *out);
+    product_maker *forward, *backward_data, *backward_weights;
 } product_kind;
 
 /* A parameter as a primitive wants it: `data` in the primitive's layout and type. */

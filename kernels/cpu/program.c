@@ -27,6 +27,42 @@ static float *floats_take(program *p, size_t count)
     return program_take(p, count * sizeof(float));
 }
 
+static void norm_take(program *p, size_t i)
+{
+    const layer *l = p->plan.layers[i].layer;
+    size_t rows = p->plan.rows, channels = l->in.channels;
+    size_t each = l->group && l->group < rows ? l->group : rows;
+    size_t count = (rows + each - 1) / each * channels;
+    p->layers[i].norm = (batchnorm){.channels = channels,
+                                    .pixels = l->in.height * l->in.width,
+                                    .each = l->group,
+                                    .partial = floats_take(p, rows * 2 * channels),
+                                    .mean = floats_take(p, count),
+                                    .inverse = floats_take(p, count),
+                                    .factor = floats_take(p, count),
+                                    .slope = floats_take(p, count),
+                                    .offset = floats_take(p, count)};
+}
+
+static void head_take(program *p)
+{
+    const network *n = p->net;
+    size_t rows = p->plan.rows, classes = n->class_count, dimension = n->dimension;
+    p->head = (head_space){.kind = n->head,
+                           .classes = classes,
+                           .dimension = dimension,
+                           .logits = floats_take(p, rows * classes),
+                           .losses = floats_take(p, rows),
+                           .hits = program_take(p, rows * sizeof *p->head.hits)};
+    if (n->head != HEAD_COSINE)
+        return;
+    p->head.units = floats_take(p, rows * dimension);
+    p->head.unit_inverse = floats_take(p, rows);
+    p->head.proxies = floats_take(p, classes * dimension);
+    p->head.proxy_inverse = floats_take(p, classes);
+    p->head.cosines = floats_take(p, rows * classes);
+}
+
 /* What the program keeps beside activations and their gradients. Embeddings and their gradient are
  * the topmost activations, where those are float. */
 static void memory_take(program *p)
@@ -39,6 +75,8 @@ static void memory_take(program *p)
     p->times.layers = program_take(p, count * sizeof *p->times.layers);
     for (size_t i = 0; i < count; i++) {
         conv_take(p, i);
+        if (p->plan.layers[i].layer->kind == LAYER_BATCHNORM)
+            norm_take(p, i);
         size_t wanted = conv_scratch_count(p, i);
         scratch = wanted > scratch ? wanted : scratch;
     }
@@ -47,6 +85,7 @@ static void memory_take(program *p)
         p->features = floats_take(p, p->plan.rows * n->dimension);
     if (!p->spec.training)
         return;
+    head_take(p);
     p->gradient = floats_take(p, n->total);
     p->first = floats_take(p, n->total);
     p->second = floats_take(p, n->total);
@@ -114,8 +153,6 @@ static int layers_new(program *p, error *e)
         if (fused_multiplies(&p->plan.layers[i]))
             p->layers[i].product = l->kind == LAYER_CONV ? &conv_product : &dense_product;
         conv_choose(p, i);
-        if (l->kind == LAYER_BATCHNORM && batchnorm_new(l, p->plan.rows, &p->layers[i].norm) < 0)
-            return error_set(e, "out of memory for batch normalisation of %zu rows", p->plan.rows);
     }
     return 0;
 }
@@ -133,13 +170,7 @@ static int program_make(program *p, error *e)
     if (plan_new(&p->spec, rows, &rules, &p->plan, e) < 0 || layers_new(p, e) < 0 ||
         memory_new(p, e) < 0 || storage_new(p, e) < 0)
         return -1;
-    if (!p->spec.training)
-        return 0;
-    p->has_head = true;
-    if (head_new(p->net, rows, &p->head) < 0)
-        return error_set(e, "out of memory for %zu classes; make the batch smaller (--batch)",
-                         p->net->class_count);
-    return parts_new(p, e);
+    return p->spec.training ? parts_new(p, e) : 0;
 }
 
 static void cpu_program_free(backend *b, program *p)
@@ -149,10 +180,6 @@ static void cpu_program_free(backend *b, program *p)
         return;
     for (size_t i = 0; i < PRIMITIVE_SETS; i++)
         primitives_free(p->sets[i]);
-    if (p->has_head)
-        head_free(&p->head);
-    for (size_t i = 0; p->layers && i < p->plan.count; i++)
-        batchnorm_free(&p->layers[i].norm);
     storage_free(p);
     plan_free(&p->plan);
     free(p->layers);

@@ -43,7 +43,6 @@ struct program {
     uint8_t *picture_row; /* scratch of input_load */
     float *features, *feature_gradient;
     head_space head;
-    bool has_head;
     /* As network.h lays them out, but for weights whose gradient oneDNN makes in another order: all
      * four keep those in that order (`stored`, one a parameter, NULL for the plain one), since the
      * optimizer does not care. */

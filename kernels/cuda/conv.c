@@ -220,45 +220,34 @@ typedef struct {
     cudnnMathType_t math;
 } verdict;
 
-#define VERDICTS_COPY(results, count, verdicts)                                                    \
-    for (int i = 0; i < (count); i++)                                                              \
-        (verdicts)[i] = (verdict)                                                                  \
-        {                                                                                          \
-            (int)(results)[i].algo, (results)[i].status, (results)[i].memory,                      \
-                (results)[i].determinism, (results)[i].mathType                                    \
-        }
+/* Asks by the library's function of one direction. */
+#define VERDICTS(perf, function, first, second, conv, third)                                       \
+    perf results[CANDIDATES];                                                                      \
+    cudnnStatus_t status = function(dnn, first, second, conv, third, CANDIDATES, count, results);  \
+    for (int i = 0; status == CUDNN_STATUS_SUCCESS && i < *count; i++)                             \
+        verdicts[i] = (verdict){(int)results[i].algo, results[i].status, results[i].memory,        \
+                                results[i].determinism, results[i].mathType};                      \
+    return status
 
 static cudnnStatus_t verdicts_forward(cudnnHandle_t dnn, const conv_ready *c, verdict *verdicts,
                                       int *count)
 {
-    cudnnConvolutionFwdAlgoPerf_t results[CANDIDATES];
-    cudnnStatus_t status = cudnnGetConvolutionForwardAlgorithm_v7(
-        dnn, c->in, c->weight, c->conv[CONV_FORWARD], c->out, CANDIDATES, count, results);
-    if (status == CUDNN_STATUS_SUCCESS)
-        VERDICTS_COPY(results, *count, verdicts);
-    return status;
+    VERDICTS(cudnnConvolutionFwdAlgoPerf_t, cudnnGetConvolutionForwardAlgorithm_v7, c->in,
+             c->weight, c->conv[CONV_FORWARD], c->out);
 }
 
 static cudnnStatus_t verdicts_data(cudnnHandle_t dnn, const conv_ready *c, verdict *verdicts,
                                    int *count)
 {
-    cudnnConvolutionBwdDataAlgoPerf_t results[CANDIDATES];
-    cudnnStatus_t status = cudnnGetConvolutionBackwardDataAlgorithm_v7(
-        dnn, c->weight, c->out, c->conv[CONV_BACKWARD_DATA], c->in, CANDIDATES, count, results);
-    if (status == CUDNN_STATUS_SUCCESS)
-        VERDICTS_COPY(results, *count, verdicts);
-    return status;
+    VERDICTS(cudnnConvolutionBwdDataAlgoPerf_t, cudnnGetConvolutionBackwardDataAlgorithm_v7,
+             c->weight, c->out, c->conv[CONV_BACKWARD_DATA], c->in);
 }
 
 static cudnnStatus_t verdicts_weight(cudnnHandle_t dnn, const conv_ready *c, verdict *verdicts,
                                      int *count)
 {
-    cudnnConvolutionBwdFilterAlgoPerf_t results[CANDIDATES];
-    cudnnStatus_t status = cudnnGetConvolutionBackwardFilterAlgorithm_v7(
-        dnn, c->in, c->out, c->conv[CONV_BACKWARD_WEIGHT], c->weight, CANDIDATES, count, results);
-    if (status == CUDNN_STATUS_SUCCESS)
-        VERDICTS_COPY(results, *count, verdicts);
-    return status;
+    VERDICTS(cudnnConvolutionBwdFilterAlgoPerf_t, cudnnGetConvolutionBackwardFilterAlgorithm_v7,
+             c->in, c->out, c->conv[CONV_BACKWARD_WEIGHT], c->weight);
 }
 
 /* What the library cannot do, as opposed to an installation that is not whole. */

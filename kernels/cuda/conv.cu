@@ -2,21 +2,22 @@
  * say): direct sums, right for every shape and slow. The formula is in kernels/reference/conv.c. */
 #include "device.cuh"
 
+__device__ static inline size_t place_of(int row, int height, int y, int width, int x, int channels)
+{
+    return (((size_t)row * (size_t)height + (size_t)y) * (size_t)width + (size_t)x) *
+           (size_t)channels;
+}
 __device__ static inline size_t in_place(const conv_shape &s, int row, int y, int x)
 {
-    return (((size_t)row * (size_t)s.in_height + (size_t)y) * (size_t)s.in_width + (size_t)x) *
-           (size_t)s.in_channels;
+    return place_of(row, s.in_height, y, s.in_width, x, s.in_channels);
 }
 __device__ static inline size_t out_place(const conv_shape &s, int row, int y, int x)
 {
-    return (((size_t)row * (size_t)s.out_height + (size_t)y) * (size_t)s.out_width + (size_t)x) *
-           (size_t)s.out_channels;
+    return place_of(row, s.out_height, y, s.out_width, x, s.out_channels);
 }
 __device__ static inline size_t weight_place(const conv_shape &s, int o, int i, int j)
 {
-    return (((size_t)o * (size_t)s.kernel_height + (size_t)i) * (size_t)s.kernel_width +
-            (size_t)j) *
-           (size_t)s.in_channels;
+    return place_of(o, s.kernel_height, i, s.kernel_width, j, s.in_channels);
 }
 
 /* One thread an output. */
@@ -97,52 +98,41 @@ __global__ static void conv_backward_weight(conv_shape s, const T *in, const T *
         d_weight[blockIdx.x] = from_float<T>(sum);
 }
 
-template <class T>
-static int forward_run(const conv_shape *s, const void *in, const void *weight, void *out,
-                       kernel_stream stream)
+static inline size_t product_of(int a, int b, int c, int d)
 {
-    size_t count =
-        (size_t)s->rows * (size_t)s->out_height * (size_t)s->out_width * (size_t)s->out_channels;
-    auto kernel = conv_forward<T>;
-    return LAUNCH(kernel, blocks_for(count, THREADS), THREADS, stream, *s, (const T *)in,
-                  (const T *)weight, (T *)out);
-}
-template <class T>
-static int backward_data_run(const conv_shape *s, const void *d_out, const void *weight, void *d_in,
-                             kernel_stream stream)
-{
-    size_t count =
-        (size_t)s->rows * (size_t)s->in_height * (size_t)s->in_width * (size_t)s->in_channels;
-    auto kernel = conv_backward_data<T>;
-    return LAUNCH(kernel, blocks_for(count, THREADS), THREADS, stream, *s, (const T *)d_out,
-                  (const T *)weight, (T *)d_in);
-}
-template <class T>
-static int backward_weight_run(const conv_shape *s, const void *in, const void *d_out,
-                               void *d_weight, kernel_stream stream)
-{
-    size_t count = (size_t)s->out_channels * (size_t)s->kernel_height * (size_t)s->kernel_width *
-                   (size_t)s->in_channels;
-    auto kernel = conv_backward_weight<T>;
-    return LAUNCH(kernel, (unsigned)count, THREADS, stream, *s, (const T *)in, (const T *)d_out,
-                  (T *)d_weight);
+    return (size_t)a * (size_t)b * (size_t)c * (size_t)d;
 }
 
 extern "C" int kernel_conv_forward(element type, const conv_shape *s, const void *in,
                                    const void *weight, void *out, kernel_stream stream)
 {
-    return type == ELEMENT_F32 ? forward_run<float>(s, in, weight, out, stream)
-                               : forward_run<bfloat16>(s, in, weight, out, stream);
+    size_t count = product_of(s->rows, s->out_height, s->out_width, s->out_channels);
+    return dispatch(type, 1, [&](auto as) {
+        typedef typename decltype(as)::type T;
+        auto kernel = conv_forward<T>;
+        return LAUNCH(kernel, blocks_for(count, THREADS), THREADS, stream, *s, (const T *)in,
+                      (const T *)weight, (T *)out);
+    });
 }
 extern "C" int kernel_conv_backward_data(element type, const conv_shape *s, const void *d_out,
                                          const void *weight, void *d_in, kernel_stream stream)
 {
-    return type == ELEMENT_F32 ? backward_data_run<float>(s, d_out, weight, d_in, stream)
-                               : backward_data_run<bfloat16>(s, d_out, weight, d_in, stream);
+    size_t count = product_of(s->rows, s->in_height, s->in_width, s->in_channels);
+    return dispatch(type, 1, [&](auto as) {
+        typedef typename decltype(as)::type T;
+        auto kernel = conv_backward_data<T>;
+        return LAUNCH(kernel, blocks_for(count, THREADS), THREADS, stream, *s, (const T *)d_out,
+                      (const T *)weight, (T *)d_in);
+    });
 }
 extern "C" int kernel_conv_backward_weight(element type, const conv_shape *s, const void *in,
                                            const void *d_out, void *d_weight, kernel_stream stream)
 {
-    return type == ELEMENT_F32 ? backward_weight_run<float>(s, in, d_out, d_weight, stream)
-                               : backward_weight_run<bfloat16>(s, in, d_out, d_weight, stream);
+    size_t count = product_of(s->out_channels, s->kernel_height, s->kernel_width, s->in_channels);
+    return dispatch(type, 1, [&](auto as) {
+        typedef typename decltype(as)::type T;
+        auto kernel = conv_backward_weight<T>;
+        return LAUNCH(kernel, (unsigned)count, THREADS, stream, *s, (const T *)in, (const T *)d_out,
+                      (T *)d_weight);
+    });
 }

@@ -14,7 +14,7 @@
 /* The streams last: the libraries' handles still name them. */
 static void cuda_close(backend *b)
 {
-    struct cuda *g = cuda_of(b);
+    struct cuda *g = b->own;
     if (g->solver)
         cusolverDnDestroy(g->solver);
     if (g->blas)

@@ -30,13 +30,8 @@ struct cuda {
     cublasLtHandle_t lt;
     cusolverDnHandle_t solver;
     conv_choices choices;
-    char *scratch; /* for calls on embeddings */
+    void *scratch; /* for calls on embeddings */
     size_t scratch_bytes;
 };
-
-static inline struct cuda *cuda_of(const backend *b)
-{
-    return b->own;
-}
 
 #endif

@@ -54,14 +54,18 @@ template <class T, int V> __device__ static inline void store(T *at, const pack<
     *reinterpret_cast<pack<T, V> *>(at) = p;
 }
 
-/* Calls f<T, V>() for the type, and 16-byte vectors where `width` elements are a whole number of
- * them. */
-template <template <class, int> class F, class... A>
-static inline int dispatch(element type, size_t width, A... arguments)
+/* A type and a number of its elements, as a value. */
+template <class E, int N> struct vector_of {
+    typedef E type;
+    static constexpr int width = N;
+};
+
+/* Calls f for the type, with 16-byte vectors where `width` elements are a whole number of them. */
+template <class F> static inline int dispatch(element type, size_t width, const F &f)
 {
     if (type == ELEMENT_F32)
-        return width % 4 == 0 ? F<float, 4>::run(arguments...) : F<float, 1>::run(arguments...);
-    return width % 8 == 0 ? F<bfloat16, 8>::run(arguments...) : F<bfloat16, 1>::run(arguments...);
+        return width % 4 == 0 ? f(vector_of<float, 4>()) : f(vector_of<float, 1>());
+    return width % 8 == 0 ? f(vector_of<bfloat16, 8>()) : f(vector_of<bfloat16, 1>());
 }
 
 static inline unsigned blocks_for(size_t items, size_t each)

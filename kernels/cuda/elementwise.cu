@@ -97,78 +97,62 @@ __global__ static void mask_apply(const T *y, const T *d_out, T *d_masked, float
         columns_finish(partials, gridDim.x, channels, column_sums);
 }
 
-template <class T, int V> struct run_bias {
-    static int run(const void *in, const void *bias, void *out, size_t count, size_t channels,
-                   int relu, kernel_drop drop, kernel_stream stream)
-    {
-        auto kernel = bias_apply<T, V>;
-        return LAUNCH(kernel, blocks_for(count / V, THREADS), THREADS, stream, (const T *)in,
-                      (const T *)bias, (T *)out, count / V, channels, relu, drop);
-    }
-};
-template <class T, int V> struct run_scale {
-    static int run(const void *in, void *out, size_t count, float factor, kernel_stream stream)
-    {
-        auto kernel = scale_apply<T, V>;
-        return LAUNCH(kernel, blocks_for(count / V, THREADS), THREADS, stream, (const T *)in,
-                      (T *)out, count / V, factor);
-    }
-};
-template <class T, int V> struct run_add {
-    static int run(const void *a, const void *b, void *out, size_t count, kernel_stream stream)
-    {
-        auto kernel = add_apply<T, V>;
-        return LAUNCH(kernel, blocks_for(count / V, THREADS), THREADS, stream, (const T *)a,
-                      (const T *)b, (T *)out, count / V);
-    }
-};
-template <class T, int V> struct run_to_float {
-    static int run(const void *in, float *out, size_t count, kernel_stream stream)
-    {
-        auto kernel = to_float_apply<T, V>;
-        return LAUNCH(kernel, blocks_for(count / V, THREADS), THREADS, stream, (const T *)in, out,
-                      count / V);
-    }
-};
-
-template <class T, int V> struct run_mask {
-    static int run(const void *y, const void *d_out, void *d_masked, float scale, size_t rows,
-                   size_t channels, float *column_sums, float *partials, unsigned *arrivals,
-                   kernel_stream stream)
-    {
-        auto kernel = mask_apply<T, V>;
-        dim3 grid(tile_chunks(rows, channels, V, COLUMN_CHUNKS), tile_groups(channels, V));
-        return LAUNCH(kernel, grid, THREADS, stream, (const T *)y, (const T *)d_out, (T *)d_masked,
-                      scale, rows, channels, column_sums, partials, arrivals);
-    }
-};
-
 extern "C" int kernel_bias(element type, const void *in, const void *bias, void *out, size_t count,
                            size_t channels, int relu, const kernel_drop *drop, kernel_stream stream)
 {
     /* A vector must not run over the end of a row of channels, where there is a bias. */
     size_t width = bias ? channels : count;
-    return dispatch<run_bias>(type, width, in, bias, out, count, channels, relu, *drop, stream);
+    return dispatch(type, width, [&](auto as) {
+        typedef typename decltype(as)::type T;
+        constexpr int V = decltype(as)::width;
+        auto kernel = bias_apply<T, V>;
+        return LAUNCH(kernel, blocks_for(count / V, THREADS), THREADS, stream, (const T *)in,
+                      (const T *)bias, (T *)out, count / V, channels, relu, *drop);
+    });
 }
 extern "C" int kernel_scale(element type, const void *in, void *out, size_t count, float factor,
                             kernel_stream stream)
 {
-    return dispatch<run_scale>(type, count, in, out, count, factor, stream);
+    return dispatch(type, count, [&](auto as) {
+        typedef typename decltype(as)::type T;
+        constexpr int V = decltype(as)::width;
+        auto kernel = scale_apply<T, V>;
+        return LAUNCH(kernel, blocks_for(count / V, THREADS), THREADS, stream, (const T *)in,
+                      (T *)out, count / V, factor);
+    });
 }
 extern "C" int kernel_add(element type, const void *a, const void *b, void *out, size_t count,
                           kernel_stream stream)
 {
-    return dispatch<run_add>(type, count, a, b, out, count, stream);
+    return dispatch(type, count, [&](auto as) {
+        typedef typename decltype(as)::type T;
+        constexpr int V = decltype(as)::width;
+        auto kernel = add_apply<T, V>;
+        return LAUNCH(kernel, blocks_for(count / V, THREADS), THREADS, stream, (const T *)a,
+                      (const T *)b, (T *)out, count / V);
+    });
 }
 extern "C" int kernel_to_float(element type, const void *in, float *out, size_t count,
                                kernel_stream stream)
 {
-    return dispatch<run_to_float>(type, count, in, out, count, stream);
+    return dispatch(type, count, [&](auto as) {
+        typedef typename decltype(as)::type T;
+        constexpr int V = decltype(as)::width;
+        auto kernel = to_float_apply<T, V>;
+        return LAUNCH(kernel, blocks_for(count / V, THREADS), THREADS, stream, (const T *)in, out,
+                      count / V);
+    });
 }
 extern "C" int kernel_mask(element type, const void *y, const void *d_out, void *d_masked,
                            float scale, size_t rows, size_t channels, float *column_sums,
                            float *partials, unsigned *arrivals, kernel_stream stream)
 {
-    return dispatch<run_mask>(type, channels, y, d_out, d_masked, scale, rows, channels,
-                              column_sums, partials, arrivals, stream);
+    return dispatch(type, channels, [&](auto as) {
+        typedef typename decltype(as)::type T;
+        constexpr int V = decltype(as)::width;
+        auto kernel = mask_apply<T, V>;
+        dim3 grid(tile_chunks(rows, channels, V, COLUMN_CHUNKS), tile_groups(channels, V));
+        return LAUNCH(kernel, grid, THREADS, stream, (const T *)y, (const T *)d_out, (T *)d_masked,
+                      scale, rows, channels, column_sums, partials, arrivals);
+    });
 }

@@ -12,23 +12,6 @@ static size_t piece_rows(size_t row_floats, size_t rows)
     return most < rows ? most : rows;
 }
 
-static int copy_in(struct cuda *g, void *to, const void *from, size_t bytes, error *e)
-{
-    return check_cuda((int)cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, g->streams[0]),
-                      "copying to the device", e);
-}
-
-static int copy_out(struct cuda *g, void *to, const void *from, size_t bytes, error *e)
-{
-    return check_cuda((int)cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, g->streams[0]),
-                      "copying from the device", e);
-}
-
-static int wait(struct cuda *g, error *e)
-{
-    return check_cuda((int)cudaStreamSynchronize(g->streams[0]), "waiting for the device", e);
-}
-
 static int done(struct cuda *g, int status, const char *kernel, error *e)
 {
     return check_kernel(g, status, kernel, g->streams[0], e);
@@ -68,7 +51,7 @@ static int products(struct cuda *g, const float *embeddings, size_t rows, size_t
             copy_out(g, out + r * classes, at[2], count * classes * 4, e) < 0)
             return -1;
     }
-    return wait(g, e);
+    return device_wait(g, e);
 }
 
 static int cuda_scores(algebra *a, const float *embeddings, size_t rows, size_t dimension,
@@ -95,7 +78,7 @@ static int top_k_piece(struct cuda *g, const float *scores, size_t rows, size_t 
         copy_out(g, value, at[2], rows * k * 4, e) < 0 ||
         copy_out(g, bad, at[3], sizeof *bad, e) < 0)
         return -1;
-    return wait(g, e);
+    return device_wait(g, e);
 }
 
 static int cuda_top_k(algebra *a, const float *scores, size_t rows, size_t classes, size_t k,
@@ -140,7 +123,7 @@ static int cuda_normalise(algebra *a, float *embeddings, size_t rows, size_t dim
             copy_out(g, rows_at, at, count * dimension * 4, e) < 0)
             return -1;
     }
-    return wait(g, e);
+    return device_wait(g, e);
 }
 
 static int cuda_assign(algebra *a, const float *embeddings, size_t rows, size_t dimension,
@@ -166,7 +149,7 @@ static int cuda_assign(algebra *a, const float *embeddings, size_t rows, size_t 
             copy_out(g, similarity + r, at[4], n * 4, e) < 0)
             return -1;
     }
-    return wait(g, e);
+    return device_wait(g, e);
 }
 
 void cuda_embedding(algebra *a)

@@ -15,15 +15,6 @@ static int check_solver(cusolverStatus_t status, const char *what, error *e)
     return error_set(e, "cuda: cuSOLVER: %s: status %d", what, (int)status);
 }
 
-static int copy(struct cuda *g, void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
-                error *e)
-{
-    if (check_cuda((int)cudaMemcpyAsync(to, from, bytes, kind, g->streams[0]), "copying a matrix",
-                   e) < 0)
-        return -1;
-    return check_cuda((int)cudaStreamSynchronize(g->streams[0]), "copying a matrix", e);
-}
-
 /* matrix = U^T U (column-major). */
 static int factor(struct cuda *g, double *matrix, size_t n, int *info, error *e)
 {
@@ -37,8 +28,8 @@ static int factor(struct cuda *g, double *matrix, size_t n, int *info, error *e)
     int status = check_solver(cusolverDnDpotrf(g->solver, CUBLAS_FILL_MODE_UPPER, (int)n, matrix,
                                                (int)n, work, room, info),
                               "Cholesky", e);
-    if (status == 0)
-        status = copy(g, &failed, info, sizeof failed, cudaMemcpyDeviceToHost, e);
+    if (status == 0 && (copy_out(g, &failed, info, sizeof failed, e) < 0 || device_wait(g, e) < 0))
+        status = -1;
     cudaFree(work);
     if (status == 0 && failed != 0)
         return error_set(e, "the matrix is not positive definite; take a larger ridge");
@@ -74,15 +65,11 @@ static int cuda_solve(algebra *a, double *matrix, size_t n, double ridge, double
         return -1;
     double *at = memory, *x = at + n * n;
     int *info = (int *)(x + n * columns);
-    int status = copy(g, at, matrix, matrix_bytes, cudaMemcpyHostToDevice, e);
-    if (status == 0)
-        status = copy(g, x, right, right_bytes, cudaMemcpyHostToDevice, e);
-    if (status == 0)
-        status = factor(g, at, n, info, e);
-    if (status == 0)
-        status = triangles(g, at, n, x, columns, e);
-    if (status == 0)
-        status = copy(g, right, x, right_bytes, cudaMemcpyDeviceToHost, e);
+    int status = 0;
+    if (copy_in(g, at, matrix, matrix_bytes, e) < 0 || copy_in(g, x, right, right_bytes, e) < 0 ||
+        factor(g, at, n, info, e) < 0 || triangles(g, at, n, x, columns, e) < 0 ||
+        copy_out(g, right, x, right_bytes, e) < 0 || device_wait(g, e) < 0)
+        status = -1;
     cudaFree(memory);
     return status;
 }
@@ -102,8 +89,8 @@ static int eigen_run(struct cuda *g, double *a, size_t n, double *values, int *i
         check_solver(cusolverDnDsyevd(g->solver, CUSOLVER_EIG_MODE_VECTOR, CUBLAS_FILL_MODE_UPPER,
                                       (int)n, a, (int)n, values, work, room, info),
                      "eigenvalues", e);
-    if (status == 0)
-        status = copy(g, &failed, info, sizeof failed, cudaMemcpyDeviceToHost, e);
+    if (status == 0 && (copy_out(g, &failed, info, sizeof failed, e) < 0 || device_wait(g, e) < 0))
+        status = -1;
     cudaFree(work);
     if (status == 0 && failed != 0)
         return error_set(e, "cuda: the eigenvalues do not converge");
@@ -117,13 +104,12 @@ static int cuda_eigen(algebra *a, double *matrix, size_t n, double *values, erro
     if (solver_wake(g, e) < 0 || take(&memory, (n * n + n + 1) * sizeof(double), e) < 0)
         return -1;
     double *at = memory, *w = at + n * n;
-    int status = copy(g, at, matrix, n * n * sizeof *at, cudaMemcpyHostToDevice, e);
-    if (status == 0)
-        status = eigen_run(g, at, n, w, (int *)(w + n), e);
-    if (status == 0)
-        status = copy(g, matrix, at, n * n * sizeof *at, cudaMemcpyDeviceToHost, e);
-    if (status == 0)
-        status = copy(g, values, w, n * sizeof *values, cudaMemcpyDeviceToHost, e);
+    int status = 0;
+    if (copy_in(g, at, matrix, n * n * sizeof *at, e) < 0 ||
+        eigen_run(g, at, n, w, (int *)(w + n), e) < 0 ||
+        copy_out(g, matrix, at, n * n * sizeof *at, e) < 0 ||
+        copy_out(g, values, w, n * sizeof *values, e) < 0 || device_wait(g, e) < 0)
+        status = -1;
     cudaFree(memory);
     return status;
 }

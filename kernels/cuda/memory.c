@@ -31,28 +31,45 @@ int device_grow(void **memory, size_t *have, size_t bytes, const char *what, con
     return 0;
 }
 
-static size_t aligned(size_t bytes)
+size_t memory_split(void *memory, size_t count, const size_t *bytes, void **places)
 {
-    return (bytes + 255) / 256 * 256;
+    size_t at = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (memory)
+            places[i] = bytes[i] ? (char *)memory + at : NULL;
+        at += (bytes[i] + 255) / 256 * 256;
+    }
+    return at;
 }
 
 int scratch_take(struct cuda *g, size_t count, const size_t *bytes, void **places, error *e)
 {
-    size_t total = 0;
-    for (size_t i = 0; i < count; i++)
-        total += aligned(bytes[i]);
-    void *memory = g->scratch;
-    int status = device_grow(&memory, &g->scratch_bytes, total, "rows of embeddings",
-                             "use --device cpu, or send smaller batches", e);
-    g->scratch = memory;
-    if (status < 0)
+    if (device_grow(&g->scratch, &g->scratch_bytes, memory_split(NULL, count, bytes, places),
+                    "rows of embeddings", "use --device cpu, or send smaller batches", e) < 0)
         return -1;
-    size_t at = 0;
-    for (size_t i = 0; i < count; i++) {
-        places[i] = g->scratch + at;
-        at += aligned(bytes[i]);
-    }
+    memory_split(g->scratch, count, bytes, places);
     return 0;
+}
+
+static int copy(struct cuda *g, void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
+                error *e)
+{
+    return check_cuda((int)cudaMemcpyAsync(to, from, bytes, kind, g->streams[0]), "copying", e);
+}
+
+int copy_in(struct cuda *g, void *to, const void *from, size_t bytes, error *e)
+{
+    return copy(g, to, from, bytes, cudaMemcpyHostToDevice, e);
+}
+
+int copy_out(struct cuda *g, void *to, const void *from, size_t bytes, error *e)
+{
+    return copy(g, to, from, bytes, cudaMemcpyDeviceToHost, e);
+}
+
+int device_wait(struct cuda *g, error *e)
+{
+    return check_cuda((int)cudaStreamSynchronize(g->streams[0]), "waiting for the device", e);
 }
 
 int dnn_wake(struct cuda *g, error *e)

@@ -9,10 +9,18 @@ int device_take(size_t bytes, const char *what, const char *advice, void **out, 
 /* Grows *memory to that size; what was in it is lost. */
 int device_grow(void **memory, size_t *have, size_t bytes, const char *what, const char *advice,
                 error *e);
-/* Room in the scratch memory, in the arrays of those bytes; places[i] gets each one's address. */
+/* The bytes of so many arrays side by side; unless `memory` is NULL, places[i] gets the address of
+ * each one in it (NULL: of no bytes). */
+size_t memory_split(void *memory, size_t count, const size_t *bytes, void **places);
+/* The same in the scratch memory, which has room for them. */
 int scratch_take(struct cuda *g, size_t count, const size_t *bytes, void **places, error *e);
 int dnn_wake(struct cuda *g, error *e);
 int blas_wake(struct cuda *g, error *e);
 int solver_wake(struct cuda *g, error *e);
+
+/* Enqueued on the first stream, in the order of the calls; and waiting for it. */
+int copy_in(struct cuda *g, void *to, const void *from, size_t bytes, error *e);
+int copy_out(struct cuda *g, void *to, const void *from, size_t bytes, error *e);
+int device_wait(struct cuda *g, error *e);
 
 #endif

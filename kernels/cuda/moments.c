@@ -19,45 +19,39 @@ struct moments {
     float *projection, *embeddings, *features;
     int32_t *labels;
     double *x, *ones;
+    void *memory; /* of all arrays but counts */
 };
 
-static int take(void **out, size_t bytes, error *e)
-{
-    return device_take(bytes, "sums of embeddings", "use --device cpu, or fewer --features", out,
-                       e);
-}
-
+/* All of its arrays in one piece of memory, zeroed. */
 static int moments_place(moments *m, bool gram, bool projected, error *e)
 {
-    size_t size = m->size, classes = m->classes;
-    size_t row_bytes = 4 * m->dimension + 12 * size + 8 * classes + 4;
+    size_t size = m->size, row_bytes = 4 * m->dimension + 12 * size + 8 * m->classes + 4;
     m->piece = PIECE_BYTES / row_bytes ? PIECE_BYTES / row_bytes : 1;
     m->piece = m->piece < 8192 ? m->piece : 8192;
-    void *sums, *full = NULL, *projection = NULL, *embeddings, *features = NULL, *labels, *x, *ones;
-    int status = take(&sums, classes * size * 8, e);
-    m->sums = sums;
-    if (status == 0 && gram)
-        status = take(&full, size * size * 8, e);
-    m->gram = full;
-    if (status == 0 && projected)
-        status = take(&projection, size * m->dimension * 4, e);
-    m->projection = projection;
-    if (status == 0)
-        status = take(&embeddings, m->piece * m->dimension * 4, e);
-    m->embeddings = status == 0 ? embeddings : NULL;
-    if (status == 0 && projected)
-        status = take(&features, m->piece * size * 4, e);
-    m->features = features;
-    if (status == 0)
-        status = take(&labels, m->piece * 4, e);
-    m->labels = status == 0 ? labels : NULL;
-    if (status == 0)
-        status = take(&x, m->piece * size * 8, e);
-    m->x = status == 0 ? x : NULL;
-    if (status == 0)
-        status = take(&ones, m->piece * classes * 8, e);
-    m->ones = status == 0 ? ones : NULL;
-    return status;
+    size_t bytes[] = {m->classes * size * 8,
+                      gram ? size * size * 8 : 0,
+                      m->piece * size * 8,
+                      m->piece * m->classes * 8,
+                      m->piece * m->dimension * 4,
+                      projected ? m->piece * size * 4 : 0,
+                      projected ? size * m->dimension * 4 : 0,
+                      m->piece * 4};
+    void *at[sizeof bytes / sizeof *bytes];
+    size_t count = sizeof bytes / sizeof *bytes, total = memory_split(NULL, count, bytes, at);
+    if (device_take(total, "sums of embeddings", "use --device cpu, or fewer --features",
+                    &m->memory, e) < 0)
+        return -1;
+    memory_split(m->memory, count, bytes, at);
+    m->sums = at[0];
+    m->gram = at[1];
+    m->x = at[2];
+    m->ones = at[3];
+    m->embeddings = at[4];
+    m->features = at[5];
+    m->projection = at[6];
+    m->labels = at[7];
+    return check_cuda((int)cudaMemsetAsync(m->memory, 0, total, m->gpu->streams[0]),
+                      "clearing sums", e);
 }
 
 static void cuda_moments_free(algebra *a, moments *m)
@@ -65,10 +59,7 @@ static void cuda_moments_free(algebra *a, moments *m)
     (void)a;
     if (!m)
         return;
-    void *memory[] = {m->sums,     m->gram,   m->projection, m->embeddings,
-                      m->features, m->labels, m->x,          m->ones};
-    for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
-        cudaFree(memory[i]);
+    cudaFree(m->memory);
     free(m->counts);
     free(m);
 }
@@ -78,29 +69,17 @@ static int cuda_moments_new(algebra *a, size_t dimension, const float *projectio
 {
     struct cuda *g = a->own;
     moments *m = calloc(1, sizeof *m);
-    if (!m)
+    if (!m || !(m->counts = calloc(classes, sizeof *m->counts))) {
+        free(m);
         return error_set(e, "cuda: out of memory");
-    *m = (moments){.gpu = g,
-                   .dimension = dimension,
-                   .classes = classes,
-                   .size = projection ? count : dimension};
-    m->counts = calloc(classes, sizeof *m->counts);
-    int status = m->counts ? 0 : error_set(e, "cuda: out of memory");
-    if (status == 0)
-        status = blas_wake(g, e);
-    if (status == 0)
-        status = moments_place(m, gram, projection != NULL, e);
-    if (status == 0)
-        status = check_cuda((int)cudaMemset(m->sums, 0, classes * m->size * 8), "clearing sums", e);
-    if (status == 0 && gram)
-        status = check_cuda((int)cudaMemset(m->gram, 0, m->size * m->size * 8), "clearing sums", e);
-    if (status == 0 && projection)
-        status = check_cuda((int)cudaMemcpy(m->projection, projection, count * dimension * 4,
-                                            cudaMemcpyHostToDevice),
-                            "copying the projection", e);
-    if (status == 0)
-        status = check_cuda((int)cudaDeviceSynchronize(), "clearing sums", e);
-    if (status < 0) {
+    }
+    m->gpu = g;
+    m->dimension = dimension;
+    m->classes = classes;
+    m->size = projection ? count : dimension;
+    if (blas_wake(g, e) < 0 || moments_place(m, gram, projection != NULL, e) < 0 ||
+        (projection && copy_in(g, m->projection, projection, count * dimension * 4, e) < 0) ||
+        device_wait(g, e) < 0) {
         cuda_moments_free(a, m);
         return -1;
     }
@@ -132,12 +111,8 @@ static int piece_add(moments *m, const float *embeddings, const int32_t *labels,
     struct cuda *g = m->gpu;
     cudaStream_t stream = g->streams[0];
     const float *x = m->embeddings;
-    if (check_cuda((int)cudaMemcpyAsync(m->embeddings, embeddings, rows * m->dimension * 4,
-                                        cudaMemcpyHostToDevice, stream),
-                   "copying embeddings", e) < 0 ||
-        check_cuda(
-            (int)cudaMemcpyAsync(m->labels, labels, rows * 4, cudaMemcpyHostToDevice, stream),
-            "copying labels", e) < 0)
+    if (copy_in(g, m->embeddings, embeddings, rows * m->dimension * 4, e) < 0 ||
+        copy_in(g, m->labels, labels, rows * 4, e) < 0)
         return -1;
     if (m->projection) {
         x = m->features;
@@ -170,7 +145,7 @@ static int cuda_moments_add(algebra *a, moments *m, const float *embeddings, con
     for (size_t r = 0; r < rows; r++)
         if (labels[r] >= 0)
             m->counts[labels[r]]++;
-    return check_cuda((int)cudaStreamSynchronize(m->gpu->streams[0]), "adding embeddings", e);
+    return device_wait(m->gpu, e);
 }
 
 static int cuda_moments_get(algebra *a, moments *m, double *sums, double *counts, double *gram,
@@ -179,15 +154,12 @@ static int cuda_moments_get(algebra *a, moments *m, double *sums, double *counts
     (void)a;
     size_t n = m->size;
     memcpy(counts, m->counts, m->classes * sizeof *counts);
-    if (check_cuda((int)cudaMemcpy(sums, m->sums, m->classes * n * 8, cudaMemcpyDeviceToHost),
-                   "copying sums", e) < 0)
+    bool squares = gram && m->gram;
+    if (copy_out(m->gpu, sums, m->sums, m->classes * n * 8, e) < 0 ||
+        (squares && copy_out(m->gpu, gram, m->gram, n * n * 8, e) < 0) ||
+        device_wait(m->gpu, e) < 0)
         return -1;
-    if (!gram || !m->gram)
-        return 0;
-    if (check_cuda((int)cudaMemcpy(gram, m->gram, n * n * 8, cudaMemcpyDeviceToHost),
-                   "copying the Gram matrix", e) < 0)
-        return -1;
-    for (size_t i = 0; i < n; i++) /* upper in column-major is lower in row-major */
+    for (size_t i = 0; squares && i < n; i++) /* upper in column-major is lower in row-major */
         for (size_t j = 0; j < i; j++)
             gram[j * n + i] = gram[i * n + j];
     return 0;

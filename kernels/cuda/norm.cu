@@ -1,5 +1,5 @@
 /* norm.cu: batch normalisation over groups of rows; the formulas are in
- * kernels/reference/batchnorm.c.
+ * kernels/reference/norm.c.
  *
  * Forward is two launches: sums of x - k and (x - k)^2, k being the group's first element of the
  * channel (so that nothing cancels), finished by the last block in double; then z gamma + beta.
@@ -217,57 +217,47 @@ static inline dim3 sums_grid(const norm_task *t, int v)
                 tile_groups(t->channels, v), (unsigned)t->groups);
 }
 
-template <class T, int V> struct run_norm_train {
-    static int run(norm_task t, const void *in, void *out, kernel_stream stream)
-    {
-        auto sum = moments_sum<T, V>;
-        auto apply = norm_apply<T, V>;
-        int status = LAUNCH(sum, sums_grid(&t, V), THREADS, stream, t, (const T *)in);
-        if (status)
-            return status;
-        return LAUNCH(apply, blocks_for(t.rows * t.places * (t.channels / V), THREADS), THREADS,
-                      stream, t, (const T *)in, (T *)out);
-    }
-};
-template <class T, int V> struct run_norm_infer {
-    static int run(norm_task t, const float *mean, const float *variance, const void *in, void *out,
-                   kernel_stream stream)
-    {
-        auto kernel = norm_infer<T, V>;
-        return LAUNCH(kernel, blocks_for(t.rows * t.places * (t.channels / V), THREADS), THREADS,
-                      stream, t, mean, variance, (const T *)in, (T *)out);
-    }
-};
-template <class T, int V> struct run_norm_backward {
-    static int run(norm_task t, const void *in, const void *y, const void *d_out, float *d_gamma,
-                   float *d_beta, void *d_in, kernel_stream stream)
-    {
-        auto sum = gradients_sum<T, V>;
-        auto apply = norm_backward<T, V>;
-        int status = LAUNCH(sum, sums_grid(&t, V), THREADS, stream, t, (const T *)in, (const T *)y,
-                            (const T *)d_out, d_gamma, d_beta);
-        if (status || !d_in)
-            return status;
-        return LAUNCH(apply, blocks_for(t.rows * t.places * (t.channels / V), THREADS), THREADS,
-                      stream, t, (const T *)in, (const T *)y, (const T *)d_out, (T *)d_in);
-    }
-};
-
 extern "C" int kernel_norm_train(element type, const norm_task *t, const void *in, void *out,
                                  kernel_stream stream)
 {
-    return dispatch<run_norm_train>(type, t->channels, *t, in, out, stream);
+    return dispatch(type, t->channels, [&](auto as) {
+        typedef typename decltype(as)::type T;
+        constexpr int V = decltype(as)::width;
+        auto sum = moments_sum<T, V>;
+        auto apply = norm_apply<T, V>;
+        int status = LAUNCH(sum, sums_grid(t, V), THREADS, stream, *t, (const T *)in);
+        if (status)
+            return status;
+        return LAUNCH(apply, blocks_for(t->rows * t->places * (t->channels / V), THREADS), THREADS,
+                      stream, *t, (const T *)in, (T *)out);
+    });
 }
 extern "C" int kernel_norm_infer(element type, const norm_task *t, const float *mean,
                                  const float *variance, const void *in, void *out,
                                  kernel_stream stream)
 {
-    return dispatch<run_norm_infer>(type, t->channels, *t, mean, variance, in, out, stream);
+    return dispatch(type, t->channels, [&](auto as) {
+        typedef typename decltype(as)::type T;
+        constexpr int V = decltype(as)::width;
+        auto kernel = norm_infer<T, V>;
+        return LAUNCH(kernel, blocks_for(t->rows * t->places * (t->channels / V), THREADS), THREADS,
+                      stream, *t, mean, variance, (const T *)in, (T *)out);
+    });
 }
 extern "C" int kernel_norm_backward(element type, const norm_task *t, const void *in, const void *y,
                                     const void *d_out, float *d_gamma, float *d_beta, void *d_in,
                                     kernel_stream stream)
 {
-    return dispatch<run_norm_backward>(type, t->channels, *t, in, y, d_out, d_gamma, d_beta, d_in,
-                                       stream);
+    return dispatch(type, t->channels, [&](auto as) {
+        typedef typename decltype(as)::type T;
+        constexpr int V = decltype(as)::width;
+        auto sum = gradients_sum<T, V>;
+        auto apply = norm_backward<T, V>;
+        int status = LAUNCH(sum, sums_grid(t, V), THREADS, stream, *t, (const T *)in, (const T *)y,
+                            (const T *)d_out, d_gamma, d_beta);
+        if (status || !d_in)
+            return status;
+        return LAUNCH(apply, blocks_for(t->rows * t->places * (t->channels / V), THREADS), THREADS,
+                      stream, *t, (const T *)in, (const T *)y, (const T *)d_out, (T *)d_in);
+    });
 }

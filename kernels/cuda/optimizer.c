@@ -45,12 +45,9 @@ int optimizer_new(program *p, error *e)
     tables_fill(p, (optimizer_part *)tables, (optimizer_piece *)(tables + part_bytes));
     int status =
         device_take(bytes, "the optimizer's tables", "take a smaller network", &p->tables, e);
-    if (status == 0)
-        status = check_cuda((int)cudaMemcpy(p->tables, tables, bytes, cudaMemcpyHostToDevice),
-                            "copying the optimizer's tables", e);
-    /* Our streams do not wait for copies of the default one. */
-    if (status == 0)
-        status = check_cuda((int)cudaDeviceSynchronize(), "copying the optimizer's tables", e);
+    if (status == 0 &&
+        (copy_in(p->gpu, p->tables, tables, bytes, e) < 0 || device_wait(p->gpu, e) < 0))
+        status = -1;
     free(tables);
     const optimizer *o = &p->spec.optimizer;
     p->optimizer = (optimizer_task){.parts = p->tables,

@@ -102,15 +102,13 @@ extern "C" int kernel_gradients(element type, const optimizer_task *t, float *fl
 
 extern "C" int kernel_optimizer_load(element type)
 {
-    cudaFuncAttributes unused;
-    bool full = type == ELEMENT_F32;
-    int status = (int)cudaFuncGetAttributes(&unused, full ? optimizer_step<float, 0>
-                                                          : optimizer_step<bfloat16, 0>);
-    if (!status)
-        status = (int)cudaFuncGetAttributes(&unused, full ? optimizer_step<float, 1>
-                                                          : optimizer_step<bfloat16, 1>);
-    if (!status)
-        status = (int)cudaFuncGetAttributes(&unused, full ? optimizer_step<float, 2>
-                                                          : optimizer_step<bfloat16, 2>);
-    return status;
+    return dispatch(type, 1, [&](auto as) {
+        typedef typename decltype(as)::type T;
+        cudaFuncAttributes unused;
+        auto adam = optimizer_step<T, 0>, adamw = optimizer_step<T, 1>, sgd = optimizer_step<T, 2>;
+        int status = (int)cudaFuncGetAttributes(&unused, adam);
+        if (!status)
+            status = (int)cudaFuncGetAttributes(&unused, adamw);
+        return status ? status : (int)cudaFuncGetAttributes(&unused, sgd);
+    });
 }

@@ -1,6 +1,7 @@
 #include "places.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 launch launch_next(size_t left, size_t batch, size_t burst)
 {
@@ -160,12 +161,10 @@ static int places_make(const placer *k, error *e)
     q->parameters = calloc(n->parameter_count, sizeof *q->parameters);
     if (!q->layers || !q->parameters)
         return error_set(e, "cuda: out of memory");
-    for (size_t i = 0; i < k->p->count; i++) {
-        q->layers[i] =
-            (layer_places){NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE};
+    memset(q->layers, 0xFF, k->p->count * sizeof *q->layers); /* NOWHERE */
+    for (size_t i = 0; i < k->p->count; i++)
         if (limits_check(k->p, &k->p->layers[i], k->spec->training, e) < 0)
             return -1;
-    }
     q->master = floats_keep(k, n->total);
     q->staging = keep(k, k->p->rows * extent_size(n->input));
     q->embeddings = floats_keep(k, k->p->rows * n->dimension);
@@ -185,16 +184,9 @@ int places_new(const program_spec *spec, precision_kind precision, plan *p, plac
                         .code_bytes = 2,
                         .weights_beside = true};
     placer k = {spec, rules.type, p, out};
-    *out = (places){.labels = NOWHERE,
-                    .d_logits = NOWHERE,
-                    .cosines = NOWHERE,
-                    .inverse_norms = NOWHERE,
-                    .row_sums = NOWHERE,
-                    .head_arrivals = NOWHERE,
-                    .first = NOWHERE,
-                    .second = NOWHERE,
-                    .optimizer_arrivals = NOWHERE,
-                    .state = NOWHERE};
+    memset(out, 0xFF, sizeof *out); /* NOWHERE */
+    out->layers = NULL;
+    out->parameters = NULL;
     *p = (plan){0};
     if (spec->batch == 0)
         return error_set(e, "cuda: a batch of no rows");

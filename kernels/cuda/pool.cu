@@ -173,22 +173,27 @@ __global__ static void unavgpool(const T *d_out, T *d_in, size_t rows, size_t pl
     store(d_in + p * V, d);
 }
 
-template <class T, int V> struct run_maxpool {
-    static int run(const pool_shape *s, const void *in, void *out, uint16_t *argmax,
-                   kernel_drop drop, kernel_stream stream)
-    {
+extern "C" int kernel_maxpool(element type, const pool_shape *s, const void *in, void *out,
+                              uint16_t *argmax, const kernel_drop *drop, kernel_stream stream)
+{
+    return dispatch(type, (size_t)s->channels, [&](auto as) {
+        typedef typename decltype(as)::type T;
+        constexpr int V = decltype(as)::width;
         auto kernel = maxpool<T, V>;
         size_t packs = (size_t)s->rows * (size_t)s->out_height * (size_t)s->out_width *
                        (size_t)(s->channels / V);
         return LAUNCH(kernel, blocks_for(packs, THREADS), THREADS, stream, *s, (const T *)in,
-                      (T *)out, argmax, drop);
-    }
-};
-template <class T, int V> struct run_unpool {
-    static int run(const pool_shape *s, const void *y, const uint16_t *argmax, const void *d_out,
-                   void *d_in, kernel_drop drop, float *column_sums, float *partials,
-                   unsigned *arrivals, kernel_stream stream)
-    {
+                      (T *)out, argmax, *drop);
+    });
+}
+extern "C" int kernel_unpool(element type, const pool_shape *s, const void *y,
+                             const uint16_t *argmax, const void *d_out, void *d_in,
+                             const kernel_drop *drop, float *column_sums, float *partials,
+                             unsigned *arrivals, kernel_stream stream)
+{
+    return dispatch(type, (size_t)s->channels, [&](auto as) {
+        typedef typename decltype(as)::type T;
+        constexpr int V = decltype(as)::width;
         auto kernel = unpool<T, V>;
         size_t high = (size_t)((s->in_height + s->window_height - 1) / s->window_height);
         size_t wide = (size_t)((s->in_width + s->window_width - 1) / s->window_width);
@@ -196,48 +201,28 @@ template <class T, int V> struct run_unpool {
         dim3 grid(tile_chunks((size_t)s->rows * high * wide, channels, V, COLUMN_CHUNKS),
                   tile_groups(channels, V));
         return LAUNCH(kernel, grid, THREADS, stream, *s, (const T *)y, argmax, (const T *)d_out,
-                      (T *)d_in, drop, column_sums, partials, arrivals);
-    }
-};
-template <class T, int V> struct run_avgpool {
-    static int run(const void *in, void *out, size_t rows, size_t places, size_t channels,
-                   kernel_stream stream)
-    {
-        auto kernel = avgpool<T, V>;
-        return LAUNCH(kernel, blocks_for(rows * (channels / V), THREADS), THREADS, stream,
-                      (const T *)in, (T *)out, rows, places, channels);
-    }
-};
-template <class T, int V> struct run_unavgpool {
-    static int run(const void *d_out, void *d_in, size_t rows, size_t places, size_t channels,
-                   kernel_stream stream)
-    {
-        auto kernel = unavgpool<T, V>;
-        return LAUNCH(kernel, blocks_for(rows * places * (channels / V), THREADS), THREADS, stream,
-                      (const T *)d_out, (T *)d_in, rows, places, channels);
-    }
-};
-
-extern "C" int kernel_maxpool(element type, const pool_shape *s, const void *in, void *out,
-                              uint16_t *argmax, const kernel_drop *drop, kernel_stream stream)
-{
-    return dispatch<run_maxpool>(type, (size_t)s->channels, s, in, out, argmax, *drop, stream);
-}
-extern "C" int kernel_unpool(element type, const pool_shape *s, const void *y,
-                             const uint16_t *argmax, const void *d_out, void *d_in,
-                             const kernel_drop *drop, float *column_sums, float *partials,
-                             unsigned *arrivals, kernel_stream stream)
-{
-    return dispatch<run_unpool>(type, (size_t)s->channels, s, y, argmax, d_out, d_in, *drop,
-                                column_sums, partials, arrivals, stream);
+                      (T *)d_in, *drop, column_sums, partials, arrivals);
+    });
 }
 extern "C" int kernel_avgpool(element type, const void *in, void *out, size_t rows, size_t places,
                               size_t channels, kernel_stream stream)
 {
-    return dispatch<run_avgpool>(type, channels, in, out, rows, places, channels, stream);
+    return dispatch(type, channels, [&](auto as) {
+        typedef typename decltype(as)::type T;
+        constexpr int V = decltype(as)::width;
+        auto kernel = avgpool<T, V>;
+        return LAUNCH(kernel, blocks_for(rows * (channels / V), THREADS), THREADS, stream,
+                      (const T *)in, (T *)out, rows, places, channels);
+    });
 }
 extern "C" int kernel_unavgpool(element type, const void *d_out, void *d_in, size_t rows,
                                 size_t places, size_t channels, kernel_stream stream)
 {
-    return dispatch<run_unavgpool>(type, channels, d_out, d_in, rows, places, channels, stream);
+    return dispatch(type, channels, [&](auto as) {
+        typedef typename decltype(as)::type T;
+        constexpr int V = decltype(as)::width;
+        auto kernel = unavgpool<T, V>;
+        return LAUNCH(kernel, blocks_for(rows * places * (channels / V), THREADS), THREADS, stream,
+                      (const T *)d_out, (T *)d_in, rows, places, channels);
+    });
 }

@@ -44,26 +44,25 @@ static int workspace_grow(program *p, size_t bytes, error *e)
     return 0;
 }
 
-static int arena_new(program *p, int slot, error *e)
+static int arena_new(program *p, error *e)
 {
     char what[96];
-    snprintf(what, sizeof what, "a network and its activations for %zu rows", p->spec.batch);
     void *memory;
-    if (device_take(p->plan.arena.bytes, what, "take a smaller --batch", &memory, e) < 0)
+    size_t bytes = p->plan.arena.bytes;
+    snprintf(what, sizeof what, "a network and its activations for %zu rows", p->spec.batch);
+    if (device_take(bytes, what, "take a smaller --batch", &memory, e) < 0)
         return -1;
-    p->base[slot] = memory;
-    if (check_cuda((int)cudaMemset(memory, 0, p->plan.arena.bytes), "clearing memory", e) < 0)
+    p->base[0] = memory;
+    if (check_cuda((int)cudaMemset(memory, 0, bytes), "clearing memory", e) < 0)
         return -1;
     return check_cuda((int)cudaDeviceSynchronize(), "clearing memory", e);
 }
 
 static int events_new(program *p, error *e)
 {
-    cudaEvent_t *events[] = {&p->forked,          &p->joined,          &p->submitted[0][0],
-                             &p->submitted[0][1], &p->submitted[1][0], &p->submitted[1][1]};
-    for (size_t i = 0; i < sizeof events / sizeof *events; i++)
-        if (check_cuda((int)cudaEventCreateWithFlags(events[i], cudaEventDisableTiming), "event",
-                       e) < 0)
+    for (size_t i = 0; i < EVENTS; i++)
+        if (check_cuda((int)cudaEventCreateWithFlags(&p->events[i], cudaEventDisableTiming),
+                       "event", e) < 0)
             return -1;
     return 0;
 }
@@ -82,11 +81,9 @@ static void cuda_program_free(backend *b, program *p)
         dense_discard(&p->denses[i]);
     free(p->convs);
     free(p->denses);
-    cudaEvent_t events[] = {p->forked,          p->joined,          p->submitted[0][0],
-                            p->submitted[0][1], p->submitted[1][0], p->submitted[1][1]};
-    for (size_t i = 0; i < sizeof events / sizeof *events; i++)
-        if (events[i])
-            cudaEventDestroy(events[i]);
+    for (size_t i = 0; i < EVENTS; i++)
+        if (p->events[i])
+            cudaEventDestroy(p->events[i]);
     void *memory[] = {p->base[0], p->base[1], p->workspace[0], p->workspace[1], p->tables,
                       p->images,  p->labels,  p->order,        p->rates};
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
@@ -99,7 +96,7 @@ static void cuda_program_free(backend *b, program *p)
 
 static int cuda_program_new(backend *b, const program_spec *spec, program **out, error *e)
 {
-    struct cuda *g = cuda_of(b);
+    struct cuda *g = b->own;
     program *p = calloc(1, sizeof *p);
     if (!p)
         return error_set(e, "cuda: out of memory");
@@ -107,7 +104,7 @@ static int cuda_program_new(backend *b, const program_spec *spec, program **out,
     p->spec = *spec;
     p->net = spec->net;
     if (check_cuda((int)cudaSetDevice(g->device), "choosing the device", e) < 0 ||
-        places_new(spec, g->precision, &p->plan, &p->places, e) < 0 || arena_new(p, 0, e) < 0 ||
+        places_new(spec, g->precision, &p->plan, &p->places, e) < 0 || arena_new(p, e) < 0 ||
         optimizer_new(p, e) < 0 || events_new(p, e) < 0) {
         cuda_program_free(b, p);
         return -1;
@@ -123,25 +120,17 @@ static int check_training(const program *p, error *e)
     return p->spec.training ? 0 : error_set(e, "cuda: this program was not made for training");
 }
 
+/* One of the flat arrays of floats, to the device and back. */
 static int floats_in(program *p, size_t to, const float *from, error *e)
 {
     run r = {.p = p};
-    return check_cuda((int)cudaMemcpyAsync(place(&r, to), from, p->net->total * sizeof *from,
-                                           cudaMemcpyHostToDevice, p->gpu->streams[0]),
-                      "copying parameters to the device", e);
+    return copy_in(p->gpu, place(&r, to), from, p->net->total * sizeof *from, e);
 }
 
 static int floats_out(program *p, size_t from, float *to, error *e)
 {
     run r = {.p = p};
-    return check_cuda((int)cudaMemcpyAsync(to, place(&r, from), p->net->total * sizeof *to,
-                                           cudaMemcpyDeviceToHost, p->gpu->streams[0]),
-                      "copying parameters from the device", e);
-}
-
-static int wait(program *p, error *e)
-{
-    return check_cuda((int)cudaStreamSynchronize(p->gpu->streams[0]), "waiting for the device", e);
+    return copy_out(p->gpu, to, place(&r, from), p->net->total * sizeof *to, e);
 }
 
 static int cuda_embed_wait(backend *b, program *p, error *e)
@@ -155,20 +144,20 @@ static int cuda_embed_wait(backend *b, program *p, error *e)
 
 static int cuda_parameters_set(backend *b, program *p, const float *parameters, error *e)
 {
-    struct cuda *g = cuda_of(b);
+    struct cuda *g = b->own;
     run r = {.p = p};
     optimizer_task t = optimizer_of(&r);
     p->second_stale = true;
     if (cuda_embed_wait(b, p, e) < 0 || floats_in(p, p->places.master, parameters, e) < 0 ||
         check_kernel(g, kernel_copies(g->type, &t, g->streams[0]), "copies", g->streams[0], e) < 0)
         return -1;
-    return wait(p, e);
+    return device_wait(p->gpu, e);
 }
 
 static int cuda_parameters_get(backend *b, program *p, float *parameters, error *e)
 {
     (void)b;
-    return floats_out(p, p->places.master, parameters, e) < 0 ? -1 : wait(p, e);
+    return floats_out(p, p->places.master, parameters, e) < 0 ? -1 : device_wait(p->gpu, e);
 }
 
 static int cuda_optimizer_set(backend *b, program *p, uint64_t step, const float *first,
@@ -179,7 +168,7 @@ static int cuda_optimizer_set(backend *b, program *p, uint64_t step, const float
         floats_in(p, p->places.second, second, e) < 0)
         return -1;
     p->step = step;
-    return wait(p, e);
+    return device_wait(p->gpu, e);
 }
 
 static int cuda_optimizer_get(backend *b, program *p, uint64_t *step, float *first, float *second,
@@ -190,7 +179,7 @@ static int cuda_optimizer_get(backend *b, program *p, uint64_t *step, float *fir
         floats_out(p, p->places.second, second, e) < 0)
         return -1;
     *step = p->step;
-    return wait(p, e);
+    return device_wait(p->gpu, e);
 }
 
 /* ---- data ---- */
@@ -207,22 +196,18 @@ static int cuda_data_set(backend *b, program *p, const uint8_t *images, const in
     p->images = NULL;
     p->labels = NULL;
     p->data_rows = 0;
-    size_t bytes = rows * extent_size(p->net->input);
+    size_t bytes = rows * extent_size(p->net->input), label_bytes = rows * sizeof *labels;
     void *memory;
     if (device_take(bytes, "the training set", "use --device cpu, or train on fewer pictures",
                     &memory, e) < 0)
         return -1;
     p->images = memory;
-    if (device_take(rows * sizeof *labels, "the training set's labels", "train on fewer pictures",
-                    &memory, e) < 0)
+    if (device_take(label_bytes, "the training set's labels", "train on fewer pictures", &memory,
+                    e) < 0)
         return -1;
     p->labels = memory;
-    if (check_cuda((int)cudaMemcpy(p->images, images, bytes, cudaMemcpyHostToDevice),
-                   "copying the training set", e) < 0 ||
-        check_cuda(
-            (int)cudaMemcpy(p->labels, labels, rows * sizeof *labels, cudaMemcpyHostToDevice),
-            "copying the training set", e) < 0 ||
-        check_cuda((int)cudaDeviceSynchronize(), "copying the training set", e) < 0)
+    if (copy_in(p->gpu, p->images, images, bytes, e) < 0 ||
+        copy_in(p->gpu, p->labels, labels, label_bytes, e) < 0 || device_wait(p->gpu, e) < 0)
         return -1;
     p->data_rows = rows;
     return 0;
@@ -305,25 +290,20 @@ static int forward(const run *r, error *e)
     return 0;
 }
 
-/* What the side stream is given next comes after what the main one has been given so far. */
-static int fork_side(const run *r, error *e)
+/* What stream `then` is given next comes after what stream `first` has been given so far. */
+static int follow(const program *p, int event, int first, int then, error *e)
 {
-    const program *p = r->p;
-    if (r->side == r->slot)
+    if (first == then)
         return 0;
-    if (check_cuda((int)cudaEventRecord(p->forked, p->gpu->streams[r->slot]), "fork", e) < 0)
+    if (check_cuda((int)cudaEventRecord(p->events[event], p->gpu->streams[first]), "event", e) < 0)
         return -1;
-    return check_cuda((int)cudaStreamWaitEvent(p->gpu->streams[r->side], p->forked, 0), "fork", e);
+    return check_cuda((int)cudaStreamWaitEvent(p->gpu->streams[then], p->events[event], 0), "event",
+                      e);
 }
 
-static int join_side(const run *r, error *e)
+static int fork_side(const run *r, error *e)
 {
-    const program *p = r->p;
-    if (r->side == r->slot)
-        return 0;
-    if (check_cuda((int)cudaEventRecord(p->joined, p->gpu->streams[r->side]), "join", e) < 0)
-        return -1;
-    return check_cuda((int)cudaStreamWaitEvent(p->gpu->streams[r->slot], p->joined, 0), "join", e);
+    return follow(r->p, EVENT_FORKED, r->slot, r->side, e);
 }
 
 static int backward(const run *r, error *e)
@@ -339,7 +319,7 @@ static int backward(const run *r, error *e)
         if (layer_backward_data(r, f, e) < 0)
             return -1;
     }
-    return join_side(r, e);
+    return follow(r->p, EVENT_JOINED, r->side, r->slot, e);
 }
 
 int step_run(const run *r, error *e)
@@ -364,11 +344,9 @@ int train_state_set(program *p, error *e)
 {
     run r = {.p = p};
     step_state state = {.step = p->step};
-    if (check_cuda((int)cudaMemcpyAsync(state_of(&r), &state, sizeof state, cudaMemcpyHostToDevice,
-                                        p->gpu->streams[0]),
-                   "starting a step", e) < 0)
+    if (copy_in(p->gpu, state_of(&r), &state, sizeof state, e) < 0)
         return -1;
-    return check_cuda((int)cudaStreamSynchronize(p->gpu->streams[0]), "starting a step", e);
+    return device_wait(p->gpu, e);
 }
 
 static int step_pass(const run *r, const fused_layer *f, error *e)
@@ -475,21 +453,13 @@ static int rates_set(program *p, const float *rate, size_t steps, error *e)
             rate[s], o->kind == OPTIMIZER_SGD
                          ? rate[s]
                          : element_adam_rate(rate[s], o->beta1, o->beta2, p->step + s + 1)};
-    return check_cuda((int)cudaMemcpyAsync(p->rates, p->host_rates, steps * sizeof *p->rates,
-                                           cudaMemcpyHostToDevice, p->gpu->streams[0]),
-                      "copying the learning rates", e);
+    return copy_in(p->gpu, p->rates, p->host_rates, steps * sizeof *p->rates, e);
 }
 
 static int order_set(program *p, const uint32_t *order, size_t rows, const float *rate, error *e)
 {
     size_t steps = (rows + p->spec.batch - 1) / p->spec.batch;
-    size_t order_bytes = rows * sizeof *order;
-    cudaStream_t stream = p->gpu->streams[0];
-    if (order_grow(p, rows, e) < 0)
-        return -1;
-    if (check_cuda(
-            (int)cudaMemcpyAsync(p->order, order, order_bytes, cudaMemcpyHostToDevice, stream),
-            "copying the order", e) < 0)
+    if (order_grow(p, rows, e) < 0 || copy_in(p->gpu, p->order, order, rows * sizeof *order, e) < 0)
         return -1;
     return rate ? rates_set(p, rate, steps, e) : 0;
 }
@@ -498,10 +468,7 @@ static int sums_get(program *p, metrics *total, error *e)
 {
     run r = {.p = p};
     step_state state;
-    if (check_cuda((int)cudaMemcpyAsync(&state, state_of(&r), sizeof state, cudaMemcpyDeviceToHost,
-                                        p->gpu->streams[0]),
-                   "copying the sums", e) < 0 ||
-        check_cuda((int)cudaStreamSynchronize(p->gpu->streams[0]), "training", e) < 0)
+    if (copy_out(p->gpu, &state, state_of(&r), sizeof state, e) < 0 || device_wait(p->gpu, e) < 0)
         return -1;
     total->loss += state.loss;
     total->hits += state.hits;
@@ -551,7 +518,7 @@ static int cuda_evaluate(backend *b, program *p, const uint32_t *order, size_t r
 static int cuda_gradients(backend *b, program *p, const uint32_t *order, size_t rows,
                           float *gradient, metrics *total, error *e)
 {
-    struct cuda *g = cuda_of(b);
+    struct cuda *g = b->own;
     run r = {.p = p, .mode = MODE_GRADIENT, .rows = rows, .slot = 0, .side = 1};
     size_t bytes = p->net->total * sizeof *gradient;
     void *flat;
@@ -567,8 +534,7 @@ static int cuda_gradients(backend *b, program *p, const uint32_t *order, size_t 
     cudaStream_t stream = g->streams[0];
     if (check_cuda((int)cudaMemsetAsync(flat, 0, bytes, stream), "clearing gradients", e) < 0 ||
         check_kernel(g, kernel_gradients(g->type, &t, flat, stream), "gradients", stream, e) < 0 ||
-        check_cuda((int)cudaMemcpyAsync(gradient, flat, bytes, cudaMemcpyDeviceToHost, stream),
-                   "copying gradients", e) < 0)
+        copy_out(g, gradient, flat, bytes, e) < 0)
         return -1;
     return sums_get(p, total, e);
 }
@@ -669,24 +635,27 @@ static int embed_batch(const run *r, const uint8_t *images, size_t rows, uint64_
                       "copying embeddings", e);
 }
 
+/* Those of the submission before the last, and then of the next one: one a stream. */
+static cudaEvent_t *submission_events(program *p)
+{
+    return &p->events[EVENT_SUBMITTED + 2 * (p->submissions % 2)];
+}
+
 /* The submission before the last is over: its arrays are the caller's again. */
 static int submission_begin(program *p, error *e)
 {
-    if (p->submissions < 2)
-        return 0;
-    for (int i = 0; i < 2; i++)
-        if (check_cuda((int)cudaEventSynchronize(p->submitted[p->submissions % 2][i]), "embedding",
-                       e) < 0)
+    cudaEvent_t *over = submission_events(p);
+    for (int i = 0; i < 2 && p->submissions >= 2; i++)
+        if (check_cuda((int)cudaEventSynchronize(over[i]), "embedding", e) < 0)
             return -1;
     return 0;
 }
 
 static int submission_end(program *p, error *e)
 {
+    cudaEvent_t *over = submission_events(p);
     for (int i = 0; i < 2; i++)
-        if (check_cuda(
-                (int)cudaEventRecord(p->submitted[p->submissions % 2][i], p->gpu->streams[i]),
-                "embedding", e) < 0)
+        if (check_cuda((int)cudaEventRecord(over[i], p->gpu->streams[i]), "embedding", e) < 0)
             return -1;
     p->submissions++;
     return 0;

@@ -41,6 +41,9 @@ typedef struct {
     cudaGraphExec_t graph;
 } captured;
 
+/* submitted: by submission, by stream */
+enum { EVENT_FORKED, EVENT_JOINED, EVENT_SUBMITTED, EVENTS = EVENT_SUBMITTED + 4 };
+
 struct program {
     struct cuda *gpu;
     program_spec spec;
@@ -64,8 +67,7 @@ struct program {
     uint32_t *order;
     step_rate *rates, *host_rates; /* on the device, and what is copied there */
     size_t order_bytes, rate_bytes;
-    cudaEvent_t forked, joined;
-    cudaEvent_t submitted[2][2]; /* by submission, by stream */
+    cudaEvent_t events[EVENTS];
     size_t submissions, chunks;
     bool embeds;                  /* made ready for a batch of embeddings */
     bool warm[2];                 /* by slot: one has been computed, */

@@ -33,11 +33,6 @@ void arena_use(arena *a, size_t block, size_t time)
         a->blocks[block].last = time;
 }
 
-static bool meets(const arena_block *a, const arena_block *b)
-{
-    return a->first <= b->last && b->first <= a->last;
-}
-
 /* The first place at or after which block i collides with none of those before it. */
 static size_t offset_find(const arena_block *blocks, size_t i)
 {
@@ -46,7 +41,7 @@ static size_t offset_find(const arena_block *blocks, size_t i)
         moved = false;
         for (size_t k = 0; k < i; k++) {
             const arena_block *b = &blocks[k];
-            if (!meets(b, &blocks[i]))
+            if (b->first > blocks[i].last || blocks[i].first > b->last)
                 continue;
             if (at < b->offset + aligned(b->bytes) && b->offset < at + aligned(blocks[i].bytes)) {
                 at = b->offset + aligned(b->bytes);

@@ -358,18 +358,26 @@ static void backward(program *p, size_t rows)
 
 /* ---- steps ---- */
 
-/* Fills the input and the labels with rows of the data set. */
-static void batch_load(program *p, const uint32_t *order, size_t rows, bool augmented)
+/* Fills row r of the input; changed as row `number` of `step` is, if augmented. */
+static void picture_load(program *p, size_t r, const uint8_t *image, bool augmented, uint64_t step,
+                         uint64_t number)
 {
     extent input = p->net->input;
     const augmentation *a = &p->spec.augment;
+    random_view view = {0};
+    if (augmented)
+        view = random_augment(p->spec.seed, step, number, a->flip, a->shift, a->cutout,
+                              (int)input.height, (int)input.width);
+    reference_picture(image, input, view, augmented ? a->cutout : 0,
+                      p->activation[0] + r * extent_size(input));
+}
+
+/* Fills the input and the labels with rows of the data set. */
+static void batch_load(program *p, const uint32_t *order, size_t rows, bool augmented)
+{
     for (size_t r = 0; r < rows; r++) {
-        random_view view = {0};
-        if (augmented)
-            view = random_augment(p->spec.seed, p->step, r, a->flip, a->shift, a->cutout,
-                                  (int)input.height, (int)input.width);
-        reference_picture(p->images + order[r] * extent_size(input), input, view,
-                          augmented ? a->cutout : 0, p->activation[0] + r * extent_size(input));
+        picture_load(p, r, p->images + order[r] * extent_size(p->net->input), augmented, p->step,
+                     r);
         p->batch_labels[r] = p->labels[order[r]];
     }
 }
@@ -456,18 +464,10 @@ static int reference_evaluate(backend *b, program *p, const uint32_t *order, siz
 /* ---- embeddings ---- */
 
 static void embed_batch(program *p, const uint8_t *images, size_t rows, uint64_t first_row,
-                        uint32_t view_number, float *embeddings)
+                        uint32_t view, float *embeddings)
 {
-    extent input = p->net->input;
-    const augmentation *a = &p->spec.augment;
-    for (size_t r = 0; r < rows; r++) {
-        random_view view = {0};
-        if (view_number)
-            view = random_augment(p->spec.seed, view_number, first_row + r, a->flip, a->shift,
-                                  a->cutout, (int)input.height, (int)input.width);
-        reference_picture(images + r * extent_size(input), input, view, view_number ? a->cutout : 0,
-                          p->activation[0] + r * extent_size(input));
-    }
+    for (size_t r = 0; r < rows; r++)
+        picture_load(p, r, images + r * extent_size(p->net->input), view > 0, view, first_row + r);
     const double *embedding = forward(p, rows, MODE_INFER);
     for (size_t i = 0; i < rows * p->net->dimension; i++)
         embeddings[i] = (float)embedding[i];

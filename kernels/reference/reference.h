@@ -41,7 +41,7 @@ void reference_add(size_t count, const double *a, const double *b, double *out);
 void reference_dropout(size_t count, float rate, uint64_t seed, uint32_t layer, uint64_t step,
                        const double *in, double *out);
 
-/* batchnorm.c. By the statistics of each group; moves running_mean and running_variance if they are
+/* norm.c. By the statistics of each group; moves running_mean and running_variance if they are
  * not NULL. */
 void reference_batchnorm_train(const layer *l, size_t rows, const float *gamma, const float *beta,
                                const double *in, double *out, float *running_mean,

@@ -1,4 +1,4 @@
-/* batchnorm.c: Ioffe, Szegedy: "Batch normalization", 2015, section 3; with groups of rows ("ghost
+/* norm.c: Ioffe, Szegedy: "Batch normalization", 2015, section 3; with groups of rows ("ghost
  * batches"), Hoffer, Hubara, Soudry: "Train longer, generalize better", 2017, algorithm 1.
  *
  * Over the n elements of one channel in one group of rows:
