@@ -66,6 +66,7 @@ typedef struct {
     class_list classes;   /* of the output: the model's, then the input's others */
     size_t classes_read;  /* of the input's, how many `place` covers */
     uint64_t fingerprint; /* of the model */
+    char rejected[64];    /* the prediction of a rejected row, in TSV */
     int32_t *place;       /* input class -> output class */
     uint64_t row, zeros;
     float *score, *top_score; /* [ROWS_AT_ONCE][classes], [ROWS_AT_ONCE][top] */
@@ -110,6 +111,20 @@ static void follow_classes(work *w)
         tool_fail(&e);
 }
 
+/* What a rejected row is called in TSV: a word that is none of the model's classes. */
+static void choose_word(work *w)
+{
+    strcpy(w->rejected, "unknown");
+    while (class_list_find(&w->m.classes, w->rejected) >= 0 &&
+           strlen(w->rejected) + 3 < sizeof w->rejected) {
+        char inner[sizeof w->rejected];
+        strcpy(inner, w->rejected);
+        snprintf(w->rejected, sizeof w->rejected, "(%.*s)", (int)sizeof inner - 3, inner);
+    }
+    if (unknown && format == FORMAT_TSV && *w->rejected == '(')
+        tool_say("rejected rows are called %s: unknown is a class of the model", w->rejected);
+}
+
 static void begin(work *w)
 {
     error e = {0};
@@ -142,6 +157,7 @@ static void begin(work *w)
         out_of_memory();
     if (format == FORMAT_RECORDS && stream_create(w->out, &w->writer, &e) < 0)
         tool_fail(&e);
+    choose_word(w);
     follow_classes(w);
 }
 
@@ -238,7 +254,7 @@ static void print_row(work *w, size_t r, const int32_t *label)
     for (size_t k = 0; k < top_count; k++) {
         print(w, json ? (k ? ",{\"class\":" : "{\"class\":") : "\t");
         if (!json && k == 0 && is_unknown(score[0]))
-            print(w, "unknown");
+            print(w, w->rejected);
         else
             print_name(w, w->classes.names[top[k]]);
         if (output_printf(w->out, &e,

@@ -21,6 +21,22 @@ size_t utf8_length(const unsigned char *at)
     return length;
 }
 
+size_t utf8_right(const char *text, size_t bytes)
+{
+    size_t done = 0;
+    while (done < bytes) {
+        /* No look past the end. */
+        unsigned char next[5] = "";
+        size_t left = bytes - done;
+        memcpy(next, text + done, left < 4 ? left : 4);
+        size_t length = utf8_length(next);
+        if (length == 0 || length > left)
+            break;
+        done += length;
+    }
+    return done;
+}
+
 /* U+0080 to U+009F steer terminals; U+200E, U+200F, U+2028 to U+202E and U+2066 to U+2069 break
  * lines or turn their direction. */
 static bool steers(unsigned character)

@@ -157,8 +157,10 @@ int cifar_names(const cifar_kind *kind, const char *path, class_list *names, err
         return errno == ENOENT ? built_in_names(kind, names, e) : error_prefix(e, "%s", beside);
     if (names->count == kind->class_count)
         return 0;
-    error_set(e, "%s: %zu class names; %s has %zu", beside, names->count, kind->title,
-              kind->class_count);
+    error_set(e,
+              "%s: %zu class names; %s has %zu; mend the file, or move it away to have the usual "
+              "names",
+              beside, names->count, kind->title, kind->class_count);
     class_list_free(names);
     return -1;
 }

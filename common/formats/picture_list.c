@@ -1,6 +1,8 @@
 /* picture_list.c: see picture_list.h. */
 #include "picture_list.h"
 
+#include "../base/text.h"
+
 #include "../base/hash.h"
 #include "../base/random.h"
 
@@ -31,6 +33,9 @@ void picture_list_free(picture_list *l)
 
 static int add_file(picture_list *l, const char *path, int32_t label, error *e)
 {
+    if (utf8_right(path, strlen(path)) < strlen(path))
+        return error_set(e, "%s: the name is not UTF-8; `convmv -f LATIN1 -t UTF-8` renames files",
+                         path);
     if (l->count == l->room) {
         size_t room = l->room ? 2 * l->room : 256;
         picture_file *files = realloc(l->files, room * sizeof *files);
@@ -50,6 +55,8 @@ static int add_file(picture_list *l, const char *path, int32_t label, error *e)
 static int find_class(picture_list *l, const char *name, int32_t *label, error *e)
 {
     *label = class_list_find(&l->classes, name);
+    if (*label < 0 && class_name_check(name, e) < 0)
+        return -1;
     if (*label < 0)
         *label = class_list_add(&l->classes, name);
     return *label < 0

@@ -327,14 +327,6 @@ static int resize_classes(model *m, size_t classes, size_t skip, error *e)
     return status;
 }
 
-static bool is_class_name(const char *name)
-{
-    for (const char *c = name; *c; c++)
-        if ((unsigned char)*c < ' ' || *c == 127)
-            return false;
-    return *name && strlen(name) < 1024;
-}
-
 /* Those that are wanted and not there yet, into a list of their own; kinds gets theirs. */
 static int choose_new(const model *m, const class_list *from, const bool *wanted,
                       const class_kind *given, class_list *fresh, class_kind *kinds, error *e)
@@ -343,8 +335,8 @@ static int choose_new(const model *m, const class_list *from, const bool *wanted
         const char *name = from->names[i];
         if ((wanted && !wanted[i]) || class_list_find(&m->classes, name) >= 0)
             continue;
-        if (!is_class_name(name))
-            return error_set(e, "a class's name has 1 to 1023 bytes and no control characters");
+        if (class_name_check(name, e) < 0)
+            return -1;
         kinds[fresh->count] = given ? given[i] : CLASS_NOVEL;
         if (class_list_add(fresh, name) < 0)
             return out_of_memory(e);
@@ -421,8 +413,8 @@ int model_rename_class(model *m, size_t index, const char *name, error *e)
     int same = class_list_find(&m->classes, name);
     if (same >= 0 && (size_t)same != index)
         return error_set(e, "the model has a class '%s' already", name);
-    if (!is_class_name(name))
-        return error_set(e, "a class's name has 1 to 1023 bytes and no control characters");
+    if (class_name_check(name, e) < 0)
+        return -1;
     class_list renamed = {0};
     for (size_t i = 0; i < m->classes.count; i++)
         if (class_list_add(&renamed, i == index ? name : m->classes.names[i]) < 0) {

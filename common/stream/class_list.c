@@ -2,11 +2,26 @@
 #include "class_list.h"
 
 #include "../base/hash.h"
+#include "../base/text.h"
 
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+int class_name_check(const char *name, error *e)
+{
+    size_t bytes = strlen(name);
+    if (bytes == 0 || bytes > CLASS_NAME_BYTES_MAX)
+        return error_set(e, "a class's name has 1 to %d bytes", CLASS_NAME_BYTES_MAX);
+    for (const char *c = name; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 127)
+            return error_set(e, "a class's name has no control characters");
+    /* Python's readers would fail on it, and JSON has no place for it. */
+    if (utf8_right(name, bytes) < bytes)
+        return error_set(e, "the class name '%.200s' " UTF8_CURE, name);
+    return 0;
+}
 
 static size_t hash_name(const char *name)
 {

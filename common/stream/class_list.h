@@ -9,6 +9,11 @@
 #include <stdint.h>
 
 #define STREAM_CLASSES_MAX 1000000
+#define CLASS_NAME_BYTES_MAX 1023
+
+/* 0, or -1 and why a text is no class's name: it has 1 to 1023 bytes of UTF-8 and no control
+ * character. Whoever takes a name in from outside asks. */
+int class_name_check(const char *name, error *e);
 
 /* Read the names freely; change them by these
  * functions only. */

@@ -1,5 +1,6 @@
 /* header.c: a stream's header: its classes, and other keys as they came; see header.h. */
 #include "header.h"
+#include "../base/text.h"
 #include "source.h"
 
 #include <msgpack.h>
@@ -150,7 +151,7 @@ int stream_header_set_text(stream_header *h, const char *key, const char *text)
 
 static int read_class(source *s, class_list *classes, error *e)
 {
-    char name[1024];
+    char name[CLASS_NAME_BYTES_MAX + 1];
     value_head head;
     if (source_value(s, &head, e) < 0)
         return -1;
@@ -158,12 +159,10 @@ static int read_class(source *s, class_list *classes, error *e)
     if (status < 0)
         return -1;
     if (status > 0 || name[0] == '\0')
-        return error_set(e, "class %zu in the header is no name of 1 to 1023 bytes",
-                         classes->count);
-    for (const char *c = name; *c; c++)
-        if ((unsigned char)*c < ' ' || *c == 127)
-            return error_set(e, "the name of class %zu in the header has a control character",
-                             classes->count);
+        return error_set(e, "class %zu in the header is no name of 1 to %d bytes", classes->count,
+                         CLASS_NAME_BYTES_MAX);
+    if (class_name_check(name, e) < 0)
+        return error_prefix(e, "class %zu in the header", classes->count);
     if (class_list_find(classes, name) >= 0)
         return error_set(e, "the header names class '%.200s' twice", name);
     return class_list_add(classes, name) < 0 ? error_set(e, "out of memory for the classes") : 0;
@@ -197,6 +196,29 @@ static int read_version(source *s, error *e)
     return 0;
 }
 
+/* Goes past the rest of a value in memory whose head was read. Every text in it is to be UTF-8, or
+ * Python would refuse all of the stream. */
+static int pass_value(source *s, const value_head *h, int depth, error *e)
+{
+    uint64_t inside = h->type == HEAD_ARRAY ? h->value : h->type == HEAD_MAP ? 2 * h->value : 0;
+    if (h->type == HEAD_STR && h->value <= source_left(s)) {
+        const char *text = (const char *)s->data + s->start;
+        if (utf8_right(text, (size_t)h->value) < h->value)
+            return error_set(e, "the text '%.*s' " UTF8_CURE, h->value < 200 ? (int)h->value : 200,
+                             text);
+    }
+    if (inside == 0)
+        return source_copy(s, h, NULL, HEADER_BYTES_MAX, e);
+    if (depth == SOURCE_DEPTH_MAX)
+        return error_set(e, "values within values, more than %d deep", SOURCE_DEPTH_MAX);
+    for (uint64_t i = 0; i < inside; i++) {
+        value_head next;
+        if (source_value(s, &next, e) < 0 || pass_value(s, &next, depth + 1, e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 /* One pair from the header's bytes; `all` is where they begin. */
 static int read_pair(source *s, const uint8_t *all, stream_header *h, bool *version,
                      byte_array *extra, error *e)
@@ -215,10 +237,12 @@ static int read_pair(source *s, const uint8_t *all, stream_header *h, bool *vers
     }
     if (status == 0 && strcmp(name, "classes") == 0)
         return read_classes(s, &h->classes, e);
-    if (status > 0 && source_copy(s, &head, NULL, HEADER_BYTES_MAX, e) < 0)
+    if (status > 0 && pass_value(s, &head, 0, e) < 0)
         return -1;
-    if (source_value(s, &head, e) < 0 || source_copy(s, &head, NULL, HEADER_BYTES_MAX, e) < 0)
-        return -1;
+    if (status == 0 && utf8_right(name, strlen(name)) < strlen(name))
+        return error_set(e, "the header's key '%s' " UTF8_CURE, name);
+    if (source_value(s, &head, e) < 0 || pass_value(s, &head, 0, e) < 0)
+        return status == 0 ? error_prefix(e, "key '%s'", name) : -1;
     if (bytes_append(extra, all + start, (size_t)s->offset - start) < 0)
         return error_set(e, "out of memory for the header");
     h->extra_pairs++;

@@ -6,41 +6,55 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAME_ROOM = 1024, FILE_BYTES_MAX = 16 << 20 };
+enum { FILE_BYTES_MAX = 16 << 20 };
+
+static const char byte_order_mark[] = "\xef\xbb\xbf"; /* as editors on Windows put it */
 
 static int add_name(const char *line, size_t length, class_list *names, error *e)
 {
-    char name[NAME_ROOM];
-    while (length > 0 && strchr("\r\t ", line[length - 1]) && line[length - 1])
-        length--;
-    if (length == 0)
-        return 0;
+    char name[CLASS_NAME_BYTES_MAX + 1];
     if (length >= sizeof name)
-        return error_set(e, "class %zu: a name of more than %d bytes", names->count, NAME_ROOM - 1);
-    for (size_t i = 0; i < length; i++)
-        if ((unsigned char)line[i] < ' ' || line[i] == 127)
-            return error_set(e, "class %zu: a name with a control character", names->count);
+        return error_set(e, "a name of more than %d bytes", CLASS_NAME_BYTES_MAX);
+    if (memchr(line, '\0', length))
+        return error_set(e, "a zero byte; if it is UTF-16, `iconv -f UTF-16 -t UTF-8` converts it");
     memcpy(name, line, length);
     name[length] = '\0';
+    if (class_name_check(name, e) < 0)
+        return -1;
     if (class_list_find(names, name) >= 0)
         return error_set(e, "class '%.200s' stands there twice", name);
     return class_list_add(names, name) < 0 ? error_set(e, "too many class names") : 0;
 }
 
+/* The names of all lines, the first of which is line 1. */
+static int add_lines(const char *text, size_t bytes, class_list *names, error *e)
+{
+    size_t blank = 0, number = 1;
+    for (size_t start = 0; start < bytes; number++) {
+        const char *newline = memchr(text + start, '\n', bytes - start);
+        size_t whole = newline ? (size_t)(newline - text) - start : bytes - start, length = whole;
+        while (length > 0 && memchr("\r\t ", text[start + length - 1], 3))
+            length--;
+        if (length == 0)
+            blank = blank ? blank : number;
+        else if (blank)
+            return error_set(e, "line %zu is blank, and names follow it; each line is a class",
+                             blank);
+        else if (add_name(text + start, length, names, e) < 0)
+            return error_prefix(e, "line %zu", number);
+        start += whole + 1;
+    }
+    return names->count ? 0 : error_set(e, "no class names in it");
+}
+
 int names_parse(const char *text, size_t bytes, class_list *names, error *e)
 {
     class_list made = {0};
-    for (size_t start = 0; start < bytes;) {
-        const char *newline = memchr(text + start, '\n', bytes - start);
-        size_t length = newline ? (size_t)(newline - text) - start : bytes - start;
-        if (add_name(text + start, length, &made, e) < 0) {
-            class_list_free(&made);
-            return -1;
-        }
-        start += length + 1;
+    size_t mark = bytes >= 3 && memcmp(text, byte_order_mark, 3) == 0 ? 3 : 0;
+    if (add_lines(text + mark, bytes - mark, &made, e) < 0) {
+        class_list_free(&made);
+        return -1;
     }
-    if (made.count == 0)
-        return error_set(e, "no class names in it");
     *names = made;
     return 0;
 }

@@ -1,5 +1,6 @@
-/* names.h: class names from a text: one a line; blanks at a line's end and empty lines do not
- * count. */
+/* names.h: class names from a text: one a line, the first line class 0. Blanks at a line's end, a
+ * byte-order mark and empty lines at the end do not count; an empty line with a name after it would
+ * move all that follow, and is an error. */
 #ifndef COMMON_STREAM_NAMES_H
 #define COMMON_STREAM_NAMES_H
 

@@ -3,6 +3,7 @@
  * The heads of maps, arrays and texts are pulled one by one; a tensor's data goes from the file
  * straight into the buffer of its field, once its claimed length was found to be possible. */
 #include "read.h"
+#include "../base/text.h"
 #include "checksum.h"
 #include "source.h"
 
@@ -503,7 +504,11 @@ static int read_text(source *s, field_buffer *b, size_t rows, size_t most, error
         text_copy(b->data, before, b->data, b->width, rows);
     char *to = b->data + rows * b->width;
     memset(to, 0, b->width);
-    return source_text(s, &h, to, b->width, e);
+    if (source_text(s, &h, to, b->width, e) < 0)
+        return -1;
+    return utf8_right(to, (size_t)h.value) == h.value
+               ? 0
+               : error_set(e, "row %zu of the record: the text '%.200s' " UTF8_CURE, rows, to);
 }
 
 static int read_texts(source *s, uint64_t rows, tensor *out, field_buffer *b, size_t used, error *e)
@@ -559,6 +564,8 @@ static int read_name(source *s, const batch *b, char *name, error *e)
         return -1;
     if (status > 0 || name[0] == '\0')
         return error_set(e, "a record with a key that is no name of 1 to 63 bytes");
+    if (utf8_right(name, strlen(name)) < strlen(name))
+        return error_set(e, "the field name '%s' " UTF8_CURE, name);
     for (size_t i = 0; i < b->field_count; i++)
         if (strcmp(b->fields[i].name, name) == 0)
             return error_set(e, "field '%s' stands twice in one batch", name);

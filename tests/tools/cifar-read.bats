@@ -66,7 +66,13 @@ r.tofile(sys.argv[1])' "$@"
     make_cifar a.bin 10
     printf 'zero\r\none\ntwo\nthree\nfour\nfive\nsix\nseven\neight\nnine\n\n' >batches.meta.txt
     cifar-read a.bin | tensor-info | grep -q '  0  zero  *1 rows'
-    echo ten >>batches.meta.txt
+    printf '\357\273\277zero\none\ntwo\nthree\nfour\nfive\nsix\nseven\neight\nnine' >batches.meta.txt
+    cifar-read a.bin | class-filter --keep zero | tensor-info | grep -q '  0  zero  *1 rows'
+    printf '%s\n' zero one '' three four five six seven eight nine >batches.meta.txt
+    fails 1 "batches.meta.txt: line 3 is blank" cifar-read a.bin
+    printf '%s\n' 0 1 2 3 4 5 6 7 8 >batches.meta.txt
+    fails 1 "batches.meta.txt: 9 class names; CIFAR-10 has 10; mend the file, or move it away" cifar-read a.bin
+    printf '%s\n' 0 1 2 3 4 5 6 7 8 9 ten >batches.meta.txt
     fails 1 "batches.meta.txt: 11 class names; CIFAR-10 has 10" cifar-read a.bin
     printf 'one\none\n' >batches.meta.txt
     fails 1 "twice" cifar-read a.bin

@@ -113,6 +113,19 @@ PYTHON
         jq -e '.rejected_unknown > 0.9 and .auroc > 0.9'
 }
 
+@test "a class called unknown is told from rejected rows" {
+    model-edit --rename a=unknown m >named
+    middle=$(classify $D --model m --format tsv test | cut -f4 | sed 1d | sort -g | sed -n 10p)
+    classify $D --model m --unknown "$middle" --format tsv test | cut -f3 >plain
+    classify $D --model named --unknown "$middle" --format tsv test 2>said | cut -f3 >got
+    grep -q "rejected rows are called (unknown)" said
+    cmp got <(sed 's/^unknown$/(unknown)/; s/^a$/unknown/' plain)
+    [ "$(grep -cx '(unknown)' got)" -ge 9 ] && grep -qx unknown got
+    model-edit --rename 'b=(unknown)' named >both
+    classify $D --quiet --model both --unknown "$middle" --format tsv test | cut -f3 >got
+    cmp got <(sed 's/^unknown$/((unknown))/; s/^a$/unknown/; s/^b$/(unknown)/' plain)
+}
+
 @test "--unknown needs a number, and auto rows to go by" {
     run classify $D --model m --unknown much test
     [ "$status" -eq 2 ] && [ "${#lines[@]}" -eq 1 ]

@@ -52,6 +52,27 @@ for r in msgpack.Unpacker(sys.stdin.buffer, object_hook=msgpack_numpy.decode):
     : >names
     fails 1 "names: no class names in it" idx-read --names names images labels -o out
     fails 1 "nowhere: cannot open" idx-read --names nowhere images labels -o out
+    # A line is a class: none may be blank before the last, and blank ones at the end do not count.
+    printf 'zero\none\n\nthree\nfour\n' >names
+    fails 1 "names: line 3 is blank, and names follow it" idx-read --names names images labels -o out
+    printf ' \nzero\none\ntwo\nthree\nfour\n' >names
+    fails 1 "names: line 1 is blank" idx-read --names names images labels -o out
+    printf 'zero \r\none\t\r\ntwo\r\nthree\r\nfour\r\n \r\n\r\n\n' >names
+    idx-read --names names images labels >lines
+    printf '\357\273\277zero\none\ntwo\nthree\nfour' >names
+    idx-read --names names images labels | cmp - lines
+    class-filter --keep zero lines | tensor-info | grep -q '  0  zero  *1 rows'
+    printf '\357\273\277\n' >names
+    fails 1 "names: no class names in it" idx-read --names names images labels -o out
+    printf 'zero\none\ntwo\nth\351e\nfour\n' >names
+    fails 1 "names: line 4: the class name 'th" idx-read --names names images labels -o out
+    fails 1 "is not UTF-8; \`iconv -f LATIN1 -t UTF-8\` converts it" idx-read --names names images labels -o out
+    iconv -f LATIN1 -t UTF-8 names >mended
+    idx-read --names mended images labels | tensor-info | grep -q '3  thée'
+    iconv -f UTF-8 -t UTF-16 mended >names
+    fails 1 "names: line 1: a zero byte; if it is UTF-16, \`iconv -f UTF-16 -t UTF-8\`" idx-read --names names images labels -o out
+    printf 'zero\n\001\n' >names
+    fails 1 "names: line 2: a class's name has no control characters" idx-read --names names images labels -o out
     leaves_nothing out
 }
 

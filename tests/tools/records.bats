@@ -382,6 +382,42 @@ for name, new in (("new", True), ("old", False)):
     grep -q '  0  é' a
 }
 
+@test "texts that are not UTF-8 are refused where they enter" {
+    need_python numpy msgpack msgpack_numpy
+    "$PYTHON" - <<'PYTHON'
+import msgpack, numpy, msgpack_numpy
+def latin(text): return msgpack.packb(text.encode("latin1"), use_bin_type=False) # as str, as it is
+def head(pairs): return msgpack.Packer().pack_map_header(pairs)
+def pack(o): return msgpack.packb(o, default=msgpack_numpy.encode)
+def array(n): return msgpack.Packer().pack_array_header(n)
+begin, end = head(2) + pack("tensor-stream") + pack(1), pack({"end": 2})
+rows = pack({"label": numpy.array([0, 0]), "x": numpy.zeros(2)})
+def write(name, *parts): open(name, "wb").write(b"".join(parts))
+write("class", begin, pack("classes"), array(1), latin("Gr\xf6\xdfe"), rows, end)
+write("note", head(3), pack("tensor-stream"), pack(1), pack("classes"), pack(["a"]), pack("made-by"), latin("J\xf6rg"), rows, end)
+write("deep", head(3), pack("tensor-stream"), pack(1), pack("classes"), pack(["a"]), pack("more"), array(2), pack(1), array(1), latin("J\xf6rg"), rows, end)
+write("key", head(3), pack("tensor-stream"), pack(1), pack("classes"), pack(["a"]), latin("\xe9t\xe9"), pack(1), rows, end)
+write("field", begin, pack("classes"), pack(["a"]), head(1), latin("\xe9t\xe9"), pack(numpy.zeros(2)), end)
+write("column", begin, pack("classes"), pack(["a"]), head(1), pack("path"), array(2), pack("fine"), latin("\xe9t\xe9"), end)
+write("right", head(3), pack("tensor-stream"), pack(1), pack("classes"), pack(["Größe", "猫"]), pack("été"), pack(["ö", b"\xf6"]),
+      pack({"label": numpy.array([0, 1]), "path": ["日本", "naïve"], "ü": numpy.zeros(2)}), end)
+PYTHON
+    for kind in "class:class 0 in the header: the class name" "note:key 'made-by': the text" "deep:key 'more': the text" \
+        "key:the header's key" "field:the field name" "column:the text"; do
+        fails 1 "${kind%%:*}: " tensor-info "${kind%%:*}"
+        fails 1 "${kind#*:}" class-filter --keep 0 "${kind%%:*}" -o out
+        fails 1 "is not UTF-8; \`iconv -f LATIN1 -t UTF-8\` converts it" tensor-info "${kind%%:*}"
+    done
+    class-filter --keep 猫 right >kept
+    "$PYTHON" -c '
+import msgpack, msgpack_numpy
+r = list(msgpack.Unpacker(open("kept", "rb"), object_hook=msgpack_numpy.decode))
+assert r[0]["classes"][1] == "猫" and r[0]["été"] == ["ö", b"\xf6"] and r[1]["path"] == ["naïve"] and "ü" in r[1], r'
+    "$PYTHON" "$ROOT/tests/tools/embeddings.py" cat,dog 30 8 1 | imprint --quiet >model
+    fails 1 "the class name 'Gr" model-edit --rename cat="$(printf 'Gr\366\337e')" model -o out
+    leaves_nothing out
+}
+
 @test "what Python may write and no tool can read" {
     need_python numpy msgpack_numpy
     "$PYTHON" -c '
