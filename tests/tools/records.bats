@@ -208,6 +208,7 @@ PYTHON
     # Of another process: added to what it wrote.
     echo old >log
     sleep 60 >>log &
+    until [ "$(readlink "/proc/$!/fd/1")" = "$PWD/log" ]; do sleep 0.05; done
     tensor-info part -o "/proc/$!/fd/1"
     kill $!
     cmp log <(echo old; cat info)
