@@ -22,7 +22,7 @@ static struct {
     optimizer optimizer;
     augmentation augment;
     const char *arch, *init, *log, *checkpoint, *resume;
-    int head, optimizer_kind, schedule;
+    int head, optimizer_kind, schedule, layout;
     bool head_given, freeze, balance, statistics;
     size_t features;
     double scale, label_smoothing;
@@ -34,6 +34,7 @@ static struct {
     .epochs = 5,
     .batch = 64,
     .seed = 1,
+    .layout = LAYOUT_UNSAID,
 };
 
 /* ---- options ---- */
@@ -63,6 +64,7 @@ static const tool_option options[] = {
      OPTION_TO(own.split.validation)},
     {"val-rows", "N|random:N", 0, "or rows of the input: the last N, or N at random",
      OPTION_CALLS(set_val_rows)},
+    {"layout", LAYOUT_WORDS, 0, LAYOUT_HELP, OPTION_WORD_TO(own.layout)},
     {"arch", "NAME|@FILE", 0, "the network: keras-cnn (default), resnet9, or a text of your own",
      OPTION_TO(own.arch)},
     {"head", "cosine|softmax", 0, "what turns embeddings into logits (default cosine)",
@@ -132,6 +134,10 @@ static void check_options(void)
     if (own.optimizer.weight_decay > 0 && own.optimizer.kind == OPTIMIZER_ADAM)
         tool_usage("--weight-decay: is for --optimizer adamw or sgd");
     own.split.seed = own.seed;
+    /* A model says itself what pictures it takes. */
+    own.split.layout = own.layout == LAYOUT_UNSAID && (own.init || own.resume)
+                           ? LAYOUT_HWC
+                           : (picture_layout)own.layout;
 }
 
 /* ---- the run ---- */

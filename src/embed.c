@@ -1,5 +1,6 @@
 /* embed: pictures to embeddings. */
 #include "../common/model/model.h"
+#include "../common/stream/pictures.h"
 #include "../common/stream/row_buffer.h"
 #include "../common/stream/write.h"
 #include "../kernels/embedder.h"
@@ -20,6 +21,8 @@ static void set_augment(const char *words)
         tool_usage("--augment: %s", e.text);
 }
 
+static int layout = LAYOUT_UNSAID;
+
 static const tool_option options[] = {
     {"model", "MODEL", 'm', "the model whose network it is", OPTION_TO(model_path)},
     {"flip", NULL, 0, "take the mean of a picture's embedding and its mirror image's",
@@ -30,6 +33,7 @@ static const tool_option options[] = {
      OPTION_CALLS(set_augment), .given = &augmented},
     {"average", NULL, 0, "write one row a picture after all, the mean over its views",
      OPTION_TO(work.average)},
+    {"layout", LAYOUT_WORDS, 0, LAYOUT_HELP, OPTION_WORD_TO(layout)},
     {"seed", "N", 0, "seed of the augmentation (default 1)", OPTION_TO(work.seed), 0, UINT64_MAX},
     {"batch", "N", 0, "pictures computed at once (default 256, on a GPU 1024, divided by N views)",
      OPTION_TO(work.batch), 1, 65536},
@@ -178,14 +182,19 @@ static int take_pictures(embedding *w, batch *b, tensor *image, error *e)
 {
     tensor *found;
     extent own_size = w->of.net.input;
-    if (batch_require(b, "image", TYPE_U8, 4, &found, e) < 0)
+    /* What is not said, the model says. */
+    picture_layout order = layout == LAYOUT_CHW ? LAYOUT_CHW : LAYOUT_HWC;
+    if (batch_pictures(b, order, &found, e) < 0)
         return -1;
     *image = *found;
+    bool turned = layout == LAYOUT_UNSAID && image->shape[1] == own_size.channels &&
+                  image->shape[2] == own_size.height && image->shape[3] == own_size.width;
     if (image->shape[1] != own_size.height || image->shape[2] != own_size.width ||
         image->shape[3] != own_size.channels)
-        return error_set(e, "pictures of %zu x %zu x %zu; the model takes %zu x %zu x %zu",
+        return error_set(e, "pictures of %zu x %zu x %zu; the model takes %zu x %zu x %zu%s",
                          image->shape[1], image->shape[2], image->shape[3], own_size.height,
-                         own_size.width, own_size.channels);
+                         own_size.width, own_size.channels,
+                         turned ? "; --layout chw puts the channels last" : "");
     batch_drop(b, "image");
     return 0;
 }

@@ -10,12 +10,15 @@
 enum { BATCH_BYTES = 1 << 20 };
 
 static const char *names_path;
+static bool transpose;
 
 static const tool_option options[] = {
     {"names", "FILE", 0,
      "the classes' names, one a line (default: Fashion-MNIST's where the path of IMAGES has "
      "`fashion` in it, else 0 to 9)",
      OPTION_TO(names_path)},
+    {"transpose", NULL, 0, "pictures come column by column, as EMNIST's do: put them upright",
+     OPTION_TO(transpose)},
     {0}};
 
 static const tool_description about = {
@@ -37,6 +40,7 @@ typedef struct {
     stream_writer *writer;
     size_t batch_rows;
     uint8_t *image, *small; /* one batch's pictures, and its labels as they come */
+    uint8_t *turned;        /* one picture */
     int32_t *label;
 } job;
 
@@ -92,6 +96,19 @@ static int convert_labels(job *j, size_t rows, uint64_t first, error *e)
     return 0;
 }
 
+/* Columns become rows; a pixel's channels stay together. */
+static void transpose_pictures(job *j, size_t count, size_t height, size_t width, size_t channels)
+{
+    size_t size = height * width * channels;
+    for (uint8_t *picture = j->image; count-- > 0; picture += size) {
+        memcpy(j->turned, picture, size);
+        for (size_t y = 0; y < height; y++)
+            for (size_t x = 0; x < width; x++)
+                memcpy(picture + (x * height + y) * channels,
+                       j->turned + (y * width + x) * channels, channels);
+    }
+}
+
 static int convert_rows(job *j, size_t rows, uint64_t first, error *e)
 {
     const size_t *shape = idx_shape(j->images);
@@ -102,6 +119,11 @@ static int convert_rows(job *j, size_t rows, uint64_t first, error *e)
     /* A file of three dimensions has grey pictures: one channel. */
     size_t channels = idx_rank(j->images) == 4 ? shape[3] : 1;
     tensor image = {TYPE_U8, 4, {rows, shape[1], shape[2], channels}, j->image};
+    if (transpose) {
+        transpose_pictures(j, rows, shape[1], shape[2], channels);
+        image.shape[1] = shape[2];
+        image.shape[2] = shape[1];
+    }
     tensor label = {TYPE_I32, 1, {rows}, j->label};
     if (batch_put(&b, "image", image, e) < 0 || batch_put(&b, "label", label, e) < 0)
         return -1;
@@ -116,8 +138,9 @@ static int reserve(job *j, error *e)
         j->batch_rows = rows;
     j->image = malloc(j->batch_rows * row);
     j->small = malloc(j->batch_rows);
+    j->turned = malloc(row);
     j->label = malloc(j->batch_rows * sizeof *j->label);
-    return j->image && j->small && j->label
+    return j->image && j->small && j->turned && j->label
                ? 0
                : error_set(e, "out of memory for %zu rows", j->batch_rows);
 }
@@ -152,6 +175,7 @@ static void job_free(job *j)
     stream_writer_free(j->writer);
     free(j->image);
     free(j->small);
+    free(j->turned);
     free(j->label);
 }
 

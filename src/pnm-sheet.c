@@ -1,16 +1,19 @@
 /* pnm-sheet: pictures to one sheet of them, to look at. */
 #include "../common/base/tool.h"
 #include "../common/formats/sheet.h"
+#include "../common/stream/pictures.h"
 #include "../common/stream/read.h"
 
 #include <string.h>
 
+static int layout = LAYOUT_UNSAID;
 static size_t rows = 3, columns = 10, zoom = 1, gap = 2;
 
 static const tool_option options[] = {
     {"rows", "N", 0, "pictures down (default 3)", OPTION_TO(rows), 1, 10000},
     {"columns", "N", 0, "pictures across (default 10)", OPTION_TO(columns), 1, 10000},
     {"zoom", "N", 0, "pixels a side that each pixel becomes (default 1)", OPTION_TO(zoom), 1, 100},
+    {"layout", LAYOUT_WORDS, 0, LAYOUT_HELP, OPTION_WORD_TO(layout)},
     {"gap", "N", 0, "white pixels between pictures (default 2)", OPTION_TO(gap), 0, 1000},
     {0}};
 
@@ -25,7 +28,7 @@ static const tool_description about = {
 static int place_batch(sheet *s, batch *b, error *e)
 {
     tensor *image;
-    if (batch_require(b, "image", TYPE_U8, 4, &image, e) < 0)
+    if (batch_pictures(b, (picture_layout)layout, &image, e) < 0)
         return -1;
     extent picture = {image->shape[1], image->shape[2], image->shape[3]};
     if (!s->pixels && sheet_new(rows, columns, zoom, gap, picture, s, e) < 0)

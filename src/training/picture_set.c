@@ -49,8 +49,8 @@ int picture_set_add(picture_set *set, batch *b, const class_list *classes, error
 {
     tensor *image;
     int32_t *labels;
-    if (batch_require(b, "image", TYPE_U8, 4, &image, e) < 0 ||
-        batch_labels(b, classes, &labels, e) < 0 || check_extent(set, image, e) < 0)
+    if (batch_pictures(b, set->layout, &image, e) < 0 || batch_labels(b, classes, &labels, e) < 0 ||
+        check_extent(set, image, e) < 0)
         return -1;
     if (b->rows > UINT32_MAX - set->rows)
         return error_set(e, "more than %u rows of training pictures", UINT32_MAX);

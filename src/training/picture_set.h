@@ -7,12 +7,14 @@
 #include "../../common/base/error.h"
 #include "../../common/model/network.h"
 #include "../../common/stream/batch.h"
+#include "../../common/stream/pictures.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
 typedef struct {
-    extent picture; /* of every row; the first one's */
+    extent picture;        /* of every row; the first one's */
+    picture_layout layout; /* of the batches' pictures */
     size_t rows;
     uint8_t *images;               /* rows x height x width x channels */
     int32_t *labels;               /* rows: indices into the class list given with them */

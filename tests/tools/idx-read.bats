@@ -32,6 +32,19 @@ for r in msgpack.Unpacker(sys.stdin.buffer, object_hook=msgpack_numpy.decode):
     [ "${lines[0]}" = "(5, 2, 2, 3) uint8 1770 12 [0, 1, 2, 3, 4]" ]
 }
 
+@test "--transpose puts pictures upright that come column by column" {
+    idx-read images labels >plain
+    "$PYTHON" -c '
+import numpy, struct
+image = numpy.arange(60, dtype=numpy.uint8).reshape(5, 4, 3)
+open("columns", "wb").write(struct.pack(">I3I", 0x803, 5, 3, 4) + image.transpose(0, 2, 1).tobytes())
+image = numpy.arange(60, dtype=numpy.uint8).reshape(5, 2, 2, 3)
+open("turned", "wb").write(struct.pack(">I4I", 0x804, 5, 2, 2, 3) + image.transpose(0, 2, 1, 3).tobytes())'
+    idx-read --transpose columns labels | cmp - plain
+    idx-read --transpose turned labels | cmp - <(idx-read colour labels)
+    ! idx-read columns labels | cmp -s - plain
+}
+
 @test "gzip and plain files and standard input give the same bytes" {
     gzip -k images labels
     idx-read images labels >plain

@@ -383,6 +383,35 @@ for name, new in (("new", True), ("old", False)):
     grep -q '  0  é' a
 }
 
+@test "pictures of channels first are refused where they would pass, and --layout chw puts them right" {
+    need_python numpy msgpack_numpy
+    class-filter --keep 0-3 all >last
+    "$PYTHON" -c '
+import sys, msgpack, msgpack_numpy, numpy
+for r in msgpack.Unpacker(open("last", "rb"), object_hook=msgpack_numpy.decode):
+    if "image" in r: r["image"] = numpy.ascontiguousarray(r["image"].transpose(0, 3, 1, 2))
+    sys.stdout.buffer.write(msgpack_numpy.packb(r))' >first
+    echo 'dense:8 relu' >small.net
+    train() { cnn-train --quiet --device reference --arch @small.net --epochs 1 "$@"; }
+    train last -o wanted
+    for tool in "cnn-train --arch @small.net" pnm-sheet; do
+        fails 1 "pictures of 3 x 32 x 32, which would be 32 channels; channels come last: --layout chw" $tool first -o out
+    done
+    fails 1 "first: rows 1 to" cnn-train --arch @small.net first -o out
+    fails 1 "--layout chw" cnn-train --arch @small.net --val first last -o out
+    train --layout chw first -o model
+    cmp model wanted
+    embed --quiet --device reference --model wanted last >embedded
+    fails 1 "the model takes 32 x 32 x 3; --layout chw puts the channels last" embed --model wanted first -o out
+    embed --quiet --device reference --layout chw --model wanted first | cmp - embedded
+    pnm-sheet last >sheet
+    pnm-sheet --layout chw first | cmp - sheet
+    train --layout hwc first -o odd # pictures 3 high and 32 wide of 32 channels, if one says so
+    tensor-info odd | grep -q 'input: 3 x 32 x 32'
+    cnn-train --quiet --device reference --init odd --epochs 1 first -o odder
+    leaves_nothing out
+}
+
 @test "texts that are not UTF-8 are refused where they enter" {
     need_python numpy msgpack msgpack_numpy
     "$PYTHON" - <<'PYTHON'
