@@ -9,9 +9,9 @@
  * four channels. The two words of an option come first. */
 typedef enum { LAYOUT_HWC, LAYOUT_CHW, LAYOUT_UNSAID } picture_layout;
 #define LAYOUT_WORDS "hwc|chw"
-#define LAYOUT_HELP                                                                                 \
-    "the order of a picture's numbers: height, width, channels (default, of up to 4 channels); or " \
-    "channels first, which are put last"
+#define LAYOUT_HELP                                                                                \
+    "the order of a picture's numbers: height, width, channels (default, of up to 4 channels), "   \
+    "or channels first, which are put last"
 
 /* The field `image`, uint8, rows x height x width x channels; of LAYOUT_CHW put in that order, in
  * place. */
