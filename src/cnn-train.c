@@ -1,6 +1,7 @@
 /* cnn-train: labelled pictures to a model. */
 #include "device.h"
-#include "imprinting/base_statistics.h"
+#include "imprinting/exemplars.h"
+#include "imprinting/imprinting.h"
 #include "imprinting/projection.h"
 #include "training/checkpoint.h"
 #include "training/epoch_report.h"
@@ -193,9 +194,9 @@ static int begin_further(training *t, const class_list *classes, error *e)
     if (training_model_extend(&t->made, t->set.pictures.picture, own.scale, classes, own.seed, e) <
         0)
         return error_prefix(e, "%s", own.init);
-    statistics_options ignored;
+    feature_settings ignored;
     return own.freeze && own.statistics
-               ? statistics_choose(&t->made, own.features, PROJECTION_SEED, &ignored, e)
+               ? projection_choose(&t->made, own.features, PROJECTION_SEED, &ignored, e)
                : 0;
 }
 
@@ -418,7 +419,7 @@ static void train(training *t)
  * random, the same for the same seed. Returns how many. */
 static size_t choose_statistics(const training *t, uint32_t *rows)
 {
-    size_t classes = t->made.classes.count, room = statistics_sample_room(classes), kept = 0;
+    size_t classes = t->made.classes.count, room = exemplars_usual_room(classes), kept = 0;
     memcpy(rows, t->set.order, t->set.train * sizeof *rows);
     if (own.statistics)
         return t->set.train;
@@ -433,7 +434,7 @@ static size_t choose_statistics(const training *t, uint32_t *rows)
     return kept;
 }
 
-static void add_statistics(training *t, program *run, statistics *work, const uint32_t *rows,
+static void add_statistics(training *t, program *run, imprinting *work, const uint32_t *rows,
                            size_t count, uint8_t *images, float *embeddings, int32_t *labels)
 {
     error e = {""};
@@ -447,7 +448,7 @@ static void add_statistics(training *t, program *run, statistics *work, const ui
             labels[r] = t->set.pictures.labels[rows[i + r]];
         }
         if (backend_embed(t->device, run, images, n, embeddings, &e) < 0 ||
-            statistics_add(work, embeddings, labels, n, &e) < 0)
+            imprinting_add(work, &t->made.classes, embeddings, NULL, labels, n, &e) < 0)
             tool_fail(&e);
         progress_update(&shown, i + n, NULL);
     }
@@ -467,31 +468,32 @@ static bool has_base(const training *t, const uint32_t *rows, size_t count)
  * than these stays. */
 static void keep_statistics(training *t)
 {
-    if (own.freeze && !own.statistics && model_find(&t->made, "statistics/sample"))
+    if (own.freeze && !own.statistics && model_part(&t->made, PART_BASE_EXEMPLARS))
         return;
     error e = {""};
-    statistics *work;
+    imprinting *work;
     program *run;
     program_spec spec = {.net = &t->made.net, .batch = STATISTICS_ROWS};
-    statistics_options how = {0};
+    imprinting_options how = {.training_rows = true, .features = own.statistics};
     uint32_t *rows = malloc(t->set.train * sizeof *rows);
     uint8_t *images = malloc(STATISTICS_ROWS * extent_size(t->made.net.input));
     float *embeddings = malloc(STATISTICS_ROWS * t->made.net.dimension * sizeof *embeddings);
     int32_t labels[STATISTICS_ROWS];
     if (!rows || !images || !embeddings)
         tool_fail(&(error){"out of memory for the statistics"});
-    if (own.statistics && statistics_choose(&t->made, own.features, PROJECTION_SEED, &how, &e) < 0)
+    if (own.statistics &&
+        projection_choose(&t->made, own.features, PROJECTION_SEED, &how.chosen, &e) < 0)
         tool_fail(&e);
     size_t count = choose_statistics(t, rows);
     if (has_base(t, rows, count)) {
         if (t->device->program_new(t->device, &spec, &run, &e) < 0 ||
             t->device->parameters_set(t->device, run, t->state.parameters, &e) < 0 ||
-            statistics_new(&t->device->algebra, &t->made, &how, &work, &e) < 0)
+            imprinting_new(&t->device->algebra, &t->made, &how, &work, &e) < 0)
             tool_fail(&e);
         add_statistics(t, run, work, rows, count, images, embeddings, labels);
-        if (statistics_finish(work, &e) < 0)
+        if (imprinting_finish(work, &e) < 0)
             tool_fail(&e);
-        statistics_free(work);
+        imprinting_free(work);
         t->device->program_free(t->device, run);
     }
     free(rows);

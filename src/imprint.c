@@ -1,15 +1,14 @@
 /* imprint: labelled embeddings and a model to a model that knows those classes too. */
 #include "../common/base/tool.h"
-#include "../common/model/model.h"
+#include "../common/model/settings.h"
+#include "../common/model/sums.h"
 #include "../kernels/backend.h"
 #include "device.h"
-#include "imprinting/base_statistics.h"
 #include "imprinting/calibration.h"
 #include "imprinting/classifier.h"
 #include "imprinting/imprinting.h"
 #include "imprinting/projection.h"
 #include "imprinting/proxies.h"
-#include "imprinting/ridge.h"
 #include "imprinting/views.h"
 
 #include <inttypes.h>
@@ -27,8 +26,10 @@ static struct {
     imprinting_options how;
 } own = {.scale = 10, .seed = PROJECTION_SEED, .method = -1, .norm = -1, .calibrate = -1};
 
-static const char *const methods[] = {"auto", "mean", "proxies", "ridge"};
-enum { AUTO, MEAN, PROXIES, RIDGE };
+static fit_method method_given(void)
+{
+    return own.method < 0 ? METHOD_NONE : (fit_method)(METHOD_AUTO + own.method);
+}
 
 static void set_balance(const char *word)
 {
@@ -91,8 +92,9 @@ static const tool_description about = {
 
 static void check_options(void)
 {
+    fit_method method = method_given();
     own.how.as_base = own.as == 1;
-    if (own.method != PROXIES && (own.proxies || own.how.reservoir))
+    if (method != METHOD_PROXIES && (own.proxies || own.how.reservoir))
         tool_usage("%s is for --method proxies", own.proxies ? "--proxies" : "--reservoir");
     if (own.base && !own.model)
         tool_usage("--base adds to a model; give --model MODEL");
@@ -101,7 +103,7 @@ static void check_options(void)
     if (own.model && (own.head_given || own.scale_given))
         tool_usage("%s is for a new model; this one has a head",
                    own.head_given ? "--head" : "--scale");
-    if (own.ridge > 0 && (own.method == MEAN || own.method == PROXIES))
+    if (own.ridge > 0 && (method == METHOD_MEAN || method == METHOD_PROXIES))
         tool_usage("--ridge is for --method ridge or auto");
 }
 
@@ -118,10 +120,10 @@ static void begin_model(model *m, size_t dimension)
                       &e) < 0)
             tool_fail(&e);
         if (own.head == HEAD_COSINE)
-            *(float *)model_find(m, "head/scale")->data = (float)own.scale;
+            *(float *)model_part(m, PART_HEAD_SCALE) = (float)own.scale;
     }
     norm_kind norm = own.norm == 1 ? NORM_NONE : NORM_L2;
-    if (own.norm >= 0 && norm != m->norm && model_find(m, "imprint/sum")) {
+    if (own.norm >= 0 && norm != m->norm && model_part(m, PART_IMPRINT_SUM)) {
         error_set(&e, "%s: holds classes imprinted with the other --norm", own.model);
         tool_fail(&e);
     }
@@ -132,10 +134,10 @@ static void begin_model(model *m, size_t dimension)
 /* Whether a base class has neither statistics of its training rows nor sums of imprinted ones. */
 static bool has_bare_base(const model *m)
 {
-    const tensor *count = model_find(m, "imprint/count");
+    const class_sums imprint = sums_of(m, SUMS_IMPRINT);
     for (size_t c = 0; c < m->classes.count; c++)
-        if (m->kinds[c] == CLASS_BASE && (!count || ((const double *)count->data)[c] == 0))
-            return !model_find(m, "statistics/gram");
+        if (m->kinds[c] == CLASS_BASE && sums_count(&imprint, c) == 0)
+            return !model_part(m, PART_BASE_GRAM);
     return false;
 }
 
@@ -143,103 +145,110 @@ static bool has_bare_base(const model *m)
 static void choose_features(model *m, size_t classes)
 {
     error e = {0};
-    double count;
-    if (!ridge_possible(m)) {
-        projection chosen = {.plain = true, .count = own.features};
-        if (!own.features)
-            chosen.count = projection_default(m->net.dimension, classes);
-        if (projection_note(m, &chosen, own.seed, &e) < 0)
+    feature_settings has;
+    bool given = own.features > 0;
+    if (!model_part(m, PART_BASE_GRAM) && !model_part(m, PART_IMPRINT_GRAM)) {
+        has = (feature_settings){.random = given ? own.features
+                                                 : projection_default(m->net.dimension, classes),
+                                 .plain = true,
+                                 .seed = own.seed};
+        if (feature_settings_put(m, &has, &e) < 0)
             tool_fail(&e);
-    } else if (own.features && model_get_number(m, "ridge/features", &count) &&
-               count != (double)own.features) {
-        error_set(&e, "--features %zu: the model's sums are of %.0f", own.features, count);
+    } else if (given && feature_settings_of(m, &has) && has.random != own.features) {
+        error_set(&e, "--features %zu: the model's sums are of %zu", own.features, has.random);
         tool_fail(&e);
     }
 }
 
 /* How many proxies, of how many rows; what the model has already, it stays with. */
-static void choose_proxies(model *m)
+static void choose_proxies(const model *m, fit_settings *how)
 {
     error e = {0};
-    double count;
-    const tensor *sample = model_find(m, "imprint/sample");
+    size_t room = sums_of(m, SUMS_IMPRINT).room;
     if (m->norm == NORM_NONE)
         tool_usage("--method proxies is for --norm l2");
-    if (sample && own.how.reservoir && sample->shape[1] != own.how.reservoir) {
+    if (room && own.how.reservoir && room != own.how.reservoir) {
         error_set(&e, "--reservoir %zu: the model keeps %zu rows of each imprinted class",
-                  own.how.reservoir, sample->shape[1]);
+                  own.how.reservoir, room);
         tool_fail(&e);
     }
     own.how.many = true;
-    if (own.proxies || !model_get_number(m, "proxies/count", &count))
-        model_note_number(m, "proxies/count", (double)(own.proxies ? own.proxies : 4));
-    if (!model_get_number(m, "proxies/seed", &count))
-        model_note_number(m, "proxies/seed", (double)own.seed);
+    if (own.proxies || how->proxies == 0)
+        how->proxies = own.proxies ? own.proxies : 4;
+    if (how->proxies_seed < 0)
+        how->proxies_seed = (double)own.seed;
 }
 
-/* Notes how weights are to be made (method/weights.h), and checks that they can be. */
+/* Ridge needs sums of features of every class. */
+static void check_ridge(const model *m, bool bare)
+{
+    error e = {0};
+    if (has_bare_base(m))
+        error_set(&e,
+                  "%s: has no statistics of its base classes, which ridge needs; train it with "
+                  "--statistics or give --base EMBEDDINGS",
+                  own.model);
+    else if (bare)
+        error_set(&e,
+                  "%s: has classes that were imprinted without what ridge needs; imprint all of "
+                  "them into the base model, with its statistics",
+                  own.model);
+    else
+        return;
+    tool_fail(&e);
+}
+
+/* Notes how classes are to be fitted (imprinting/fit.h), and checks that they can be. */
 static void choose_method(model *m, size_t classes)
 {
     error e = {0};
+    fit_settings how = fit_settings_of(m);
     /* What the model was made by, it stays with. */
-    const char *had = model_get_text(m, "imprint/method");
-    const char *method = own.method >= 0        ? methods[own.method]
-                         : had                  ? had
-                         : m->norm == NORM_NONE ? "mean"
-                                                : "auto";
-    double calibrated = m->norm == NORM_L2;
-    if (own.calibrate >= 0)
-        calibrated = own.calibrate;
-    else
-        model_get_number(m, "imprint/calibrate", &calibrated);
-    bool ridge = strcmp(method, "ridge") == 0;
-    bool bare = model_find(m, "imprint/sum") && !model_find(m, "imprint/feature-sum");
-    if (ridge && has_bare_base(m)) {
-        error_set(&e,
-                  "%s: has no statistics of its base classes, which ridge needs; train it with "
-                  "--statistics "
-                  "or give --base EMBEDDINGS",
-                  own.model);
-        tool_fail(&e);
+    if (own.method >= 0) {
+        how.method = method_given();
+        how.lambda = 0;
     }
-    if (ridge && bare) {
-        error_set(
-            &e,
-            "%s: has classes that were imprinted without what ridge needs; imprint all of them "
-            "into "
-            "the base model, with its statistics",
-            own.model);
-        tool_fail(&e);
-    }
+    if (how.method == METHOD_NONE)
+        how.method = m->norm == NORM_NONE ? METHOD_MEAN : METHOD_AUTO;
+    if (own.calibrate >= 0 || how.calibrate < 0)
+        how.calibrate = own.calibrate >= 0 ? own.calibrate : m->norm == NORM_L2;
+    how.balance = own.balance ? own.balance : how.balance;
+    how.lambda = own.ridge > 0 ? own.ridge : how.lambda;
+    bool featured = model_part(m, PART_IMPRINT_FEATURE_SUM) != NULL,
+         bare = model_part(m, PART_IMPRINT_SUM) && !featured;
+    if (how.method == METHOD_RIDGE)
+        check_ridge(m, bare);
     /* Sums that are there already stay those of all rows. */
-    bool wanted = ridge || (strcmp(method, "auto") == 0 && !has_bare_base(m)) ||
-                  model_find(m, "statistics/gram");
-    own.how.features = model_find(m, "imprint/feature-sum") || (wanted && !bare);
+    bool wanted = how.method == METHOD_RIDGE || (how.method == METHOD_AUTO && !has_bare_base(m)) ||
+                  model_part(m, PART_BASE_GRAM);
+    own.how.features = featured || (wanted && !bare);
     if (own.how.features)
         choose_features(m, classes);
-    if (strcmp(method, "proxies") == 0)
-        choose_proxies(m);
-    if (own.method >= 0)
-        model_note_drop(m, "ridge/lambda");
-    if (own.ridge > 0)
-        model_note_number(m, "ridge/lambda", own.ridge);
-    if ((own.balance && model_note_text(m, "imprint/balance", own.balance) < 0) ||
-        model_note_text(m, "imprint/method", method) < 0 ||
-        model_note_number(m, "imprint/calibrate", calibrated) < 0) {
-        error_set(&e, "out of memory");
+    if (how.method == METHOD_PROXIES)
+        choose_proxies(m, &how);
+    if (fit_settings_put(m, &how, &e) < 0)
         tool_fail(&e);
-    }
+}
+
+/* Which of the classes --classes names; the caller frees it. */
+static bool *choose(const class_list *classes)
+{
+    error e = {0};
+    bool *chosen = calloc(classes->count + 1, sizeof *chosen);
+    if (!chosen)
+        error_set(&e, "out of memory for %zu classes", classes->count);
+    if (!chosen || class_list_choose(classes, own.classes, chosen, &e) < 0)
+        tool_fail(&e);
+    return chosen;
 }
 
 /* Leaves the rows of the classes that --classes names. */
 static void choose_classes(batch *b, const int32_t *labels, const class_list *classes)
 {
     error e = {0};
-    bool *chosen = calloc(classes->count + 1, sizeof *chosen);
-    bool *keep = malloc(b->rows + 1);
-    if (!chosen || !keep || class_list_choose(classes, own.classes, chosen, &e) < 0) {
-        if (!chosen || !keep)
-            error_set(&e, "out of memory");
+    bool *chosen = choose(classes), *keep = malloc(b->rows + 1);
+    if (!keep) {
+        error_set(&e, "out of memory for a batch of %zu rows", b->rows);
         tool_fail(&e);
     }
     for (size_t r = 0; r < b->rows; r++)
@@ -280,30 +289,27 @@ static void read_base(model *m, algebra *a, uint64_t fingerprint)
 {
     error e = {0};
     stream_reader *in;
-    statistics *work;
+    imprinting *work;
     batch *b;
-    statistics_options how;
+    imprinting_options how = {.training_rows = true, .features = true};
     char *path = (char *)own.base;
-    if (statistics_choose(m, own.features, own.seed, &how, &e) < 0 ||
-        stream_open(&path, 1, &in, &e) < 0 || statistics_new(a, m, &how, &work, &e) < 0)
+    if (projection_choose(m, own.features, own.seed, &how.chosen, &e) < 0 ||
+        stream_open(&path, 1, &in, &e) < 0 || imprinting_new(a, m, &how, &work, &e) < 0)
         tool_fail(&e);
     int got;
     while ((got = stream_read(in, &b, &e)) > 0) {
-        const class_list *classes = stream_classes(in);
         const float *embeddings = batch_numbers(b, "embedding", in, m);
         int32_t *labels = labels_of(b, in);
         if (classifier_check_origin(stream_header_latest(in), fingerprint, &e) < 0)
             tool_fail_at(stream_name(in), &e);
-        for (size_t r = 0; r < b->rows; r++)
-            labels[r] = class_list_find(&m->classes, classes->names[labels[r]]);
-        if (statistics_add(work, embeddings, labels, b->rows, &e) < 0)
+        if (imprinting_add(work, stream_classes(in), embeddings, NULL, labels, b->rows, &e) < 0)
             tool_fail(&e);
     }
     if (got < 0)
         tool_fail(&e);
-    if (statistics_finish(work, &e) < 0)
+    if (imprinting_finish(work, &e) < 0)
         tool_fail_at(own.base, &e);
-    statistics_free(work);
+    imprinting_free(work);
     stream_close(in);
 }
 
@@ -349,10 +355,8 @@ static void check_rows(const imprinting *work, const class_list *classes)
 {
     error e = {0};
     imprinting_rows rows = imprinting_counted(work);
-    bool *chosen = calloc(classes->count + 1, sizeof *chosen);
-    if (own.classes && chosen && class_list_choose(classes, own.classes, chosen, &e) < 0)
-        tool_fail(&e);
-    for (size_t c = 0; own.classes && chosen && c < classes->count; c++) {
+    bool *chosen = own.classes ? choose(classes) : NULL;
+    for (size_t c = 0; chosen && c < classes->count; c++) {
         if (!chosen[c] || imprinting_class_rows(work, c) > 0)
             continue;
         if (rows.used == 0)
@@ -375,7 +379,7 @@ static void check_rows(const imprinting *work, const class_list *classes)
 
 static void report(const imprinting *work, const model *m, const class_list *classes)
 {
-    double lambda, bias = 0;
+    fit_report made = fit_report_of(m);
     imprinting_rows rows = imprinting_counted(work);
     size_t count = 0;
     for (size_t c = 0; c < classes->count; c++)
@@ -384,45 +388,43 @@ static void report(const imprinting *work, const model *m, const class_list *cla
         tool_say("left out %" PRIu64 " rows of base classes (--update-base takes them)", rows.base);
     if (rows.zeros > 0)
         tool_say("left out %" PRIu64 " embeddings of zeros", rows.zeros);
-    if (model_get_number(m, "made/bare", &lambda))
+    if (made.bare)
         tool_say(
             "no rows of base classes are at hand: the bias should cost them at most a tenth of "
             "their right rows");
     char how[64] = "";
-    const char *method = model_get_text(m, "made/method");
-    if (model_get_number(m, "made/lambda", &lambda))
-        snprintf(how, sizeof how, ", lambda %g", lambda);
-    model_get_number(m, "made/bias", &bias);
+    if (made.lambda > 0)
+        snprintf(how, sizeof how, ", lambda %g", made.lambda);
     tool_say("imprinted %zu %s from %" PRIu64 " embedding%s by %s%s, bias %.3g", count,
              count == 1 ? "class" : "classes", rows.used, rows.used == 1 ? "" : "s",
-             method ? method : "mean", how, bias);
+             method_name(made.method), how, made.bias);
 }
 
 /* In five lines what was chosen, and what is expected of it. */
 static void explain(const model *m)
 {
-    double lambda = 0, scale = 1, bias = 0, base, novel, features = 0;
-    const char *method = model_get_text(m, "made/method"), *kind = model_get_text(m, "made/kind");
-    const char *how = model_get_text(m, "imprint/balance");
-    model_get_number(m, "made/scale", &scale);
-    model_get_number(m, "made/bias", &bias);
-    model_get_number(m, "ridge/features", &features);
-    if (kind)
-        tool_say("method: %s, %s, over %zu numbers and %.0f random features", method, kind,
-                 m->net.dimension, features);
+    fit_report made = fit_report_of(m);
+    feature_settings features;
+    const char *balance = fit_settings_of(m).balance;
+    feature_settings_of(m, &features);
+    if (made.kind)
+        tool_say("method: ridge, %s, over %zu numbers and %zu random features", made.kind,
+                 m->net.dimension, features.random);
     else
-        tool_say("method: %s", method);
-    if (model_get_number(m, "made/lambda", &lambda))
-        tool_say("shrinkage: lambda %.4g times the mean variance", lambda);
+        tool_say("method: %s", method_name(made.method));
+    if (made.lambda > 0)
+        tool_say("shrinkage: lambda %.4g times the mean variance", made.lambda);
     else
         tool_say("shrinkage: none");
-    tool_say("temperature: scores were divided by %.4g to fit as log-probabilities", 1 / scale);
-    tool_say("bias: %.4g for novel classes, for the best of %s", bias, how ? how : "harmonic");
+    tool_say("temperature: scores were divided by %.4g to fit as log-probabilities",
+             made.scale > 0 ? 1 / made.scale : 1);
+    tool_say("bias: %.4g for novel classes, for the best of %s", made.bias,
+             balance ? balance : "harmonic");
     char text[2][16] = {"unknown", "unknown"};
-    if (model_get_number(m, "made/base-accuracy", &base))
-        snprintf(text[0], sizeof text[0], "%.3f", base);
-    if (model_get_number(m, "made/novel-accuracy", &novel))
-        snprintf(text[1], sizeof text[1], "%.3f", novel);
+    if (made.base >= 0)
+        snprintf(text[0], sizeof text[0], "%.3f", made.base);
+    if (made.novel >= 0)
+        snprintf(text[1], sizeof text[1], "%.3f", made.novel);
     tool_say("expected accuracy, rows left out: base %s, novel %s", text[0], text[1]);
 }
 
@@ -447,7 +449,7 @@ static void run(tool_operands files, output *out)
             if (batch_require(b, "embedding", TYPE_F32, 2, &embedding, &e) < 0)
                 tool_fail_at(stream_name(in), &e);
             begin_model(&m, embedding->shape[1]);
-            views_begin(&pictures, m.net.dimension);
+            pictures.dimension = m.net.dimension;
             fingerprint = model_fingerprint(&m);
             device = embedding_device_open();
             if (own.base)

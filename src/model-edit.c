@@ -58,7 +58,7 @@ static int drop_classes(model *m, const char *words, error *e)
     int status = class_list_choose(&m->classes, words, chosen, e);
     for (size_t c = m->classes.count; c-- > 0 && status >= 0;)
         if (chosen[c])
-            status = weights_remove_class(m, c, e);
+            status = fit_remove_class(m, c, e);
     free(chosen);
     return status < 0 ? error_prefix(e, "--drop %s", words) : 0;
 }

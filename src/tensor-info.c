@@ -1,7 +1,7 @@
 /* tensor-info: what a stream or a model holds; see tensor-info(1). */
 #include "../common/base/text.h"
 #include "../common/base/tool.h"
-#include "../common/model/model.h"
+#include "../common/model/sums.h"
 #include "training/checkpoint.h"
 
 #include <stdarg.h>
@@ -221,13 +221,13 @@ enum { CLASSES_SHOWN = 12 }; /* with all else no more than a screen's 24 lines *
 
 static int print_kinds(output *out, const model *m, error *e)
 {
-    tensor *count = model_find(m, "imprint/count");
+    const class_sums imprint = sums_of(m, SUMS_IMPRINT);
     size_t classes = m->classes.count, shown = all || classes <= CLASSES_SHOWN ? classes : 10;
     int status = line(out, e, "classes: %zu", classes);
     for (size_t i = 0; i < shown && status >= 0; i++) {
         char rows[64] = "";
-        if (count && ((double *)count->data)[i] > 0)
-            snprintf(rows, sizeof rows, ", imprinted from %.0f rows", ((double *)count->data)[i]);
+        if (sums_count(&imprint, i) > 0)
+            snprintf(rows, sizeof rows, ", imprinted from %.0f rows", sums_count(&imprint, i));
         status = line(out, e, "  %3zu  %-20s %s%s", i, m->classes.names[i],
                       class_kind_name(m->kinds[i]), rows);
     }
@@ -266,7 +266,7 @@ static int print_model(output *out, const stream_reader *r, const model *m, erro
 {
     const network *n = &m->net;
     int epoch = checkpoint_epoch(m);
-    if (line(out, e, "%s: a model, version %d", stream_name(r), MODEL_VERSION) < 0 ||
+    if (line(out, e, "%s: a model, version %u", stream_name(r), m->version) < 0 ||
         (epoch >= 0 && line(out, e, "checkpoint: of training, after epoch %d", epoch) < 0) ||
         line(out, e, "head: %s, dimension %zu, imprinted by norm %s", head_name(n->head),
              n->dimension, norm_name(m->norm)) < 0 ||

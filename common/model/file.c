@@ -1,7 +1,7 @@
 /* file.c: a model to and from a stream, as model.h lays it out. */
 #include "../base/output.h"
 #include "../stream/write.h"
-#include "model.h"
+#include "names.h"
 
 #include <math.h>
 #include <msgpack.h>
@@ -19,10 +19,10 @@
 typedef struct {
     char *text; /* owned */
     extent input;
-    size_t dimension;
+    size_t dimension, kind_count;
     head_kind head;
-    size_t kind_count;
-    bool has_text, has_input, has_dimension, has_head, has_kinds, has_norm;
+    unsigned seen; /* a bit a key */
+    bool no_memory;
 } map_values;
 
 static bool is_text(const msgpack_object *o, const char *text)
@@ -31,11 +31,14 @@ static bool is_text(const msgpack_object *o, const char *text)
            memcmp(o->via.str.ptr, text, o->via.str.size) == 0;
 }
 
-/* The text's own copy, or NULL: not a text, a NUL inside it, or no memory. */
+/* Without a NUL inside it. */
+static bool is_any_text(const msgpack_object *o)
+{
+    return o->type == MSGPACK_OBJECT_STR && !memchr(o->via.str.ptr, 0, o->via.str.size);
+}
+
 static char *copy_text(const msgpack_object *o)
 {
-    if (o->type != MSGPACK_OBJECT_STR || memchr(o->via.str.ptr, 0, o->via.str.size))
-        return NULL;
     return strndup(o->via.str.ptr, o->via.str.size);
 }
 
@@ -50,38 +53,38 @@ static bool take_size(const msgpack_object *o, size_t *out)
 static bool read_network(const msgpack_object *o, map_values *v, model *m)
 {
     (void)m;
-    v->text = copy_text(o);
-    return v->has_text = v->text != NULL;
+    v->text = is_any_text(o) ? copy_text(o) : NULL;
+    v->no_memory = is_any_text(o) && !v->text;
+    return is_any_text(o);
 }
 
 static bool read_input(const msgpack_object *o, map_values *v, model *m)
 {
     (void)m;
-    if (o->type != MSGPACK_OBJECT_ARRAY || o->via.array.size != 3)
-        return false;
     const msgpack_object *at = o->via.array.ptr;
-    v->has_input = take_size(&at[0], &v->input.height) && take_size(&at[1], &v->input.width) &&
-                   take_size(&at[2], &v->input.channels);
-    return v->has_input;
+    return o->type == MSGPACK_OBJECT_ARRAY && o->via.array.size == 3 &&
+           take_size(&at[0], &v->input.height) && take_size(&at[1], &v->input.width) &&
+           take_size(&at[2], &v->input.channels);
 }
 
 static bool read_dimension(const msgpack_object *o, map_values *v, model *m)
 {
     (void)m;
-    return v->has_dimension = take_size(o, &v->dimension);
+    return take_size(o, &v->dimension);
 }
 
 static bool read_head(const msgpack_object *o, map_values *v, model *m)
 {
     (void)m;
     v->head = is_text(o, head_name(HEAD_SOFTMAX)) ? HEAD_SOFTMAX : HEAD_COSINE;
-    return v->has_head = is_text(o, head_name(v->head));
+    return is_text(o, head_name(v->head));
 }
 
 static bool read_norm(const msgpack_object *o, map_values *v, model *m)
 {
+    (void)v;
     m->norm = is_text(o, norm_name(NORM_NONE)) ? NORM_NONE : NORM_L2;
-    return v->has_norm = is_text(o, norm_name(m->norm));
+    return is_text(o, norm_name(m->norm));
 }
 
 static bool read_kinds(const msgpack_object *o, map_values *v, model *m)
@@ -90,36 +93,29 @@ static bool read_kinds(const msgpack_object *o, map_values *v, model *m)
         return false;
     v->kind_count = o->via.array.size;
     m->kinds = calloc(v->kind_count + 1, sizeof *m->kinds);
-    if (!m->kinds)
-        return false;
-    for (size_t i = 0; i < v->kind_count; i++) {
+    v->no_memory = !m->kinds;
+    for (size_t i = 0; m->kinds && i < v->kind_count; i++) {
         const msgpack_object *kind = &o->via.array.ptr[i];
         m->kinds[i] = is_text(kind, class_kind_name(CLASS_NOVEL)) ? CLASS_NOVEL : CLASS_BASE;
         if (!is_text(kind, class_kind_name(m->kinds[i])))
             return false;
     }
-    return v->has_kinds = true;
+    return true;
 }
 
 /* The keys that every model has, each at most once. */
 static const struct {
     const char *key, *wants;
     bool (*read)(const msgpack_object *o, map_values *v, model *m);
-    size_t seen; /* offset in map_values of the flag */
 } map_keys[] = {
-    {"network", "a text", read_network, offsetof(map_values, has_text)},
-    {"input", "three sizes", read_input, offsetof(map_values, has_input)},
-    {"dimension", "a size", read_dimension, offsetof(map_values, has_dimension)},
-    {"head", "cosine or softmax", read_head, offsetof(map_values, has_head)},
-    {"kinds", "a list of base and novel", read_kinds, offsetof(map_values, has_kinds)},
-    {"norm", "l2 or none", read_norm, offsetof(map_values, has_norm)},
+    {"network", "a text", read_network},
+    {"input", "three sizes", read_input},
+    {"dimension", "a size", read_dimension},
+    {"head", "cosine or softmax", read_head},
+    {"kinds", "a list of base and novel", read_kinds},
+    {"norm", "l2 or none", read_norm},
 };
 #define MAP_KEYS (sizeof map_keys / sizeof *map_keys)
-
-static bool seen(const map_values *v, size_t key)
-{
-    return *(const bool *)((const char *)v + map_keys[key].seen);
-}
 
 static int read_note(const char *key, const msgpack_object *o, model *m, error *e)
 {
@@ -131,8 +127,10 @@ static int read_note(const char *key, const msgpack_object *o, model *m, error *
         number = (double)o->via.i64;
     else if (o->type == MSGPACK_OBJECT_FLOAT32 || o->type == MSGPACK_OBJECT_FLOAT64)
         number = o->via.f64;
-    else if (!(text = copy_text(o)))
+    else if (!is_any_text(o))
         return error_set(e, "key '%s' of its model map is neither a number nor a text", key);
+    else if (!(text = copy_text(o)))
+        return error_set(e, "out of memory for the model");
     if (model_get_text(m, key) || model_get_number(m, key, &(double){0}) ||
         m->note_count == MODEL_NOTES_MAX || !isfinite(number)) {
         free(text);
@@ -146,27 +144,25 @@ static int read_note(const char *key, const msgpack_object *o, model *m, error *
 
 static int read_pair(const msgpack_object_kv *pair, map_values *v, model *m, error *e)
 {
-    char *key = copy_text(&pair->key);
-    if (!key || !*key || strlen(key) >= sizeof m->notes->key) {
-        free(key);
+    char key[sizeof m->notes->key] = "";
+    size_t length = pair->key.type == MSGPACK_OBJECT_STR ? pair->key.via.str.size : 0, i = 0;
+    if (!is_any_text(&pair->key) || length == 0 || length >= sizeof key)
         return error_set(e, "its model map has a key that is no text of 1 to 63 bytes");
-    }
-    int status = 0;
-    size_t i = 0;
+    memcpy(key, pair->key.via.str.ptr, length);
     while (i < MAP_KEYS && strcmp(key, map_keys[i].key) != 0)
         i++;
-    if (i < MAP_KEYS && seen(v, i))
-        status = error_set(e, "its model map has the key '%s' twice", key);
-    else if (i < MAP_KEYS && !map_keys[i].read(&pair->val, v, m))
-        status = error_set(e, "key '%s' of its model map is not %s", key, map_keys[i].wants);
-    else if (i == MAP_KEYS && strcmp(key, "version") != 0)
-        status = read_note(key, &pair->val, m, e);
-    free(key);
-    return status;
+    if (i == MAP_KEYS)
+        return strcmp(key, "version") == 0 ? 0 : read_note(key, &pair->val, m, e);
+    if (v->seen & 1u << i)
+        return error_set(e, "its model map has the key '%s' twice", key);
+    v->seen |= 1u << i;
+    if (!map_keys[i].read(&pair->val, v, m))
+        return error_set(e, "key '%s' of its model map is not %s", key, map_keys[i].wants);
+    return v->no_memory ? error_set(e, "out of memory for the model") : 0;
 }
 
 /* Before anything else is looked at: another version may mean something else by every other key. */
-static int check_version(const msgpack_object_map *map, error *e)
+static int read_version(const msgpack_object_map *map, model *m, error *e)
 {
     for (uint32_t i = 0; i < map->size; i++) {
         const msgpack_object *value = &map->ptr[i].val;
@@ -174,9 +170,11 @@ static int check_version(const msgpack_object_map *map, error *e)
             continue;
         if (value->type != MSGPACK_OBJECT_POSITIVE_INTEGER)
             break;
-        if (value->via.u64 != MODEL_VERSION)
-            return error_set(e, "it is a model of version %llu, and this program reads version %d",
-                             (unsigned long long)value->via.u64, MODEL_VERSION);
+        if (value->via.u64 < 1 || value->via.u64 > MODEL_VERSION)
+            return error_set(
+                e, "it is a model of version %llu, and this program reads versions 1 to %d",
+                (unsigned long long)value->via.u64, MODEL_VERSION);
+        m->version = (unsigned)value->via.u64;
         return 0;
     }
     return error_set(e, "its model map has no version number");
@@ -186,13 +184,13 @@ static int read_map(const msgpack_object *o, map_values *v, model *m, error *e)
 {
     if (o->type != MSGPACK_OBJECT_MAP)
         return error_set(e, "its header's key 'model' is no map");
-    if (check_version(&o->via.map, e) < 0)
+    if (read_version(&o->via.map, m, e) < 0)
         return -1;
     for (uint32_t i = 0; i < o->via.map.size; i++)
         if (read_pair(&o->via.map.ptr[i], v, m, e) < 0)
             return -1;
     for (size_t i = 0; i < MAP_KEYS; i++)
-        if (!seen(v, i))
+        if (!(v->seen & 1u << i))
             return error_set(e, "its model map lacks the key '%s'", map_keys[i].key);
     return 0;
 }
@@ -244,12 +242,13 @@ static int read_tensor(const batch *b, model *m, error *e)
     if (f->value.type != TYPE_F32 && f->value.type != TYPE_F64)
         return error_set(e, "tensor '%s' is %s; a model holds float32 and float64", f->name,
                          type_name(f->value.type));
-    if (model_find(m, f->name))
+    const char *name = part_name_of_version(f->name, m->version);
+    if (model_find(m, name))
         return error_set(e, "tensor '%s' comes twice", f->name);
     if (m->tensor_count == MODEL_TENSORS_MAX)
         return error_set(e, "it holds more than %d tensors", MODEL_TENSORS_MAX);
     tensor *place;
-    if (model_put(m, f->name, f->value.type, f->value.rank, f->value.shape, &place, e) < 0)
+    if (model_put(m, name, f->value.type, f->value.rank, f->value.shape, &place, e) < 0)
         return -1;
     memcpy(place->data, f->value.data, tensor_bytes(&f->value));
     return 0;

@@ -1,5 +1,5 @@
-/* model.c: a model in memory: its tensors, classes and notes. Files are model_file.c's matter. */
-#include "model.h"
+/* model.c: a model in memory: its tensors, classes and notes. Files are file.c's matter. */
+#include "names.h"
 
 #include "../base/hash.h"
 
@@ -27,91 +27,20 @@ const char *norm_name(norm_kind norm)
     return norm == NORM_L2 ? "l2" : "none";
 }
 
-/* ---- a head without a network ---- */
-
-static void set_parameter(parameter *p, const char *name, size_t rank, size_t rows, size_t columns)
-{
-    *p = (parameter){
-        .rank = rank, .shape = {rows, columns}, .count = rows * columns, .trainable = true};
-    strcpy(p->name, name);
-}
-
-/* The part of a network that a model without one has: the head, laid out as network.h says. */
-static int head_only(size_t dimension, head_kind head, size_t classes, network *n, error *e)
-{
-    if (dimension == 0)
-        return error_set(e, "a model needs an embedding dimension of at least 1");
-    if (classes > STREAM_CLASSES_MAX || dimension > ((size_t)1 << 31) ||
-        classes * dimension > (size_t)1 << 31)
-        return error_set(e, "%zu classes of %zu numbers are more than a model holds", classes,
-                         dimension);
-    bool scaled = head == HEAD_COSINE;
-    *n = (network){.text = strdup(""),
-                   .dimension = dimension,
-                   .head = head,
-                   .class_count = classes,
-                   .parameter_count = scaled ? 2 : 1,
-                   .parameters = calloc(2, sizeof(parameter)),
-                   .head_scale = scaled ? 0 : SIZE_MAX,
-                   .head_weight = scaled ? 1 : 0};
-    if (!n->text || !n->parameters) {
-        network_free(n);
-        *n = (network){0};
-        return out_of_memory(e);
-    }
-    if (scaled) {
-        set_parameter(&n->parameters[0], "head/scale", 1, 1, 1);
-        n->parameters[0].initial = INITIAL_SCALE;
-    }
-    parameter *weight = &n->parameters[n->head_weight];
-    set_parameter(weight, "head/weight", 2, classes, dimension);
-    weight->initial = INITIAL_GLOROT;
-    weight->fan_in = dimension;
-    weight->fan_out = classes;
-    weight->start = scaled ? 1 : 0;
-    n->total = weight->start + weight->count;
-    return 0;
-}
-
 int model_network(const char *text, extent input, size_t dimension, head_kind head, size_t classes,
                   network *out, error *e)
 {
-    if (!text || !*text)
-        return head_only(dimension, head, classes, out, e);
-    return network_parse(text, input, head, classes, out, e);
+    if (text && *text)
+        return network_parse(text, input, head, classes, out, e);
+    if (dimension == 0)
+        return error_set(e, "a model needs an embedding dimension of at least 1");
+    if (network_parse("", (extent){1, 1, dimension}, head, classes, out, e) < 0)
+        return -1;
+    out->input = (extent){0};
+    return 0;
 }
 
 /* ---- tensors ---- */
-
-static bool ends_in(const char *name, const char *word)
-{
-    size_t length = strlen(name), tail = strlen(word);
-    return length > tail && strcmp(name + length - tail, word) == 0 &&
-           strchr("/-", name[length - tail - 1]) != NULL;
-}
-
-tensor_role model_role(const char *name)
-{
-    if ((*name >= '0' && *name <= '9') || strcmp(name, "head/scale") == 0)
-        return ROLE_NETWORK;
-    if (strncmp(name, "made/", 5) == 0)
-        return ROLE_MADE;
-    if (ends_in(name, "sum") || ends_in(name, "count"))
-        return ROLE_CLASS_SUM;
-    if (ends_in(name, "gram"))
-        return ROLE_SUM;
-    if (ends_in(name, "weight") || ends_in(name, "bias"))
-        return ROLE_CLASS;
-    if (ends_in(name, "sample"))
-        return ROLE_CLASS_SAMPLE;
-    return ROLE_OTHER;
-}
-
-static bool of_classes(const char *name)
-{
-    tensor_role role = model_role(name);
-    return role == ROLE_CLASS || role == ROLE_CLASS_SUM || role == ROLE_CLASS_SAMPLE;
-}
 
 static model_tensor *find_tensor(const model *m, const char *name)
 {
@@ -203,7 +132,7 @@ static int put_parameters(model *m, error *e)
 int model_new(const char *text, extent input, size_t dimension, head_kind head,
               const class_list *classes, class_kind kind, model *m, error *e)
 {
-    model made = {.norm = NORM_L2};
+    model made = {.norm = NORM_L2, .version = MODEL_VERSION};
     if (model_network(text, input, dimension, head, classes->count, &made.net, e) < 0)
         return -1;
     made.kinds = calloc(classes->count + 1, sizeof *made.kinds);
@@ -307,7 +236,7 @@ static int resize_classes(model *m, size_t classes, size_t skip, error *e)
     size_t done = 0;
     int status = changed ? 0 : out_of_memory(e);
     for (; status == 0 && done < m->tensor_count; done++)
-        if (of_classes(m->tensors[done].name) &&
+        if (part_form_named(m->tensors[done].name)->shape[0] == SIZE_CLASSES &&
             with_rows(&m->tensors[done].value, classes, skip, &changed[done], e) < 0)
             status = -1;
     for (size_t i = 0; i < done; i++) {
@@ -327,57 +256,48 @@ static int resize_classes(model *m, size_t classes, size_t skip, error *e)
     return status;
 }
 
-/* Those that are wanted and not there yet, into a list of their own; kinds gets theirs. */
-static int choose_new(const model *m, const class_list *from, const bool *wanted,
-                      const class_kind *given, class_list *fresh, class_kind *kinds, error *e)
-{
-    for (size_t i = 0; i < from->count; i++) {
-        const char *name = from->names[i];
-        if ((wanted && !wanted[i]) || class_list_find(&m->classes, name) >= 0)
-            continue;
-        if (class_name_check(name, e) < 0)
-            return -1;
-        kinds[fresh->count] = given ? given[i] : CLASS_NOVEL;
-        if (class_list_add(fresh, name) < 0)
-            return out_of_memory(e);
-    }
-    return 0;
-}
-
-/* The model's own and these, all or nothing. */
-static int append_classes(model *m, const class_list *fresh, const class_kind *kinds, error *e)
-{
-    size_t count = m->classes.count, all = count + fresh->count;
-    class_list joined;
-    if (fresh->count == 0)
-        return 0;
-    int status = class_list_copy(&joined, &m->classes);
-    for (size_t i = 0; i < fresh->count && status == 0; i++)
-        status = class_list_add(&joined, fresh->names[i]) < 0 ? -1 : 0;
-    class_kind *more = status == 0 ? realloc(m->kinds, all * sizeof *more) : NULL;
-    m->kinds = more ? more : m->kinds;
-    status = more ? resize_classes(m, all, SIZE_MAX, e) : out_of_memory(e);
-    if (status < 0) {
-        class_list_free(&joined);
-        return -1;
-    }
-    memcpy(more + count, kinds, fresh->count * sizeof *kinds);
-    class_list_free(&m->classes);
-    m->classes = joined;
-    return 0;
-}
-
 int model_add_classes(model *m, const class_list *from, const bool *wanted, const class_kind *kinds,
                       error *e)
 {
-    class_list fresh = {0};
-    class_kind *own = malloc((from->count + 1) * sizeof *own);
-    int status = own ? choose_new(m, from, wanted, kinds, &fresh, own, e) : out_of_memory(e);
-    if (status == 0)
-        status = append_classes(m, &fresh, own, e);
-    class_list_free(&fresh);
-    free(own);
+    size_t had = m->classes.count;
+    class_list joined;
+    class_kind *more = realloc(m->kinds, (had + from->count + 1) * sizeof *more);
+    m->kinds = more ? more : m->kinds;
+    if (!more || class_list_copy(&joined, &m->classes) < 0)
+        return out_of_memory(e);
+    int status = 0;
+    for (size_t i = 0; status == 0 && i < from->count; i++) {
+        const char *name = from->names[i];
+        if ((wanted && !wanted[i]) || class_list_find(&joined, name) >= 0)
+            continue;
+        more[joined.count] = kinds ? kinds[i] : CLASS_NOVEL;
+        status = class_name_check(name, e);
+        if (status == 0 && class_list_add(&joined, name) < 0)
+            status = out_of_memory(e);
+    }
+    if (status == 0 && joined.count > had)
+        status = resize_classes(m, joined.count, SIZE_MAX, e);
+    if (status == 0) {
+        class_list own = m->classes;
+        m->classes = joined;
+        joined = own;
+    }
+    class_list_free(&joined);
     return status;
+}
+
+/* The model's classes, one of them under another name, or left out for NULL. */
+static int list_with(const model *m, size_t index, const char *name, class_list *out, error *e)
+{
+    *out = (class_list){0};
+    for (size_t i = 0; i < m->classes.count; i++) {
+        const char *own = i == index ? name : m->classes.names[i];
+        if (own && class_list_add(out, own) < 0) {
+            class_list_free(out);
+            return out_of_memory(e);
+        }
+    }
+    return 0;
 }
 
 int model_remove_class(model *m, size_t index, error *e)
@@ -389,12 +309,9 @@ int model_remove_class(model *m, size_t index, error *e)
         return error_set(
             e, "no class would be left, '%s' the last of them; a model needs one at least",
             m->classes.names[0]);
-    class_list left = {0};
-    for (size_t i = 0; i < count; i++)
-        if (i != index && class_list_add(&left, m->classes.names[i]) < 0) {
-            class_list_free(&left);
-            return out_of_memory(e);
-        }
+    class_list left;
+    if (list_with(m, index, NULL, &left, e) < 0)
+        return -1;
     if (resize_classes(m, count - 1, index, e) < 0) {
         class_list_free(&left);
         return -1;
@@ -415,12 +332,9 @@ int model_rename_class(model *m, size_t index, const char *name, error *e)
         return error_set(e, "the model has a class '%s' already", name);
     if (class_name_check(name, e) < 0)
         return -1;
-    class_list renamed = {0};
-    for (size_t i = 0; i < m->classes.count; i++)
-        if (class_list_add(&renamed, i == index ? name : m->classes.names[i]) < 0) {
-            class_list_free(&renamed);
-            return out_of_memory(e);
-        }
+    class_list renamed;
+    if (list_with(m, index, name, &renamed, e) < 0)
+        return -1;
     class_list_free(&m->classes);
     m->classes = renamed;
     return 0;
@@ -451,30 +365,30 @@ static model_note *note_for(model *m, const char *key)
     return note;
 }
 
-int model_note_number(model *m, const char *key, double value)
+/* Takes the text over; NULL for a number. */
+static int set_note(model *m, const char *key, double number, char *text)
 {
     model_note *note = note_for(m, key);
-    if (!note)
-        return -1;
-    free(note->text);
-    note->text = NULL;
-    note->is_number = true;
-    note->number = value;
-    return 0;
-}
-
-int model_note_text(model *m, const char *key, const char *value)
-{
-    char *text = strdup(value);
-    model_note *note = text ? note_for(m, key) : NULL;
     if (!note) {
         free(text);
         return -1;
     }
     free(note->text);
     note->text = text;
-    note->is_number = false;
+    note->is_number = !text;
+    note->number = number;
     return 0;
+}
+
+int model_note_number(model *m, const char *key, double value)
+{
+    return set_note(m, key, value, NULL);
+}
+
+int model_note_text(model *m, const char *key, const char *value)
+{
+    char *text = strdup(value);
+    return text ? set_note(m, key, 0, text) : -1;
 }
 
 void model_note_drop(model *m, const char *key)

@@ -1,60 +1,12 @@
-/* model.h: a classifier as a file: a tensor stream whose header has the key `model`.
- *
- * The header's `classes` names the classes; `model` is a map {"version": 1, "network": TEXT,
- * "input": [height, width, channels], "dimension": D, "head": "cosine"|"softmax", "kinds":
- * ["base"|"novel", ...], "norm": "l2"|"none", ...}. Each named tensor is a batch of its own with
- * one field. A model without a network (TEXT empty) classifies embeddings made elsewhere.
- *
- * Tensors are float32 or float64. Those of the network have the names and shapes of network.h's
- * parameters, among them head/scale [1] and head/weight [classes, D]. Others are kept by name, and
- * the last word of a name (after the last '/' or '-') says what it is:
- *
- *   sum, count     [classes, ...]  a sum per class: model-merge adds those of its inputs
- *   gram           [N, N]          a sum over all rows: model-merge adds them too
- *   sample         [classes, K, D] a few rows of each class, zeros where there are fewer:
- *                                  model-merge takes the sample of its inputs' samples
- *   weight, bias   [classes, ...]  what classes are scored by; made anew from the sums where a
- *                                  merge changes them, else taken from the input that made the
- *                                  class
- *
- * and any other: no class dimension, the same in all models that are merged. Two groups keep apart
- * what came from where, so that a merge adds nothing twice:
- *
- *   statistics/... what the base model keeps of its own training rows. Never changed by an imprint;
- *                  the same in all models that are merged. Rows of novel classes are zero.
- *   imprint/...    what imprinting has added since: zero for classes and rows that were not
- *                  imprinted.
- *
- * The sums of a class, or of all rows, are those of both groups together. model_check knows these:
- *
- *   imprint/sum             float64 [classes, D]  the sum of the embeddings (normalised if norm is
- *                                                 l2) that each imprinted class was made from
- *   imprint/count           float64 [classes]     and their number
- *   imprint/feature-sum     float64 [classes, F]  the same of their F features
- *   imprint/feature-gram    float64 [F, F]        the sum of x x^T over all imprinted rows'
- *                           features x
- *   statistics/sum          float64 [classes, F]  of the features of the base model's training rows
- *   statistics/count        float64 [classes]
- *   statistics/gram         float64 [F, F]
- *   statistics/sample       float32 [classes, K, D]  some of those rows' embeddings, as they came
- *   imprint/sample          float32 [classes, K, D]  the same of imprinted rows
- *   head/bias               float32 [classes]     added to the logits (calibration); absent for
- *                           none
- *   base/bias               float32 [classes]     what head/bias was before anything was imprinted,
- *                           if there was one
- *   proxies/weight          float32 [classes, K, D]  a class of one weight repeats it
- *   ridge/weight            float32 [classes, F]
- *   made/known-scores       float32 [K]           the best scores of known rows that their class's
- *                                                 weight was made without, ascending, every class
- *                                                 as often
+/* model.h: a classifier as a file: a tensor stream whose header has the key `model`, with the
+ * network, the kind of each class and notes; each tensor follows as a batch of its own. A model
+ * without a network classifies embeddings made elsewhere. lowshot-model(5) has the format in full;
+ * names.h has every tensor and note that tools rely on, sums.h and settings.h have them by type.
  *
  * Whatever imprinting makes (rows of head/weight, head/bias, ridge/weight, which method `auto`
- * picks) it makes from these sums and samples and the notes alone, by one function, weights_make of
- * src/imprinting/fit.h, that imprint calls after adding its rows and model-merge after adding its
- * inputs' sums. So a merge gives what imprinting all rows at once gives.
- *
- * Features are those of src/imprinting/projection.h, which the notes ridge/features (M),
- * ridge/plain and ridge/seed name: F = D + M where plain is 1, else M. */
+ * picks) it makes from the sums, exemplars and notes that the model keeps, by one function,
+ * fit_make of src/imprinting/fit.h: imprint calls it after adding its rows, model-merge after
+ * adding its inputs' sums. So a merge gives what imprinting all rows at once gives. */
 #ifndef COMMON_MODEL_MODEL_H
 #define COMMON_MODEL_MODEL_H
 
@@ -65,7 +17,7 @@
 #include "../stream/tensor.h"
 #include "network.h"
 
-#define MODEL_VERSION 1
+#define MODEL_VERSION 2 /* written; 1 is read as well: other names of tensors (names.c) */
 
 typedef enum { NORM_L2, NORM_NONE } norm_kind;
 const char *norm_name(norm_kind norm); /* "l2", "none" */
@@ -91,6 +43,7 @@ typedef struct {
     class_list classes;
     class_kind *kinds; /* one a class */
     norm_kind norm;    /* how embeddings enter the imprinted weights */
+    unsigned version;  /* of the file that it was read from */
     size_t tensor_count;
     model_tensor *tensors;
     size_t note_count;
@@ -121,18 +74,6 @@ tensor *model_find(const model *m, const char *name); /* NULL if absent */
 int model_put(model *m, const char *name, tensor_type type, size_t rank, const size_t *shape,
               tensor **out, error *e);
 void model_drop(model *m, const char *name);
-
-/* What a tensor is, by its name alone, as said above. */
-typedef enum {
-    ROLE_NETWORK,      /* a parameter below the head, or head/scale */
-    ROLE_CLASS,        /* weight, bias: a row a class */
-    ROLE_CLASS_SUM,    /* sum, count: a row a class */
-    ROLE_CLASS_SAMPLE, /* sample: a row a class */
-    ROLE_SUM,          /* gram */
-    ROLE_MADE, /* made/...: what weights_make found; no class dimension, made anew by a merge */
-    ROLE_OTHER
-} tensor_role;
-tensor_role model_role(const char *name);
 
 /* The network of that text, or for NULL or "" the head alone of that dimension, as model.net has
  * it. */

@@ -64,12 +64,6 @@ static int parser_fail(parser *p, const char *why)
     return error_set(p->e, "network: word %zu, %s: %s", p->place, shown, why);
 }
 
-/* The next field of a word ("3x3x32", "same"), or NULL at its end. */
-static char *field_next(char **rest)
-{
-    return strsep(rest, ":");
-}
-
 /* A decimal number from 1 to the limit on sizes, that ends at `end`; moves *text behind that. */
 static bool read_size(char **text, char end, size_t *out)
 {
@@ -111,13 +105,15 @@ static size_t parameter_add(parser *p, const char *name, size_t rank, const size
     parameter *q = &n->parameters[n->parameter_count];
     *q = (parameter){.rank = rank, .trainable = true, .initial = initial, .count = 1};
     snprintf(q->name, sizeof q->name, "%s", name);
+    bool fits = true;
     for (size_t i = 0; i < rank; i++) {
         q->shape[i] = shape[i];
-        q->count = product(q->count, shape[i]);
+        fits = fits && (shape[i] == 0 || q->count <= size_limit / shape[i]);
+        q->count = fits ? q->count * shape[i] : 0;
     }
     q->start = n->total;
     n->total += q->count;
-    if (q->count == 0 || n->total > size_limit) {
+    if (!fits || n->total > size_limit) {
         parser_fail(p, "more than 2^31 parameters");
         return SIZE_MAX;
     }
@@ -151,13 +147,13 @@ static int read_weights(parser *p, layer *l, const char *kind, size_t rank, cons
 
 static int read_conv(parser *p, layer *l, char *rest)
 {
-    char *sizes = field_next(&rest), *option;
+    char *sizes = strsep(&rest, ":"), *option;
     if (!sizes || !read_size(&sizes, 'x', &l->kernel_height) ||
         !read_size(&sizes, 'x', &l->kernel_width) || !read_size(&sizes, '\0', &l->out.channels))
         return parser_fail(p, "write conv:HEIGHTxWIDTHxFILTERS, as in conv:3x3x32");
     l->bias = true;
     bool same = false;
-    while ((option = field_next(&rest))) {
+    while ((option = strsep(&rest, ":"))) {
         if (strcmp(option, "same") == 0)
             same = true;
         else if (strcmp(option, "nobias") == 0)
@@ -181,12 +177,12 @@ static int read_conv(parser *p, layer *l, char *rest)
 
 static int read_dense(parser *p, layer *l, char *rest)
 {
-    char *size = field_next(&rest), *option;
+    char *size = strsep(&rest, ":"), *option;
     l->out = (extent){1, 1, 0};
     if (!size || !read_size(&size, '\0', &l->out.channels))
         return parser_fail(p, "write dense:SIZE, as in dense:512");
     l->bias = true;
-    while ((option = field_next(&rest))) {
+    while ((option = strsep(&rest, ":"))) {
         if (strcmp(option, "nobias") != 0)
             return parser_fail(p, "dense's option is nobias");
         l->bias = false;
@@ -197,7 +193,7 @@ static int read_dense(parser *p, layer *l, char *rest)
 
 static int read_maxpool(parser *p, layer *l, char *rest)
 {
-    char *size = field_next(&rest);
+    char *size = strsep(&rest, ":");
     if (size && strcmp(size, "all") == 0) {
         l->window_height = l->in.height;
         l->window_width = l->in.width;
@@ -309,7 +305,7 @@ static int read_word(parser *p, char *copy)
                  .mean = SIZE_MAX,
                  .variance = SIZE_MAX,
                  .partner = SIZE_MAX};
-    char *rest = copy, *name = field_next(&rest);
+    char *rest = copy, *name = strsep(&rest, ":");
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         if (strcmp(words[i].name, name) != 0)
             continue;
@@ -386,7 +382,8 @@ static const char *text_resolve(const char *text)
     return builtin ? builtin : text;
 }
 
-static int check_input(extent input, size_t class_count, error *e)
+/* A head alone may begin without classes. */
+static int check_input(const char *text, extent input, size_t class_count, error *e)
 {
     if (input.height == 0 || input.width == 0 || input.channels == 0)
         return error_set(e, "network: pictures of %zux%zux%zu hold nothing", input.height,
@@ -395,7 +392,7 @@ static int check_input(extent input, size_t class_count, error *e)
         !product(product(input.height, input.width), input.channels))
         return error_set(e, "network: pictures of %zux%zux%zu have more than 2^31 elements",
                          input.height, input.width, input.channels);
-    if (class_count == 0 || class_count > size_limit)
+    if ((class_count == 0 && *text) || class_count > size_limit)
         return error_set(e, "network: %zu classes; there must be from 1 to 2^31", class_count);
     return 0;
 }
@@ -403,7 +400,7 @@ static int check_input(extent input, size_t class_count, error *e)
 int network_parse(const char *text, extent input, head_kind head, size_t class_count, network *out,
                   error *e)
 {
-    if (check_input(input, class_count, e) < 0)
+    if (check_input(text, input, class_count, e) < 0)
         return -1;
     text = text_resolve(text);
     size_t room = strlen(text) + 1;

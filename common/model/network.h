@@ -72,9 +72,8 @@ typedef struct {
 
 typedef enum { INITIAL_GLOROT, INITIAL_ZERO, INITIAL_ONE, INITIAL_SCALE } initial_kind;
 
-/* One named array of float32 within the flat array that holds all of a network's parameters.
- * conv weights are [out][height][width][in], dense weights [out][in], head/weight
- * [class][dimension]. */
+/* One named array of float32 within the flat array that holds all of a network's parameters. conv
+ * weights are [out][height][width][in], dense weights [out][in], head/weight [class][dimension]. */
 typedef struct {
     char name[64]; /* "0.conv/weight": the layer's place in the text, its kind, what it is */
     size_t rank, shape[4];
@@ -100,13 +99,13 @@ typedef struct {
 } network;
 
 /* The text of a built-in network ("keras-cnn", "resnet9"), or NULL if there is none of that name.
- * */
+ */
 const char *network_builtin(const char *name);
 
-/* Reads `text` for pictures of that extent, class_count >= 1. Fails on an unknown word, a shape
- * that does not fit, more than 1,000 layers, or more than 2^31 parameters or elements in an
- * activation; the error names the word and its place. *out is set on success only. The caller frees
- * it with network_free (also harmless on a zeroed one). */
+/* Reads `text` for pictures of that extent, class_count >= 1, or 0 where it is empty. Fails on an
+ * unknown word, a shape that does not fit, more than 1,000 layers, or more than 2^31 parameters or
+ * elements in an activation; the error names the word and its place. *out is set on success only.
+ * The caller frees it with network_free (also harmless on a zeroed one). */
 int network_parse(const char *text, extent input, head_kind head, size_t class_count, network *out,
                   error *e);
 void network_free(network *n);

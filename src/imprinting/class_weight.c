@@ -5,7 +5,7 @@
 /* The mean length of the base classes' weights; 1 where there is no base class. */
 static double base_length(const model *m)
 {
-    const float *w = model_find(m, "head/weight")->data;
+    const float *w = model_part(m, PART_HEAD_WEIGHT);
     double total = 0, count = 0;
     for (size_t c = 0; c < m->classes.count; c++) {
         double square = 0;
@@ -17,17 +17,17 @@ static double base_length(const model *m)
     return count > 0 && total > 0 ? total / count : 1;
 }
 
-weighting weighting_of(const model *m)
+class_weighting class_weighting_of(const model *m)
 {
-    const tensor *scale = model_find(m, "head/scale");
-    return (weighting){.dimension = m->net.dimension,
-                       .norm = m->norm,
-                       .head = m->net.head,
-                       .length = m->net.head == HEAD_SOFTMAX ? base_length(m) : 1,
-                       .scale = scale ? *(const float *)scale->data : 1};
+    const float *scale = model_part(m, PART_HEAD_SCALE);
+    return (class_weighting){.dimension = m->net.dimension,
+                             .norm = m->norm,
+                             .head = m->net.head,
+                             .length = m->net.head == HEAD_SOFTMAX ? base_length(m) : 1,
+                             .scale = scale ? *scale : 1};
 }
 
-int weight_from_sum(const weighting *how, const double *sum, double count, float *w)
+int class_weight_from_sum(const class_weighting *how, const double *sum, double count, float *w)
 {
     double square = 0;
     for (size_t d = 0; d < how->dimension; d++)
@@ -40,7 +40,7 @@ int weight_from_sum(const weighting *how, const double *sum, double count, float
     return 0;
 }
 
-float weight_score(const weighting *how, const float *embedding, const float *w)
+float class_weight_score(const class_weighting *how, const float *embedding, const float *w)
 {
     double product = 0, square = 0;
     for (size_t d = 0; d < how->dimension; d++) {

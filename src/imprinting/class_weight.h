@@ -2,7 +2,7 @@
 #ifndef SRC_IMPRINTING_CLASS_WEIGHT_H
 #define SRC_IMPRINTING_CLASS_WEIGHT_H
 
-#include "../../common/model/model.h"
+#include "../../common/model/names.h"
 
 typedef struct {
     size_t dimension;
@@ -11,15 +11,15 @@ typedef struct {
     double length; /* norm l2: 1 for the cosine head, which looks at directions alone, and the base
                       weights' mean length for the softmax head */
     double scale;  /* of the cosine head */
-} weighting;
+} class_weighting;
 
-weighting weighting_of(const model *m);
+class_weighting class_weighting_of(const model *m);
 
 /* The weight w [dimension] of the sum of `count` rows. Norm l2: the mean's direction; norm none:
  * the mean as it is. -1 where the mean has no direction. */
-int weight_from_sum(const weighting *how, const double *sum, double count, float *w);
+int class_weight_from_sum(const class_weighting *how, const double *sum, double count, float *w);
 
 /* The head's logit for an embedding, which the cosine head takes normalised. */
-float weight_score(const weighting *how, const float *embedding, const float *w);
+float class_weight_score(const class_weighting *how, const float *embedding, const float *w);
 
 #endif

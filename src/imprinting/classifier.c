@@ -1,5 +1,6 @@
 #include "classifier.h"
 
+#include "memory.h"
 #include "projection.h"
 
 #include <inttypes.h>
@@ -16,10 +17,12 @@ struct classifier {
     bool normalised;   /* embeddings are to be normalised first */
     float *weights;    /* [classes * proxies][dimension], for cosine unit vectors times the scale */
     const float *bias; /* [classes], or NULL */
-    float spread;      /* what scores are multiplied by */
-    float *embeddings; /* scratch: a normalised copy */
-    float *products;   /* scratch: rows x classes * proxies, where proxies > 1 */
-    size_t room;       /* rows that the scratch holds */
+    const float *ridge; /* [classes][features.width], or NULL */
+    float factor;       /* what scores are multiplied by */
+    float *embeddings;  /* scratch: a normalised copy */
+    float *products;    /* scratch: rows x classes * proxies, where proxies > 1 */
+    size_t room;        /* rows that the scratch holds */
+    memory scratch;
     projection features; /* of ridge; else none */
     float *projected;    /* scratch: rows x features.width */
 };
@@ -41,25 +44,23 @@ static void scale_weights(float *weights, size_t rows, size_t dimension, float s
 /* Weights of the head or of proxies, ready for products with embeddings. */
 static int prepare_head(classifier *c, error *e)
 {
-    const tensor *weight = model_find(c->m, "head/weight"),
-                 *proxies = model_find(c->m, "proxies/weight");
-    const tensor *scale = model_find(c->m, "head/scale");
+    const float *proxies = model_part(c->m, PART_PROXIES_WEIGHT);
     c->normalised = c->m->net.head == HEAD_COSINE;
-    c->proxies = proxies ? proxies->shape[1] : 1;
+    c->proxies = proxies ? model_part_size(c->m, PART_PROXIES_WEIGHT) : 1;
     size_t count = c->classes * c->proxies;
     c->weights = malloc(count * c->dimension * sizeof(float) + 1);
     if (!c->weights)
         return error_set(e, "out of memory for %zu weights", count);
-    memcpy(c->weights, proxies ? proxies->data : weight->data,
+    memcpy(c->weights, proxies ? proxies : model_part(c->m, PART_HEAD_WEIGHT),
            count * c->dimension * sizeof(float));
     if (c->normalised)
-        scale_weights(c->weights, count, c->dimension, *(const float *)scale->data);
+        scale_weights(c->weights, count, c->dimension,
+                      *(const float *)model_part(c->m, PART_HEAD_SCALE));
     return 0;
 }
 
 int classifier_new(algebra *a, const model *m, classifier **out, error *e)
 {
-    const tensor *bias = model_find(m, "head/bias");
     classifier *c = calloc(1, sizeof *c);
     if (!c)
         return error_set(e, "out of memory");
@@ -68,13 +69,11 @@ int classifier_new(algebra *a, const model *m, classifier **out, error *e)
     c->dimension = m->net.dimension;
     c->classes = m->net.class_count;
     c->proxies = 1;
-    c->bias = bias ? bias->data : NULL;
-    double spread;
-    c->spread = !model_find(m, "ridge/weight") && model_get_number(m, "made/scale", &spread)
-                    ? (float)spread
-                    : 1;
-    bool ridge = model_find(m, "ridge/weight") != NULL;
-    if ((ridge ? projection_of_model(m, &c->features, e) : prepare_head(c, e)) < 0) {
+    c->bias = model_part(m, PART_HEAD_BIAS);
+    c->ridge = model_part(m, PART_RIDGE_WEIGHT);
+    double factor = fit_report_of(m).scale;
+    c->factor = !c->ridge && factor > 0 ? (float)factor : 1;
+    if ((c->ridge ? projection_of_model(m, &c->features, e) : prepare_head(c, e)) < 0) {
         classifier_free(c);
         return -1;
     }
@@ -87,9 +86,7 @@ void classifier_free(classifier *c)
     if (!c)
         return;
     free(c->weights);
-    free(c->embeddings);
-    free(c->products);
-    free(c->projected);
+    memory_free(&c->scratch);
     projection_free(&c->features);
     free(c);
 }
@@ -98,14 +95,12 @@ static int make_room(classifier *c, size_t rows, error *e)
 {
     if (rows <= c->room)
         return 0;
-    free(c->embeddings);
-    free(c->products);
-    free(c->projected);
+    memory_free(&c->scratch);
     c->room = 0;
-    c->projected = malloc((rows * c->features.width + 1) * sizeof(float));
-    c->embeddings = malloc(rows * c->dimension * sizeof(float));
-    c->products = malloc(rows * c->classes * c->proxies * sizeof(float));
-    if (!c->embeddings || !c->products || !c->projected)
+    c->projected = memory_take(&c->scratch, rows * c->features.width + 1, sizeof(float));
+    c->embeddings = memory_take(&c->scratch, rows * c->dimension, sizeof(float));
+    c->products = memory_take(&c->scratch, rows * c->classes * c->proxies, sizeof(float));
+    if (c->scratch.failed)
         return error_set(e, "out of memory for the scores of %zu rows", rows);
     c->room = rows;
     return 0;
@@ -127,8 +122,8 @@ static int ridge_scores(classifier *c, const float *embeddings, size_t rows, flo
 {
     if (projection_features(&c->features, c->a, embeddings, rows, c->projected, e) < 0)
         return -1;
-    return c->a->scores(c->a, c->projected, rows, c->features.width,
-                        model_find(c->m, "ridge/weight")->data, c->classes, scores, e);
+    return c->a->scores(c->a, c->projected, rows, c->features.width, c->ridge, c->classes, scores,
+                        e);
 }
 
 static int head_scores(classifier *c, const float *embeddings, size_t rows, float *scores, error *e)
@@ -152,33 +147,26 @@ int classifier_scores(classifier *c, const float *embeddings, size_t rows, float
 {
     if (make_room(c, rows, e) < 0)
         return -1;
-    if ((c->features.width ? ridge_scores : head_scores)(c, embeddings, rows, scores, e) < 0)
+    if ((c->ridge ? ridge_scores : head_scores)(c, embeddings, rows, scores, e) < 0)
         return -1;
     for (size_t i = 0; c->bias && i < rows * c->classes; i++)
         scores[i] += c->bias[i % c->classes];
-    for (size_t i = 0; c->spread != 1 && i < rows * c->classes; i++)
-        scores[i] *= c->spread;
+    for (size_t i = 0; c->factor != 1 && i < rows * c->classes; i++)
+        scores[i] *= c->factor;
     return 0;
-}
-
-void classifier_probabilities(const float *scores, size_t classes, float *probabilities)
-{
-    float most = scores[0];
-    for (size_t c = 1; c < classes; c++)
-        most = scores[c] > most ? scores[c] : most;
-    double sum = 0;
-    for (size_t c = 0; c < classes; c++)
-        sum += probabilities[c] = expf(scores[c] - most);
-    for (size_t c = 0; c < classes; c++)
-        probabilities[c] = (float)(probabilities[c] / sum);
 }
 
 int classifier_check_origin(const stream_header *h, uint64_t fingerprint, error *e)
 {
-    char *origin = fingerprint ? stream_header_get_text(h, "embedding-of") : NULL;
+    size_t bytes;
     char own[17];
+    if (fingerprint == 0 || !stream_header_get_encoded(h, "embedding-of", &bytes))
+        return 0;
+    char *origin = stream_header_get_text(h, "embedding-of");
+    if (!origin)
+        return error_set(e, "the key embedding-of of its header is no text, or memory is out");
     snprintf(own, sizeof own, "%016" PRIx64, fingerprint);
-    bool same = !origin || strcmp(origin, own) == 0;
+    bool same = strcmp(origin, own) == 0;
     free(origin);
     if (!same)
         return error_set(e, "these embeddings are of another network than the model's; embed the "

@@ -4,37 +4,31 @@
  *
  *   cosine head    s * max over c's weights w of (w/|w|) . f'  + bias_c
  *   softmax head   max over c's weights w of w . f             + bias_c
- *   ridge          ridge/weight_c . x                         + bias_c   x: the features
- *                  (projection.h), in a
- *                                                                         model that has such
- *                                                                         weights
+ *   ridge          ridge/weight_c . x                         + bias_c
  *
- * times the note made/scale, 1 where there is none (ridge has it in its weights); where c's weights
- * are its row of head/weight, or, in a model that has proxies, its proxies, and bias is head/bias,
- * zero where there is none. */
+ * x being the features (projection.h), in a model that has such weights; times the note made/scale,
+ * 1 where there is none (ridge has it in its weights); where c's weights are its row of
+ * head/weight, or, in a model that has proxies, its proxies, and bias is head/bias, zero where
+ * there is none. */
 #ifndef SRC_IMPRINTING_CLASSIFIER_H
 #define SRC_IMPRINTING_CLASSIFIER_H
 
-#include "../../common/base/error.h"
 #include "../../common/model/model.h"
 #include "../../kernels/algebra.h"
 
 typedef struct classifier classifier;
 
 /* Prepares the model's weights. Both the algebra and the model are borrowed until classifier_free.
- * */
+ */
 int classifier_new(algebra *a, const model *m, classifier **out, error *e);
 void classifier_free(classifier *c);
 
 /* scores [rows][classes] of embeddings [rows][dimension]. */
 int classifier_scores(classifier *c, const float *embeddings, size_t rows, float *scores, error *e);
 
-/* The softmax of one row of scores: the share of each class, summing to 1. */
-void classifier_probabilities(const float *scores, size_t classes, float *probabilities);
-
 /* Fails if a stream's header says that its embeddings are of another network ("embedding-of", the
  * fingerprint in 16 hexadecimal digits) than the one of that model_fingerprint. 0 passes anything.
- * */
+ */
 int classifier_check_origin(const stream_header *h, uint64_t fingerprint, error *e);
 
 #endif

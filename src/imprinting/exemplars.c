@@ -6,21 +6,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-int class_sample_new(size_t classes, size_t room, size_t dimension, class_sample *out, error *e)
+size_t exemplars_usual_room(size_t classes)
 {
-    *out = (class_sample){.room = room, .dimension = dimension};
-    return class_sample_grow(out, classes, e);
+    size_t room = 4096 / (classes ? classes : 1);
+    return room > 100 ? 100 : room < 4 ? 4 : room;
 }
 
-void class_sample_free(class_sample *s)
+int exemplars_new(size_t classes, size_t room, size_t dimension, exemplars *out, error *e)
+{
+    *out = (exemplars){.room = room, .dimension = dimension};
+    return exemplars_grow(out, classes, e);
+}
+
+void exemplars_free(exemplars *s)
 {
     free(s->rows);
     free(s->hash);
     free(s->count);
-    *s = (class_sample){0};
+    *s = (exemplars){0};
 }
 
-int class_sample_grow(class_sample *s, size_t classes, error *e)
+int exemplars_grow(exemplars *s, size_t classes, error *e)
 {
     if (classes <= s->classes)
         return 0;
@@ -31,7 +37,7 @@ int class_sample_grow(class_sample *s, size_t classes, error *e)
     size_t *count = realloc(s->count, classes * sizeof *count);
     s->count = count ? count : s->count;
     if (!rows || !hash || !count)
-        return error_set(e, "out of memory for samples of %zu classes", classes);
+        return error_set(e, "out of memory for exemplars of %zu classes", classes);
     memset(count + s->classes, 0, (classes - s->classes) * sizeof *count);
     s->classes = classes;
     return 0;
@@ -47,7 +53,7 @@ static uint64_t hash_row(const float *row, size_t dimension)
     return hash ^ hash >> 31;
 }
 
-void class_sample_offer(class_sample *s, size_t class_index, const float *row)
+void exemplars_offer(exemplars *s, size_t class_index, const float *row)
 {
     if (s->room == 0 || row_is_zero(row, s->dimension))
         return;
@@ -67,63 +73,63 @@ void class_sample_offer(class_sample *s, size_t class_index, const float *row)
     s->count[class_index] += count < s->room;
 }
 
-static const float *row_at(const tensor *t, size_t class_index, size_t row)
+const float *exemplars_row(const class_sums *s, size_t class_index, size_t row)
 {
-    return (const float *)t->data + (class_index * t->shape[1] + row) * t->shape[2];
+    return s->exemplars + (class_index * s->room + row) * s->dimension;
 }
 
-size_t class_sample_rows(const tensor *t, size_t class_index)
+size_t exemplars_count(const class_sums *s, size_t class_index)
 {
     size_t count = 0;
-    while (count < t->shape[1] && !row_is_zero(row_at(t, class_index, count), t->shape[2]))
+    while (count < s->room && !row_is_zero(exemplars_row(s, class_index, count), s->dimension))
         count++;
     return count;
 }
 
-void class_sample_offer_tensor(class_sample *s, size_t class_index, const tensor *t,
-                               size_t from_class)
+void exemplars_offer_kept(exemplars *s, size_t class_index, const class_sums *from,
+                          size_t from_class)
 {
-    size_t count = class_sample_rows(t, from_class);
+    size_t count = exemplars_count(from, from_class);
     for (size_t r = 0; r < count; r++)
-        class_sample_offer(s, class_index, row_at(t, from_class, r));
+        exemplars_offer(s, class_index, exemplars_row(from, from_class, r));
 }
 
-void class_sample_store(const class_sample *s, size_t class_index, tensor *t, size_t to_class)
+void exemplars_store(const exemplars *s, size_t class_index, const class_sums *to, size_t to_class)
 {
     size_t size = s->room * s->dimension;
-    float *to = (float *)t->data + to_class * size;
-    memset(to, 0, size * sizeof *to);
-    memcpy(to, s->rows + class_index * size, s->count[class_index] * s->dimension * sizeof *to);
+    float *rows = to->exemplars + to_class * size;
+    memset(rows, 0, size * sizeof *rows);
+    memcpy(rows, s->rows + class_index * size, s->count[class_index] * s->dimension * sizeof *rows);
 }
 
-static bool holds(const tensor *t, size_t class_index, const float *row)
+static bool holds(const class_sums *s, size_t class_index, const float *row)
 {
-    size_t rows = t ? class_sample_rows(t, class_index) : 0;
+    size_t rows = exemplars_count(s, class_index);
     for (size_t r = 0; r < rows; r++)
-        if (memcmp(row_at(t, class_index, r), row, t->shape[2] * sizeof *row) == 0)
+        if (memcmp(exemplars_row(s, class_index, r), row, s->dimension * sizeof *row) == 0)
             return true;
     return false;
 }
 
-size_t class_sample_shared(const tensor *a, size_t i, const tensor *b, size_t k, const tensor *x,
-                           size_t c)
+size_t exemplars_shared(const class_sums *a, size_t i, const class_sums *b, size_t k,
+                        const class_sums *x, size_t c)
 {
-    size_t rows = class_sample_rows(b, k), shared = 0;
+    size_t rows = exemplars_count(b, k), shared = 0;
     for (size_t r = 0; r < rows; r++) {
-        const float *row = row_at(b, k, r);
+        const float *row = exemplars_row(b, k, r);
         shared += holds(a, i, row) && !holds(x, c, row);
     }
     return shared;
 }
 
-bool class_sample_contains(const tensor *whole, size_t i, const tensor *part, size_t k)
+bool exemplars_contains(const class_sums *whole, size_t i, const class_sums *part, size_t k)
 {
-    size_t kept = class_sample_rows(whole, i), rows = class_sample_rows(part, k),
-           width = whole->shape[2];
-    bool full = kept == whole->shape[1];
-    uint64_t last = full ? hash_row(row_at(whole, i, kept - 1), width) : 0;
+    size_t kept = exemplars_count(whole, i), rows = exemplars_count(part, k),
+           width = whole->dimension;
+    bool full = kept == whole->room;
+    uint64_t last = full && kept ? hash_row(exemplars_row(whole, i, kept - 1), width) : 0;
     for (size_t r = 0; r < rows; r++) {
-        const float *row = row_at(part, k, r);
+        const float *row = exemplars_row(part, k, r);
         if (!(full && hash_row(row, width) > last) && !holds(whole, i, row))
             return false;
     }

@@ -1,15 +1,13 @@
 /* exemplars.h: a few rows of every class, whichever order and parts they come in.
  *
  * Of each class the `room` rows of smallest hash are kept (a bottom-k sketch: Cohen, Kaplan:
- * Summarizing data using bottom-k sketches, PODC 2007), equal rows once. So the sample of all rows
- * is the sample of the samples of their parts, and merging models loses nothing. In a model it is a
- * tensor [classes][room] [dimension], rows by ascending hash, unused ones zeros; a row of zeros is
- * never kept. */
+ * Summarizing data using bottom-k sketches, PODC 2007), equal rows once. So the exemplars of all
+ * rows are those of their parts' exemplars, and merging models loses nothing. In a model
+ * (class_sums) rows stand by ascending hash, then zeros; a row of zeros is never kept. */
 #ifndef SRC_IMPRINTING_EXEMPLARS_H
 #define SRC_IMPRINTING_EXEMPLARS_H
 
-#include "../../common/base/error.h"
-#include "../../common/stream/tensor.h"
+#include "../../common/model/sums.h"
 
 #include <stdbool.h>
 
@@ -27,29 +25,33 @@ typedef struct {
     float *rows;    /* [classes][room][dimension] */
     uint64_t *hash; /* [classes][room] */
     size_t *count;  /* [classes] */
-} class_sample;
+} exemplars;
 
-/* An empty one; classes may be 0. The caller frees it with class_sample_free (harmless on a zeroed
+/* An empty one; classes may be 0. The caller frees it with exemplars_free (harmless on a zeroed
  * one). */
-int class_sample_new(size_t classes, size_t room, size_t dimension, class_sample *out, error *e);
-void class_sample_free(class_sample *s);
-int class_sample_grow(class_sample *s, size_t classes, error *e);
+int exemplars_new(size_t classes, size_t room, size_t dimension, exemplars *out, error *e);
+void exemplars_free(exemplars *s);
+int exemplars_grow(exemplars *s, size_t classes, error *e);
+
+/* Rows of each class to keep in a model of that many classes: about 4,096 of all together, 4 to
+ * 100. A limit of size: what calibration takes of them is less (episodes.c). */
+size_t exemplars_usual_room(size_t classes);
 
 /* Offers one row of that class. */
-void class_sample_offer(class_sample *s, size_t class_index, const float *row);
-/* Offers all rows that row `from_class` of such a tensor holds. */
-void class_sample_offer_tensor(class_sample *s, size_t class_index, const tensor *t,
-                               size_t from_class);
+void exemplars_offer(exemplars *s, size_t class_index, const float *row);
+/* Offers all rows that the sums keep of that class. */
+void exemplars_offer_kept(exemplars *s, size_t class_index, const class_sums *from,
+                          size_t from_class);
+/* Puts one class's rows in place of those of `to_class` in sums of the same room and dimension. */
+void exemplars_store(const exemplars *s, size_t class_index, const class_sums *to, size_t to_class);
 
-/* How many rows of a class such a tensor holds. */
-size_t class_sample_rows(const tensor *t, size_t class_index);
-/* How many rows of b's class k are a's class i's too, but not those of x's class c (x NULL: no
- * such). */
-size_t class_sample_shared(const tensor *a, size_t i, const tensor *b, size_t k, const tensor *x,
-                           size_t c);
+/* How many rows of a class the sums keep, and where one of them is. */
+size_t exemplars_count(const class_sums *s, size_t class_index);
+const float *exemplars_row(const class_sums *s, size_t class_index, size_t row);
+/* How many rows of b's class k are a's class i's too, but not those of x's class c. */
+size_t exemplars_shared(const class_sums *a, size_t i, const class_sums *b, size_t k,
+                        const class_sums *x, size_t c);
 /* Whether the rows of `part`'s class k can be among those that `whole`'s class i was drawn from. */
-bool class_sample_contains(const tensor *whole, size_t i, const tensor *part, size_t k);
-/* Writes one class's rows into row `to_class` of such a tensor of the same room and dimension. */
-void class_sample_store(const class_sample *s, size_t class_index, tensor *t, size_t to_class);
+bool exemplars_contains(const class_sums *whole, size_t i, const class_sums *part, size_t k);
 
 #endif

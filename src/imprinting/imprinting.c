@@ -1,36 +1,45 @@
 #include "imprinting.h"
 
-#include "base_statistics.h"
 #include "exemplars.h"
 #include "fit.h"
+#include "memory.h"
 #include "projection.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* Sums of one width over the stream's classes. */
+typedef struct {
+    size_t width;
+    size_t classes;   /* that the running moments are for */
+    moments *running; /* on the device; NULL for none */
+    double *sum;      /* [classes][width]: what earlier moments came to, */
+    double *gram;     /* [width][width], or NULL */
+} stream_sums;
+
+typedef struct {
+    uint64_t used;
+    bool left_out; /* a base class that is not to change */
+} class_rows;
+
 struct imprinting {
     algebra *a;
     model *m;
     imprinting_options options;
     size_t dimension;
-    class_list classes; /* the stream's, as far as seen */
-    moments *running;   /* on the device, for `classes` as they were when it began */
-    size_t running_classes;
-    double *sums, *counts; /* [classes][dimension], [classes]: what earlier moments came to */
-    uint64_t *rows_used;   /* [classes] */
-    bool *left_out;        /* [classes]: base classes that are not to change */
+    class_list classes;   /* the stream's, as far as seen */
+    class_rows *of_class; /* [classes] */
     imprinting_rows rows;
-    projection projected;     /* with features: what their sums are of, */
-    moments *feature_moments; /* on the device, as `running`, */
-    double *feature_sums;     /* [classes][features], */
-    double *gram;             /* [features][features] */
-    class_sample sample;
-    float *unit;     /* scratch: the rows that count, normalised if the norm is l2, */
-    float *plain;    /* and the plain pictures', where they are others, */
-    float *features; /* [room][features]: of either */
+    stream_sums sums;         /* of embeddings, */
+    stream_sums feature_sums; /* and of their features, */
+    projection projected;     /* where these are wanted */
+    exemplars kept;
+    float *unit;  /* scratch: the rows that count, normalised if the norm is l2, */
+    float *plain; /* and the plain pictures', where they are others */
     int32_t *labels;
     size_t room;
+    memory scratch;
 };
 
 int imprinting_new(algebra *a, model *m, const imprinting_options *o, imprinting **out, error *e)
@@ -42,10 +51,14 @@ int imprinting_new(algebra *a, model *m, const imprinting_options *o, imprinting
     i->m = m;
     i->options = *o;
     i->dimension = m->net.dimension;
-    size_t n = 0;
-    int status = o->features ? projection_of_model(m, &i->projected, e) : 0;
-    n = i->projected.width;
-    if (status == 0 && o->features && !(i->gram = calloc(n, n * sizeof *i->gram)))
+    i->sums.width = o->training_rows ? 0 : i->dimension;
+    int status = 0;
+    if (o->training_rows && o->features)
+        status = feature_settings_put(m, &o->chosen, e);
+    if (status == 0 && o->features)
+        status = projection_of_model(m, &i->projected, e);
+    size_t n = i->feature_sums.width = i->projected.width;
+    if (status == 0 && n && !(i->feature_sums.gram = calloc(n, n * sizeof(double))))
         status = error_set(e, "out of memory for sums over %zu features; take fewer", n);
     if (status < 0) {
         imprinting_free(i);
@@ -55,89 +68,94 @@ int imprinting_new(algebra *a, model *m, const imprinting_options *o, imprinting
     return 0;
 }
 
+static void sums_free(algebra *a, stream_sums *s)
+{
+    if (s->running)
+        a->moments_free(a, s->running);
+    free(s->sum);
+    free(s->gram);
+}
+
 void imprinting_free(imprinting *i)
 {
     if (!i)
         return;
-    if (i->running)
-        i->a->moments_free(i->a, i->running);
-    if (i->feature_moments)
-        i->a->moments_free(i->a, i->feature_moments);
+    sums_free(i->a, &i->sums);
+    sums_free(i->a, &i->feature_sums);
     projection_free(&i->projected);
-    class_sample_free(&i->sample);
-    free(i->feature_sums);
-    free(i->gram);
+    exemplars_free(&i->kept);
     class_list_free(&i->classes);
-    free(i->sums);
-    free(i->counts);
-    free(i->rows_used);
-    free(i->left_out);
-    free(i->unit);
-    free(i->plain);
-    free(i->features);
-    free(i->labels);
+    free(i->of_class);
+    memory_free(&i->scratch);
     free(i);
 }
 
-/* Ends moments on the device and adds them to sums on the host: of `classes` classes, `size`
- * numbers each, and the Gram matrix if there is one. */
-static int end_moments(imprinting *i, moments **running, size_t size, double *sums, double *counts,
-                       double *gram, error *e)
+static void add_numbers(double *to, const double *more, size_t size)
 {
-    size_t classes = i->running_classes, n = classes * size;
-    double *more = malloc((n + 1) * sizeof *more), *rows = malloc((classes + 1) * sizeof *rows);
-    double *more_gram = gram ? malloc(size * size * sizeof *more_gram) : NULL;
-    int status = -1;
-    if (!more || !rows || (gram && !more_gram))
-        error_set(e, "out of memory for the sums of %zu classes", classes);
-    else
-        status = i->a->moments_get(i->a, *running, more, rows, more_gram, e);
-    for (size_t k = 0; status == 0 && k < n; k++)
-        sums[k] += more[k];
-    for (size_t k = 0; status == 0 && counts && k < classes; k++)
-        counts[k] += rows[k];
-    for (size_t k = 0; status == 0 && gram && k < size * size; k++)
-        gram[k] += more_gram[k];
-    free(more);
+    for (size_t d = 0; d < size; d++)
+        to[d] += more[d];
+}
+
+/* Ends the moments on the device and adds them to the sums here. */
+static int collect(algebra *a, stream_sums *s, error *e)
+{
+    size_t n = s->classes * s->width, square = s->gram ? s->width * s->width : 0;
+    if (!s->running)
+        return 0;
+    double *sum = malloc((n + 1) * sizeof *sum), *rows = malloc((s->classes + 1) * sizeof *rows),
+           *gram = square ? malloc(square * sizeof *gram) : NULL;
+    int status = sum && rows && (gram || !square)
+                     ? a->moments_get(a, s->running, sum, rows, gram, e)
+                     : error_set(e, "out of memory for the sums of %zu classes", s->classes);
+    if (status == 0) {
+        add_numbers(s->sum, sum, n);
+        add_numbers(s->gram, gram, square);
+    }
+    free(sum);
     free(rows);
-    free(more_gram);
-    i->a->moments_free(i->a, *running);
-    *running = NULL;
+    free(gram);
+    a->moments_free(a, s->running);
+    s->running = NULL;
     return status;
 }
 
-static int collect(imprinting *i, error *e)
-{
-    if (i->running && end_moments(i, &i->running, i->dimension, i->sums, i->counts, NULL, e) < 0)
-        return -1;
-    return i->feature_moments ? end_moments(i, &i->feature_moments, i->projected.width,
-                                            i->feature_sums, NULL, i->gram, e)
-                              : 0;
-}
-
-static void *grow(void *memory, size_t from, size_t to, size_t item)
+/* Longer, of zeros; NULL without memory. */
+static void *grow(void *memory, size_t from, size_t to, size_t item, error *e)
 {
     char *grown = realloc(memory, to * item + 1);
     if (grown)
         memset(grown + from * item, 0, (to - from) * item);
+    else
+        error_set(e, "out of memory for the sums of %zu classes", to);
     return grown;
+}
+
+static int follow_sums(algebra *a, stream_sums *s, size_t from, size_t to, error *e)
+{
+    if (s->width == 0)
+        return 0;
+    double *sum = collect(a, s, e) < 0 ? NULL : grow(s->sum, from, to, s->width * sizeof *sum, e);
+    if (!sum)
+        return -1;
+    s->sum = sum;
+    s->classes = to;
+    return a->moments_new(a, s->width, NULL, 0, to, s->gram != NULL, &s->running, e);
 }
 
 /* Rows of each class to keep: what the model has room for already, or was asked for; else the usual
  * few, which are the fewer the more classes there are. */
-static size_t sample_room(const imprinting *i, size_t classes)
+static size_t kept_room(const imprinting *i, size_t classes)
 {
-    const tensor *sample = model_find(i->m, "imprint/sample");
-    size_t known = i->m->classes.count;
-    if (sample)
-        return sample->shape[1];
+    size_t known = i->m->classes.count, room = sums_of(i->m, SUMS_IMPRINT).room;
+    if (i->options.training_rows)
+        return exemplars_usual_room(known);
+    if (room || i->options.reservoir)
+        return room ? room : i->options.reservoir;
     classes = classes > known ? classes : known;
-    if (i->options.reservoir)
-        return i->options.reservoir;
-    size_t few = statistics_sample_room(classes);
+    size_t few = exemplars_usual_room(classes);
     if (!i->options.many)
         return few;
-    size_t most = IMPRINTING_SAMPLE_BYTES / (classes * i->dimension * sizeof(float) + 1);
+    size_t most = IMPRINTING_EXEMPLAR_BYTES / (classes * i->dimension * sizeof(float) + 1);
     return most > IMPRINTING_RESERVOIR ? IMPRINTING_RESERVOIR : most > few ? most : few;
 }
 
@@ -145,37 +163,27 @@ static size_t sample_room(const imprinting *i, size_t classes)
 static int follow_classes(imprinting *i, const class_list *classes, error *e)
 {
     size_t from = i->classes.count, to = classes->count;
-    if (i->running && from == to)
+    if (i->kept.room > 0 && from == to)
         return 0;
-    if (collect(i, e) < 0)
+    class_rows *more = grow(i->of_class, from, to, sizeof *more, e);
+    if (!more)
         return -1;
-    double *sums = grow(i->sums, from * i->dimension, to * i->dimension, sizeof *sums);
-    i->sums = sums ? sums : i->sums;
-    double *counts = grow(i->counts, from, to, sizeof *counts);
-    i->counts = counts ? counts : i->counts;
-    uint64_t *used = grow(i->rows_used, from, to, sizeof *used);
-    i->rows_used = used ? used : i->rows_used;
-    bool *left_out = grow(i->left_out, from, to, sizeof *left_out);
-    i->left_out = left_out ? left_out : i->left_out;
-    size_t n = i->projected.width;
-    double *feature_sums = grow(i->feature_sums, from * n, to * n, sizeof *feature_sums);
-    i->feature_sums = feature_sums ? feature_sums : i->feature_sums;
-    if (!sums || !counts || !used || !left_out || !feature_sums)
-        return error_set(e, "out of memory for the sums of %zu classes", to);
+    i->of_class = more;
     for (size_t k = from; k < to; k++) {
         int at = class_list_find(&i->m->classes, classes->names[k]);
-        left_out[k] = at >= 0 && i->m->kinds[at] == CLASS_BASE && !i->options.update_base &&
-                      !i->options.as_base;
+        bool base = at >= 0 && i->m->kinds[at] == CLASS_BASE;
+        more[k].left_out = i->options.training_rows
+                               ? !base
+                               : base && !i->options.update_base && !i->options.as_base;
         if (class_list_add(&i->classes, classes->names[k]) < 0)
             return error_set(e, "out of memory");
     }
-    i->running_classes = to;
-    if ((i->sample.room == 0 &&
-         class_sample_new(0, sample_room(i, to), i->dimension, &i->sample, e) < 0) ||
-        class_sample_grow(&i->sample, to, e) < 0 ||
-        i->a->moments_new(i->a, i->dimension, NULL, 0, to, false, &i->running, e) < 0)
+    if (i->kept.room == 0 && exemplars_new(0, kept_room(i, to), i->dimension, &i->kept, e) < 0)
         return -1;
-    return n == 0 ? 0 : i->a->moments_new(i->a, n, NULL, 0, to, true, &i->feature_moments, e);
+    return exemplars_grow(&i->kept, to, e) < 0 || follow_sums(i->a, &i->sums, from, to, e) < 0 ||
+                   follow_sums(i->a, &i->feature_sums, from, to, e) < 0
+               ? -1
+               : 0;
 }
 
 /* Copies the rows that count to the scratch and returns their number. */
@@ -185,9 +193,9 @@ static size_t choose_rows(imprinting *i, const float *embeddings, const float *p
     size_t kept = 0;
     for (size_t r = 0; r < rows; r++) {
         const float *row = embeddings + r * i->dimension;
-        if (i->left_out[labels[r]]) {
+        if (labels[r] < 0 || i->of_class[labels[r]].left_out) {
             i->rows.base++;
-        } else if (i->m->norm == NORM_L2 && row_is_zero(row, i->dimension)) {
+        } else if (i->sums.width && i->m->norm == NORM_L2 && row_is_zero(row, i->dimension)) {
             i->rows.zeros++;
         } else {
             const float *shown = plain ? plain + r * i->dimension : row;
@@ -195,8 +203,8 @@ static size_t choose_rows(imprinting *i, const float *embeddings, const float *p
             if (plain && i->projected.width)
                 memcpy(i->plain + kept * i->dimension, shown, i->dimension * sizeof *row);
             i->labels[kept++] = labels[r];
-            class_sample_offer(&i->sample, (size_t)labels[r], shown);
-            i->rows_used[labels[r]]++;
+            exemplars_offer(&i->kept, (size_t)labels[r], shown);
+            i->of_class[labels[r]].used++;
         }
     }
     i->rows.used += kept;
@@ -207,28 +215,15 @@ static int make_room(imprinting *i, size_t rows, error *e)
 {
     if (rows <= i->room)
         return 0;
-    free(i->unit);
-    free(i->plain);
-    free(i->features);
-    free(i->labels);
+    memory_free(&i->scratch);
     i->room = 0;
-    i->unit = malloc(rows * i->dimension * sizeof *i->unit);
-    i->plain = malloc(rows * i->dimension * sizeof *i->plain);
-    i->features = malloc((rows * i->projected.width + 1) * sizeof *i->features);
-    i->labels = malloc(rows * sizeof *i->labels);
-    if (!i->unit || !i->plain || !i->features || !i->labels)
+    i->unit = memory_take(&i->scratch, rows * i->dimension, sizeof *i->unit);
+    i->plain = memory_take(&i->scratch, rows * i->dimension, sizeof *i->plain);
+    i->labels = memory_take(&i->scratch, rows, sizeof *i->labels);
+    if (i->scratch.failed)
         return error_set(e, "out of memory for a batch of %zu rows", rows);
     i->room = rows;
     return 0;
-}
-
-/* Of `unit`, or of `plain` where pictures have others. */
-static int add_features(imprinting *i, bool plain, size_t rows, error *e)
-{
-    if (projection_features(&i->projected, i->a, plain ? i->plain : i->unit, rows, i->features, e) <
-        0)
-        return -1;
-    return i->a->moments_add(i->a, i->feature_moments, i->features, i->labels, rows, e);
 }
 
 int imprinting_add(imprinting *i, const class_list *classes, const float *embeddings,
@@ -239,11 +234,14 @@ int imprinting_add(imprinting *i, const class_list *classes, const float *embedd
     size_t kept = choose_rows(i, embeddings, plain, labels, rows);
     if (kept == 0)
         return 0;
-    if (i->m->norm == NORM_L2 && i->a->normalise(i->a, i->unit, kept, i->dimension, e) < 0)
+    if (i->sums.width &&
+        ((i->m->norm == NORM_L2 && i->a->normalise(i->a, i->unit, kept, i->dimension, e) < 0) ||
+         i->a->moments_add(i->a, i->sums.running, i->unit, i->labels, kept, e) < 0))
         return -1;
-    if (i->a->moments_add(i->a, i->running, i->unit, i->labels, kept, e) < 0)
-        return -1;
-    return i->projected.width ? add_features(i, plain != NULL, kept, e) : 0;
+    if (i->projected.width == 0)
+        return 0;
+    return projection_add(&i->projected, i->a, i->feature_sums.running, plain ? i->plain : i->unit,
+                          i->labels, kept, e);
 }
 
 imprinting_rows imprinting_counted(const imprinting *i)
@@ -253,96 +251,81 @@ imprinting_rows imprinting_counted(const imprinting *i)
 
 double imprinting_class_rows(const imprinting *i, size_t class_index)
 {
-    return class_index < i->classes.count ? (double)i->rows_used[class_index] : 0;
-}
-
-/* A tensor of zeros, if the model has none of that name yet. */
-static int put_once(model *m, const char *name, tensor_type type, size_t rank, size_t second,
-                    size_t third, error *e)
-{
-    tensor *t;
-    size_t shape[3] = {m->classes.count, second, third};
-    return model_find(m, name) ? 0 : model_put(m, name, type, rank, shape, &t, e);
-}
-
-static int put_sums(const imprinting *i, error *e)
-{
-    model *m = i->m;
-    tensor *t;
-    size_t n = i->projected.width;
-    if (put_once(m, "imprint/sum", TYPE_F64, 2, i->dimension, 0, e) < 0 ||
-        put_once(m, "imprint/count", TYPE_F64, 1, 0, 0, e) < 0 ||
-        put_once(m, "imprint/sample", TYPE_F32, 3, i->sample.room, i->dimension, e) < 0)
-        return -1;
-    if (n == 0)
-        return 0;
-    if (!model_find(m, "imprint/feature-gram") &&
-        model_put(m, "imprint/feature-gram", TYPE_F64, 2, (size_t[]){n, n}, &t, e) < 0)
-        return -1;
-    return put_once(m, "imprint/feature-sum", TYPE_F64, 2, n, 0, e);
+    return class_index < i->classes.count ? (double)i->of_class[class_index].used : 0;
 }
 
 /* The places in the model of the stream's classes that had rows, -1 of the others; new ones are
  * added. */
-static int place_classes(imprinting *i, int *places, error *e)
+static int place_classes(imprinting *i, memory *held, int *places, error *e)
 {
     size_t count = i->classes.count;
-    bool *wanted = malloc((count + 1) * sizeof *wanted);
-    class_kind *kinds = malloc((count + 1) * sizeof *kinds);
-    int status = wanted && kinds ? 0 : error_set(e, "out of memory for %zu classes", count);
-    for (size_t k = 0; status == 0 && k < count; k++) {
-        wanted[k] = i->rows_used[k] > 0;
+    bool *wanted = memory_take(held, count + 1, sizeof *wanted);
+    class_kind *kinds = memory_take(held, count + 1, sizeof *kinds);
+    if (held->failed)
+        return error_set(e, "out of memory for %zu classes", count);
+    for (size_t k = 0; k < count; k++) {
+        wanted[k] = i->of_class[k].used > 0;
         kinds[k] = i->options.as_base ? CLASS_BASE : CLASS_NOVEL;
     }
-    if (status == 0)
-        status = model_add_classes(i->m, &i->classes, wanted, kinds, e);
-    for (size_t k = 0; status == 0 && k < count; k++)
+    if (model_add_classes(i->m, &i->classes, wanted, kinds, e) < 0)
+        return -1;
+    for (size_t k = 0; k < count; k++)
         places[k] = wanted[k] ? class_list_find(&i->m->classes, i->classes.names[k]) : -1;
-    free(wanted);
-    free(kinds);
-    return status;
+    return 0;
 }
 
-static void add_row(const model *m, const char *name, size_t row, const double *more, size_t size)
+static void add_class(imprinting *i, size_t from, const class_sums *s, size_t to)
 {
-    double *sum = (double *)model_find(m, name)->data + row * size;
-    for (size_t d = 0; d < size; d++)
-        sum[d] += more[d];
+    size_t n = i->sums.width, features = i->feature_sums.width;
+    if (s->count)
+        s->count[to] += (double)i->of_class[from].used;
+    add_numbers(s->sum + to * n, i->sums.sum + from * n, n);
+    if (features > 0)
+        add_numbers(s->feature_sum + to * features, i->feature_sums.sum + from * features,
+                    features);
+    exemplars_offer_kept(&i->kept, from, s, to);
+    exemplars_store(&i->kept, from, s, to);
 }
 
-static void add_sums(imprinting *i, size_t from, size_t to)
+/* The sums that the rows go to, where they are; those of training rows begin anew. */
+static int begin_sums(imprinting *i, class_sums *out, error *e)
 {
-    size_t n = i->projected.width;
-    tensor *sample = model_find(i->m, "imprint/sample");
-    add_row(i->m, "imprint/sum", to, i->sums + from * i->dimension, i->dimension);
-    add_row(i->m, "imprint/count", to, i->counts + from, 1);
+    size_t features = i->feature_sums.width;
+    if (!i->options.training_rows)
+        return sums_put(i->m, SUMS_IMPRINT, features, i->kept.room, out, e);
+    if (i->rows.used == 0)
+        return error_set(e, "no rows of the model's base classes came; there is nothing to keep");
+    model_part_drop(i->m, PART_BASE_EXEMPLARS);
+    for (model_part_id part = PART_BASE_COUNT; features && part <= PART_BASE_GRAM; part++)
+        model_part_drop(i->m, part);
+    return sums_put(i->m, SUMS_BASE, features, i->kept.room, out, e);
+}
+
+static int finish(imprinting *i, memory *held, error *e)
+{
+    size_t n = i->projected.width, count = i->classes.count;
+    int *places = memory_take(held, count + 1, sizeof *places);
+    class_sums s;
+    if (collect(i->a, &i->sums, e) < 0 || collect(i->a, &i->feature_sums, e) < 0 ||
+        place_classes(i, held, places, e) < 0 || begin_sums(i, &s, e) < 0)
+        return -1;
+    bool *changed = memory_take(held, s.classes + 1, sizeof *changed);
+    if (!changed)
+        return error_set(e, "out of memory for %zu classes", s.classes);
+    for (size_t k = 0; k < count; k++)
+        if (places[k] >= 0) {
+            add_class(i, k, &s, (size_t)places[k]);
+            changed[places[k]] = true;
+        }
     if (n > 0)
-        add_row(i->m, "imprint/feature-sum", to, i->feature_sums + from * n, n);
-    class_sample_offer_tensor(&i->sample, from, sample, to);
-    class_sample_store(&i->sample, from, sample, to);
+        add_numbers(s.gram, i->feature_sums.gram, n * n);
+    return i->options.training_rows ? 0 : fit_make(i->a, i->m, changed, e);
 }
 
 int imprinting_finish(imprinting *i, error *e)
 {
-    int *places = malloc((i->classes.count + 1) * sizeof *places);
-    bool *changed = NULL;
-    int status = places ? 0 : error_set(e, "out of memory");
-    if (status == 0 && (collect(i, e) < 0 || place_classes(i, places, e) < 0 || put_sums(i, e) < 0))
-        status = -1;
-    if (status == 0 && !(changed = calloc(i->m->classes.count + 1, sizeof *changed)))
-        status = error_set(e, "out of memory");
-    for (size_t k = 0; status == 0 && k < i->classes.count; k++) {
-        if (places[k] < 0)
-            continue;
-        add_sums(i, k, (size_t)places[k]);
-        changed[places[k]] = true;
-    }
-    size_t n = i->projected.width;
-    if (status == 0 && n > 0)
-        add_row(i->m, "imprint/feature-gram", 0, i->gram, n * n);
-    if (status == 0)
-        status = weights_make(i->a, i->m, changed, e);
-    free(changed);
-    free(places);
+    memory held = {0};
+    int status = finish(i, &held, e);
+    memory_free(&held);
     return status;
 }

@@ -2,70 +2,69 @@
 
 #include "class_weight.h"
 #include "classifier.h"
+#include "memory.h"
 #include "proxies.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define FOLDS 4
+#define FOLDS 4 /* of a class's rows, for proxies: each costs a k-means */
+
+/* Found on EfficientNet-Lite0's head of ImageNet and photos of twenty of its classes, one to ten of
+ * them novel; examples/low-shot has no command for a head without rows. */
+#define BARE_FOREIGN 0.1
+#define BARE_OWN 0.8
+#define BARE_SINGLE 0.6
 
 typedef struct {
+    memory held;
     algebra *a;
     const model *m;
-    const rehearsal *r;
-    weighting how;
-    size_t proxies;         /* a class; 0 for means */
-    float *entering;        /* [rows][dimension]: embeddings as they enter the sums */
-    float *facing;          /* and as the head sees them */
-    float *scores, *played; /* as rehearsal_contest takes them */
-    double *sum;            /* scratch: one sum, */
-    float *weight;          /* one class's weights, */
-    float *others;          /* and some rows */
-} trial;
+    const episodes *set;
+    class_weighting how;
+    size_t proxies;             /* a class; 0 for means */
+    float *entering;            /* [rows][dimension]: embeddings as they enter the sums */
+    float *facing;              /* and as the head sees them */
+    float *scores, *by_partner; /* as episodes_add_rows takes them; the first owned by itself */
+    double *sum;                /* scratch: one sum, */
+    float *weight;              /* one class's weights, */
+    float *others;              /* and some rows */
+} scoring;
 
-static void trial_free(trial *t)
+static int scoring_new(algebra *a, const model *m, const episodes *set, scoring *t, error *e)
 {
-    free(t->entering);
-    free(t->facing);
-    free(t->scores);
-    free(t->played);
-    free(t->sum);
-    free(t->weight);
-    free(t->others);
-}
-
-static int trial_new(algebra *a, const model *m, const rehearsal *r, trial *t, error *e)
-{
-    const tensor *proxies = model_find(m, "proxies/weight");
-    *t = (trial){
-        .a = a, .m = m, .r = r, .how = weighting_of(m), .proxies = proxies ? proxies->shape[1] : 0};
-    size_t n = t->how.dimension, bytes = (r->rows * n + 1) * sizeof *t->entering;
-    t->entering = malloc(bytes);
-    t->facing = malloc(bytes);
-    t->others = malloc(bytes);
-    t->scores = malloc((r->rows * r->classes + 1) * sizeof *t->scores);
-    t->played = malloc((r->play_count * r->base_rows + 1) * sizeof *t->played);
-    t->sum = malloc(n * sizeof *t->sum);
-    t->weight = malloc((t->proxies + 1) * n * sizeof *t->weight);
-    if (!t->entering || !t->facing || !t->others || !t->scores || !t->played || !t->sum ||
-        !t->weight)
-        return error_set(e, "out of memory for a calibration of %zu rows", r->rows);
-    memcpy(t->entering, r->embeddings, r->rows * n * sizeof *t->entering);
-    memcpy(t->facing, r->embeddings, r->rows * n * sizeof *t->facing);
-    if ((t->how.norm == NORM_L2 && a->normalise(a, t->entering, r->rows, n, e) < 0) ||
-        (t->how.head == HEAD_COSINE && a->normalise(a, t->facing, r->rows, n, e) < 0))
+    *t = (scoring){.a = a,
+                   .m = m,
+                   .set = set,
+                   .how = class_weighting_of(m),
+                   .proxies = model_part_size(m, PART_PROXIES_WEIGHT)};
+    size_t n = t->how.dimension, rows = set->rows;
+    t->entering = memory_take(&t->held, rows * n + 1, sizeof *t->entering);
+    t->facing = memory_take(&t->held, rows * n + 1, sizeof *t->facing);
+    t->others = memory_take(&t->held, rows * n + 1, sizeof *t->others);
+    t->by_partner =
+        memory_take(&t->held, set->partner_count * set->base_rows + 1, sizeof *t->by_partner);
+    t->sum = memory_take(&t->held, n, sizeof *t->sum);
+    t->weight = memory_take(&t->held, (t->proxies + 1) * n, sizeof *t->weight);
+    t->scores = malloc((rows * set->classes + 1) * sizeof *t->scores);
+    if (t->held.failed || !t->scores)
+        return error_set(e, "out of memory for a calibration of %zu rows", rows);
+    memcpy(t->entering, set->embeddings, set->rows * n * sizeof *t->entering);
+    memcpy(t->facing, set->embeddings, set->rows * n * sizeof *t->facing);
+    if ((t->how.norm == NORM_L2 && a->normalise(a, t->entering, set->rows, n, e) < 0) ||
+        (t->how.head == HEAD_COSINE && a->normalise(a, t->facing, set->rows, n, e) < 0))
         return -1;
     return 0;
 }
 
 /* The score by the weights in t->weight. */
-static float score(const trial *t, size_t row)
+static float score(const scoring *t, size_t row)
 {
     size_t n = t->how.dimension;
-    float best = weight_score(&t->how, t->facing + row * n, t->weight);
+    float best = class_weight_score(&t->how, t->facing + row * n, t->weight);
     for (size_t k = 1; k < t->proxies; k++) {
-        float other = weight_score(&t->how, t->facing + row * n, t->weight + k * n);
+        float other = class_weight_score(&t->how, t->facing + row * n, t->weight + k * n);
         best = other > best ? other : best;
     }
     return best;
@@ -73,18 +72,18 @@ static float score(const trial *t, size_t row)
 
 /* ---- novel rows ---- */
 
-static void score_by_mean_without(trial *t, size_t row)
+static void score_by_mean_without(scoring *t, size_t row)
 {
-    size_t n = t->how.dimension, own = t->r->class_of[row];
-    const double *whole = (const double *)model_find(t->m, "imprint/sum")->data + own * n;
-    double count = t->r->shots[own] - 1;
+    size_t n = t->how.dimension, own = t->set->class_of[row];
+    const double *whole = (const double *)model_part(t->m, PART_IMPRINT_SUM) + own * n;
+    double count = t->set->shots[own] - 1;
     for (size_t d = 0; d < n; d++)
         t->sum[d] = whole[d] - t->entering[row * n + d];
-    if (count > 0 && weight_from_sum(&t->how, t->sum, count, t->weight) == 0)
-        t->scores[row * t->r->classes + own] = score(t, row);
+    if (count > 0 && class_weight_from_sum(&t->how, t->sum, count, t->weight) == 0)
+        t->scores[row * t->set->classes + own] = score(t, row);
 }
 
-static int make_proxies(trial *t, const float *rows, size_t count, error *e)
+static int make_proxies(scoring *t, const float *rows, size_t count, error *e)
 {
     if (proxies_of_rows(t->a, rows, count, t->how.dimension, t->proxies, 0, t->weight, e) < 0)
         return -1;
@@ -94,7 +93,7 @@ static int make_proxies(trial *t, const float *rows, size_t count, error *e)
 }
 
 /* Rows [first, first + count) are those of one class. */
-static int score_folds(trial *t, size_t first, size_t count, error *e)
+static int score_folds(scoring *t, size_t first, size_t count, error *e)
 {
     size_t n = t->how.dimension;
     for (size_t fold = 0; count > 1 && fold < FOLDS; fold++) {
@@ -108,16 +107,17 @@ static int score_folds(trial *t, size_t first, size_t count, error *e)
         if (make_proxies(t, t->others, kept, e) < 0)
             return -1;
         for (size_t i = fold; i < count; i += FOLDS)
-            t->scores[(first + i) * t->r->classes + t->r->class_of[first]] = score(t, first + i);
+            t->scores[(first + i) * t->set->classes + t->set->class_of[first]] =
+                score(t, first + i);
     }
     return 0;
 }
 
-static int score_novel(trial *t, error *e)
+static int score_novel(scoring *t, error *e)
 {
-    const rehearsal *r = t->r;
-    for (size_t i = r->base_rows, last; i < r->rows; i = last) {
-        for (last = i; last < r->rows && r->class_of[last] == r->class_of[i];)
+    const episodes *set = t->set;
+    for (size_t i = set->base_rows, last; i < set->rows; i = last) {
+        for (last = i; last < set->rows && set->class_of[last] == set->class_of[i];)
             last++;
         if (t->proxies && score_folds(t, i, last - i, e) < 0)
             return -1;
@@ -127,109 +127,109 @@ static int score_novel(trial *t, error *e)
     return 0;
 }
 
-/* ---- plays ---- */
+/* ---- partners ---- */
 
-static int score_play(trial *t, size_t k, error *e)
+static int score_partner(scoring *t, size_t k, error *e)
 {
-    size_t n = t->how.dimension, rows = t->r->base_rows;
-    const play *p = &t->r->plays[k];
+    size_t n = t->how.dimension, rows = t->set->base_rows;
+    const partner *p = &t->set->partners[k];
     if (t->proxies) {
         if (make_proxies(t, t->entering + p->first * n, p->taken, e) < 0)
             return -1;
     } else {
-        if (rehearsal_play_mean(t->r, p, t->entering, n, t->sum, e) < 0)
+        if (episodes_partner_mean(t->set, p, t->entering, n, t->sum, e) < 0)
             return -1;
-        if (weight_from_sum(&t->how, t->sum, 1, t->weight) < 0)
+        if (class_weight_from_sum(&t->how, t->sum, 1, t->weight) < 0)
             memset(t->weight, 0, n * sizeof *t->weight);
     }
     for (size_t i = 0; i < rows; i++)
-        t->played[k * rows + i] = score(t, i);
+        t->by_partner[k * rows + i] = score(t, i);
     return 0;
 }
 
-static int score_all(trial *t, error *e)
+static int score_all(scoring *t, error *e)
 {
     classifier *c;
     if (classifier_new(t->a, t->m, &c, e) < 0)
         return -1;
-    int status = classifier_scores(c, t->r->embeddings, t->r->rows, t->scores, e);
+    int status = classifier_scores(c, t->set->embeddings, t->set->rows, t->scores, e);
     classifier_free(c);
     if (status < 0 || score_novel(t, e) < 0)
         return -1;
-    for (size_t k = 0; k < t->r->play_count; k++)
-        if (score_play(t, k, e) < 0)
+    for (size_t k = 0; k < t->set->partner_count; k++)
+        if (score_partner(t, k, e) < 0)
             return -1;
     return 0;
 }
 
-static int compare_numbers(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static float best_but(const rehearsal *r, const float *scores, bool base, size_t but)
+static float best_but(const episodes *set, const float *scores, bool base, size_t but)
 {
     float best = -INFINITY;
-    for (size_t c = 0; c < r->classes; c++)
-        if (r->is_base[c] == base && c != but && scores[c] > best)
+    for (size_t c = 0; c < set->classes; c++)
+        if (set->is_base[c] == base && c != but && scores[c] > best)
             best = scores[c];
     return best;
 }
 
-int trial_bare_bias(const rehearsal *r, const float *scores, double *bias, error *e)
+/* The bias of novel classes beside base classes of which no row is at hand (a pretrained
+ * classifier's head). How base classes score on what is not theirs is seen on novel rows, and how
+ * novel classes score on that on each other's rows. Base rows score higher by their own class than
+ * novel rows do by any base class: so a bias by which BARE_FOREIGN of the novel rows would be taken
+ * by a foreign novel class costs base less than that. It is no higher either than what BARE_OWN of
+ * the novel rows need, scored without themselves; of classes of one row a row of BARE_SINGLE times
+ * the score of that row by itself is to be right on average. */
+static int bare_bias(const episodes *set, const float *scores, double *bias, error *e)
 {
-    double *own = malloc((r->rows + 1) * sizeof *own),
-           *foreign = malloc((r->rows + 1) * sizeof *foreign), single = 0;
+    memory held = {0};
+    double *own = memory_take(&held, set->rows + 1, sizeof *own),
+           *foreign = memory_take(&held, set->rows + 1, sizeof *foreign), single = 0;
     size_t owns = 0, foreigns = 0;
-    if (!own || !foreign) {
-        free(own);
-        free(foreign);
-        return error_set(e, "out of memory for a calibration of %zu rows", r->rows);
+    if (held.failed) {
+        memory_free(&held);
+        return error_set(e, "out of memory for a calibration of %zu rows", set->rows);
     }
-    for (size_t i = 0; i < r->rows; i++) {
-        const float *row = scores + i * r->classes;
-        double base = best_but(r, row, true, SIZE_MAX),
-               other = best_but(r, row, false, r->class_of[i]);
-        single += (base - TRIAL_SINGLE * row[r->class_of[i]]) / (double)r->rows;
-        if (!rehearsal_leaves_out(r, i))
+    for (size_t i = 0; i < set->rows; i++) {
+        const float *row = scores + i * set->classes;
+        double base = best_but(set, row, true, SIZE_MAX),
+               other = best_but(set, row, false, set->class_of[i]);
+        single += (base - BARE_SINGLE * row[set->class_of[i]]) / (double)set->rows;
+        if (!episodes_can_leave_out(set, i))
             continue;
-        own[owns++] = base - row[r->class_of[i]];
+        own[owns++] = base - row[set->class_of[i]];
         if (isfinite(other))
             foreign[foreigns++] = base - other;
     }
-    qsort(own, owns, sizeof *own, compare_numbers);
-    qsort(foreign, foreigns, sizeof *foreign, compare_numbers);
-    *bias = owns ? own[(size_t)(TRIAL_OWN * (double)(owns - 1))] : single;
+    qsort(own, owns, sizeof *own, compare_doubles);
+    qsort(foreign, foreigns, sizeof *foreign, compare_doubles);
+    *bias = owns ? own[(size_t)(BARE_OWN * (double)(owns - 1))] : single;
     if (foreigns)
-        *bias = fmin(*bias, foreign[(size_t)(TRIAL_FOREIGN * (double)(foreigns - 1))]);
-    free(own);
-    free(foreign);
+        *bias = fmin(*bias, foreign[(size_t)(BARE_FOREIGN * (double)(foreigns - 1))]);
+    memory_free(&held);
     return 0;
 }
 
-int trial_judge(algebra *a, const model *m, const rehearsal *r, outcome *out, float **scores,
-                error *e)
+int leave_one_out_calibrate(algebra *a, const model *m, const episodes *set,
+                            calibration_result *out, float **scores, error *e)
 {
-    trial t;
-    contest c = {0};
-    *out = (outcome){.plays = -1, .base = -1, .novel = -1};
+    scoring t;
+    calibration c = {0};
+    *out = CALIBRATION_UNKNOWN;
     *scores = NULL;
-    if (r->rows == 0)
+    if (set->rows == 0)
         return 0;
-    int status = trial_new(a, m, r, &t, e);
+    int status = scoring_new(a, m, set, &t, e);
     if (status == 0 && score_all(&t, e) < 0)
         status = -1;
-    if (status == 0 && r->base_rows == 0 && r->base_classes > 0)
-        status = trial_bare_bias(r, t.scores, &out->bias, e);
-    else if (status == 0 && (rehearsal_contest(r, t.scores, t.played, &c, e) < 0 ||
-                             rehearsal_judge(r, &c, out, e) < 0))
+    if (status == 0 && set->base_rows == 0 && set->base_classes > 0)
+        status = bare_bias(set, t.scores, &out->bias, e);
+    else if (status == 0 && (episodes_add_rows(set, t.scores, t.by_partner, &c, e) < 0 ||
+                             episodes_calibrate(set, &c, out, e) < 0))
         status = -1;
-    if (status == 0) {
+    if (status == 0)
         *scores = t.scores;
-        t.scores = NULL;
-    }
-    contest_free(&c);
-    trial_free(&t);
+    else
+        free(t.scores);
+    calibration_free(&c);
+    memory_free(&t.held);
     return status;
 }

@@ -1,8 +1,8 @@
 #include "merging.h"
 
-#include "../../common/base/hash.h"
 #include "exemplars.h"
 #include "fit.h"
+#include "memory.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -49,8 +49,13 @@ void merging_free(merging *g)
 
 static double imprinted(const model *m, size_t class_index)
 {
-    const tensor *count = model_find(m, "imprint/count");
-    return count ? ((const double *)count->data)[class_index] : 0;
+    const double *count = model_part(m, PART_IMPRINT_COUNT);
+    return count ? count[class_index] : 0;
+}
+
+static bool has_class_rows(const char *name)
+{
+    return part_form_named(name)->shape[0] == SIZE_CLASSES;
 }
 
 static size_t row_bytes(const tensor *t)
@@ -63,32 +68,31 @@ static void *row_of(const tensor *t, size_t row)
     return (char *)t->data + row * row_bytes(t);
 }
 
-static bool of_group(const char *name, const char *group)
-{
-    return strncmp(name, group, strlen(group)) == 0 && name[strlen(group)] == '/';
-}
-
-static bool of_classes(const char *name)
-{
-    tensor_role role = model_role(name);
-    return role == ROLE_CLASS || role == ROLE_CLASS_SUM || role == ROLE_CLASS_SAMPLE;
-}
-
 static bool same_row_shape(const tensor *a, const tensor *b)
 {
     return a->type == b->type && a->rank == b->rank &&
            memcmp(a->shape + 1, b->shape + 1, (a->rank - 1) * sizeof *a->shape) == 0;
 }
 
-/* to += factor * from, over `count` numbers of that type. */
-static void add_numbers(void *to, const void *from, tensor_type type, size_t count, double factor)
+/* to += factor * from; from NULL: nothing. */
+static void add_numbers(double *to, const double *from, size_t count, double factor)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (type == TYPE_F64)
-            ((double *)to)[i] += factor * ((const double *)from)[i];
-        else
-            ((float *)to)[i] += (float)factor * ((const float *)from)[i];
-    }
+    for (size_t i = 0; from && i < count; i++)
+        to[i] += factor * from[i];
+}
+
+/* The sums of from's class c, if it has some, to those of class k. */
+static void add_class(const class_sums *to, size_t k, const class_sums *from, size_t c,
+                      double factor)
+{
+    size_t n = from->dimension, features = from->features;
+    if (!from->count)
+        return;
+    add_numbers(to->count + k, from->count + c, 1, factor);
+    add_numbers(to->sum + k * n, from->sum + c * n, n, factor);
+    if (features > 0)
+        add_numbers(to->feature_sum + k * features, from->feature_sum + c * features, features,
+                    factor);
 }
 
 /* ---- what inputs must share ---- */
@@ -122,42 +126,34 @@ static bool same_note(const model_note *note, const model *m)
     return text && strcmp(text, note->text) == 0;
 }
 
+/* Every setting of a is b's too. */
 static int compare_notes(const model *a, const model *b, error *e)
 {
     for (size_t i = 0; i < a->note_count; i++)
-        if (!weights_makes_note(a->notes[i].key) && !same_note(&a->notes[i], b))
+        if (!model_key_is_made(a->notes[i].key) && !same_note(&a->notes[i], b))
             return error_set(e, "has another setting '%s'", a->notes[i].key);
-    for (size_t i = 0; i < b->note_count; i++)
-        if (!weights_makes_note(b->notes[i].key) && !same_note(&b->notes[i], a))
-            return error_set(e, "has another setting '%s'", b->notes[i].key);
     return 0;
 }
 
 /* Tensors of no class that no imprint changes: head/scale, the base's Gram matrix, others. */
 static bool must_be_equal(const char *name)
 {
-    tensor_role role = model_role(name);
-    return role == ROLE_NETWORK || role == ROLE_OTHER ||
-           (role == ROLE_SUM && of_group(name, "statistics"));
+    const part_form *form = part_form_named(name);
+    return form->role == ROLE_NETWORK || form->role == ROLE_OTHER ||
+           (form->role == ROLE_SUM && form->group == SUMS_BASE);
 }
 
+/* Each has those of the other that are not of classes or of the base model's rows. */
 static int compare_tensors(const model *a, const model *b, error *e)
 {
     for (size_t i = 0; i < a->tensor_count; i++) {
         const char *name = a->tensors[i].name;
         const tensor *x = &a->tensors[i].value, *y = model_find(b, name);
-        if (of_group(name, "statistics") && !y)
-            return error_set(e, "lacks '%s', the base model's statistics", name);
-        if (!must_be_equal(name))
-            continue;
-        if (!y || !same_row_shape(x, y) || x->shape[0] != y->shape[0] ||
-            memcmp(x->data, y->data, tensor_bytes(x)) != 0)
+        if (!y && (must_be_equal(name) || part_form_named(name)->group == SUMS_BASE))
+            return error_set(e, "differs from the others: '%s' is not in all", name);
+        if (must_be_equal(name) && (!same_row_shape(x, y) || x->shape[0] != y->shape[0] ||
+                                    memcmp(x->data, y->data, tensor_bytes(x)) != 0))
             return error_set(e, "has another '%s'", name);
-    }
-    for (size_t i = 0; i < b->tensor_count; i++) {
-        const char *name = b->tensors[i].name;
-        if ((must_be_equal(name) || of_group(name, "statistics")) && !model_find(a, name))
-            return error_set(e, "has '%s', which the others lack", name);
     }
     return 0;
 }
@@ -174,8 +170,9 @@ static int compare_class(const model *a, size_t i, const model *b, size_t k, err
     for (size_t t = 0; t < a->tensor_count; t++) {
         const char *tensor_name = a->tensors[t].name;
         const tensor *x = &a->tensors[t].value, *y = model_find(b, tensor_name);
-        bool fixed = (of_group(tensor_name, "statistics") && of_classes(tensor_name)) ||
-                     (untouched && strcmp(tensor_name, "head/weight") == 0);
+        bool fixed =
+            (part_form_named(tensor_name)->group == SUMS_BASE && has_class_rows(tensor_name)) ||
+            (untouched && x->data == model_part(a, PART_HEAD_WEIGHT));
         if (fixed &&
             (!same_row_shape(x, y) || memcmp(row_of(x, i), row_of(y, k), row_bytes(x)) != 0))
             return error_set(e, "has another '%s' of class '%.100s'", tensor_name, name);
@@ -185,7 +182,8 @@ static int compare_class(const model *a, size_t i, const model *b, size_t k, err
 
 static int compare_models(const model *a, const model *b, error *e)
 {
-    if (compare_networks(a, b, e) < 0 || compare_notes(a, b, e) < 0 || compare_tensors(a, b, e) < 0)
+    if (compare_networks(a, b, e) < 0 || compare_notes(a, b, e) < 0 || compare_notes(b, a, e) < 0 ||
+        compare_tensors(a, b, e) < 0 || compare_tensors(b, a, e) < 0)
         return -1;
     for (size_t i = 0; i < a->classes.count; i++) {
         int k = class_list_find(&b->classes, a->classes.names[i]);
@@ -199,12 +197,16 @@ static int compare_models(const model *a, const model *b, error *e)
 
 static uint64_t hash_row(const model *m, size_t class_index)
 {
-    const tensor *sum = model_find(m, "imprint/sum");
-    return hash_bytes(HASH_BEGIN, row_of(sum, class_index), row_bytes(sum));
+    const double *sum = model_part(m, PART_IMPRINT_SUM);
+    const unsigned char *at = (const unsigned char *)(sum + class_index * m->net.dimension);
+    uint64_t hash = 14695981039346656037u; /* FNV-1a, 64 bits */
+    for (size_t i = 0; i < m->net.dimension * sizeof *sum; i++)
+        hash = (hash ^ at[i]) * 1099511628211u;
+    return hash;
 }
 
-/* Remembers what this input imprinted; `places` are its classes' places in the whole. */
-static int mark_imprints(merging *g, const model *m, const size_t *places, error *e)
+/* Remembers what this input imprinted, whose classes the whole has. */
+static int mark_imprints(merging *g, const model *m, error *e)
 {
     imprint_mark *more = realloc(g->marks, (g->mark_count + m->classes.count) * sizeof *more);
     if (!more)
@@ -214,58 +216,40 @@ static int mark_imprints(merging *g, const model *m, const size_t *places, error
     for (size_t k = 0; k < m->classes.count; k++) {
         if (imprinted(m, k) == 0)
             continue;
-        imprint_mark mark = {hash_row(m, k), places[k], g->input_count - 1};
+        size_t place = (size_t)class_list_find(&g->whole.classes, m->classes.names[k]);
+        imprint_mark mark = {hash_row(m, k), place, g->input_count - 1};
         for (size_t i = 0; i < before; i++)
             if (more[i].hash == mark.hash && more[i].class_index == mark.class_index)
-                return error_set(
-                    e,
-                    "class '%.100s' was made from the same rows as in %s; name with --base "
-                    "the model that both were imprinted from",
-                    m->classes.names[k], g->inputs[more[i].input]);
+                return error_set(e,
+                                 "class '%.100s' was made from the same rows as in %s; name with "
+                                 "--base the model that both were imprinted from",
+                                 m->classes.names[k], g->inputs[more[i].input]);
         more[g->mark_count++] = mark;
     }
     return 0;
 }
 
-/* Rows that are in the model and in those before, told by the samples that both keep; equal
+/* Rows that are in the model and in those before, told by the exemplars that both keep; equal
  * pictures look the same. */
 static void note_shared(merging *g, const model *m, const size_t *places)
 {
-    const tensor *own = model_find(&g->whole, "imprint/sample"),
-                 *t = model_find(m, "imprint/sample");
-    const tensor *base = g->base ? model_find(g->base, "imprint/sample") : NULL;
-    for (size_t k = 0; own && t && k < m->classes.count && !g->note[0]; k++) {
-        int c = base ? class_list_find(&g->base->classes, m->classes.names[k]) : -1;
-        size_t shared =
-            class_sample_shared(own, places[k], t, k, c < 0 ? NULL : base, c < 0 ? 0 : (size_t)c);
+    static const class_sums none = {0};
+    const class_sums own = sums_of(&g->whole, SUMS_IMPRINT), more = sums_of(m, SUMS_IMPRINT),
+                     base = g->base ? sums_of(g->base, SUMS_IMPRINT) : (class_sums){0};
+    for (size_t k = 0; k < m->classes.count && !g->note[0]; k++) {
+        int c = g->base ? class_list_find(&g->base->classes, m->classes.names[k]) : -1;
+        size_t shared = exemplars_shared(&own, places[k], &more, k, c < 0 ? &none : &base,
+                                         c < 0 ? 0 : (size_t)c);
         if (shared > 0)
-            snprintf(
-                g->note, sizeof g->note,
-                "class '%.60s': %zu of the rows that it keeps are in the models before it, too; "
-                "rows of two models "
-                "count twice (--base takes the model that both were imprinted from)",
-                m->classes.names[k], shared);
+            snprintf(g->note, sizeof g->note,
+                     "class '%.60s': %zu of the rows that it keeps are in the models before it, "
+                     "too; rows of two models count twice (--base takes the model that both were "
+                     "imprinted from)",
+                     m->classes.names[k], shared);
     }
 }
 
 /* ---- adding ---- */
-
-/* The same tensor in the whole, made of zeros if it has none yet. */
-static tensor *counterpart(merging *g, const char *name, const tensor *t, error *e)
-{
-    tensor *own = model_find(&g->whole, name);
-    size_t shape[TENSOR_RANK_MAX];
-    memcpy(shape, t->shape, sizeof shape);
-    if (of_classes(name))
-        shape[0] = g->whole.classes.count;
-    if (!own && model_put(&g->whole, name, t->type, t->rank, shape, &own, e) < 0)
-        return NULL;
-    if (!same_row_shape(own, t)) {
-        error_set(e, "has another shape of '%s'", name);
-        return NULL;
-    }
-    return own;
-}
 
 /* The places in the whole of the input's classes; those it lacks are added. `fresh` flags these. */
 static int place_classes(merging *g, const model *m, size_t *places, bool *fresh, error *e)
@@ -287,74 +271,81 @@ static int place_classes(merging *g, const model *m, size_t *places, bool *fresh
     return 0;
 }
 
-/* The sample of both samples of a class. */
-static int add_sample(tensor *own, size_t place, const tensor *t, size_t k, error *e)
+/* The exemplars of both, into the whole. */
+static int add_exemplars(const class_sums *own, size_t place, const class_sums *more, size_t k,
+                         error *e)
 {
-    class_sample both;
-    if (class_sample_new(1, own->shape[1], own->shape[2], &both, e) < 0)
+    exemplars both;
+    if (exemplars_new(1, own->room, own->dimension, &both, e) < 0)
         return -1;
-    class_sample_offer_tensor(&both, 0, own, place);
-    class_sample_offer_tensor(&both, 0, t, k);
-    class_sample_store(&both, 0, own, place);
-    class_sample_free(&both);
+    exemplars_offer_kept(&both, 0, own, place);
+    exemplars_offer_kept(&both, 0, more, k);
+    exemplars_store(&both, 0, own, place);
+    exemplars_free(&both);
     return 0;
 }
 
-/* One class's row of one tensor. A class whose weights come from this input alone takes them over;
- * where both have imprinted it, sums add up and the weights are made anew at the end. */
-static int add_row(const char *name, tensor *own, size_t place, const tensor *t, size_t k,
-                   bool owner, error *e)
+/* What imprinted rows came to. */
+static int add_sums(merging *g, const model *m, const size_t *places, error *e)
 {
-    bool sum = model_role(name) == ROLE_CLASS_SUM && of_group(name, "imprint");
-    if (model_role(name) == ROLE_CLASS_SAMPLE && of_group(name, "imprint"))
-        return add_sample(own, place, t, k, e);
-    if (sum)
-        add_numbers(row_of(own, place), row_of(t, k), t->type, tensor_row_size(t), 1);
-    else if (owner)
-        memcpy(row_of(own, place), row_of(t, k), row_bytes(t));
-    return 0;
+    class_sums own = sums_of(&g->whole, SUMS_IMPRINT);
+    const class_sums more = sums_of(m, SUMS_IMPRINT);
+    int status = 0;
+    if (!more.count)
+        return 0;
+    if (own.room && more.room && own.room != more.room)
+        return error_set(e, "keeps %zu rows of each imprinted class, and not %zu", more.room,
+                         own.room);
+    if (sums_put(&g->whole, SUMS_IMPRINT, more.features, more.room, &own, e) < 0)
+        return -1;
+    add_numbers(own.gram, more.gram, more.features * more.features, 1);
+    for (size_t k = 0; status == 0 && k < more.classes; k++) {
+        add_class(&own, places[k], &more, k, 1);
+        status = more.room ? add_exemplars(&own, places[k], &more, k, e) : 0;
+    }
+    return status;
 }
 
-static int add_tensors(merging *g, const model *m, const size_t *places, const bool *owner,
-                       error *e)
+/* Of its other tensors the rows of classes that it owns, since it made them; where several inputs
+ * did, weights are made anew at the end. */
+static int add_rows(merging *g, const model *m, const size_t *places, const bool *owner, error *e)
 {
     for (size_t i = 0; i < m->tensor_count; i++) {
         const char *name = m->tensors[i].name;
         const tensor *t = &m->tensors[i].value;
-        bool sum = model_role(name) == ROLE_SUM && of_group(name, "imprint");
-        if (!of_classes(name) && !sum)
+        if (!has_class_rows(name) || part_form_named(name)->group == SUMS_IMPRINT)
             continue;
-        tensor *own = counterpart(g, name, t, e);
-        if (!own)
+        size_t shape[TENSOR_RANK_MAX] = {g->whole.classes.count};
+        memcpy(shape + 1, t->shape + 1, (t->rank - 1) * sizeof *shape);
+        tensor *own = model_find(&g->whole, name);
+        if (!own && model_put(&g->whole, name, t->type, t->rank, shape, &own, e) < 0)
             return -1;
-        if (sum)
-            add_numbers(own->data, t->data, t->type, tensor_rows(t) * tensor_row_size(t), 1);
-        for (size_t k = 0; !sum && k < m->classes.count; k++)
-            if (add_row(name, own, places[k], t, k, owner[k], e) < 0)
-                return -1;
+        if (!same_row_shape(own, t))
+            return error_set(e, "has another shape of '%s'", name);
+        for (size_t k = 0; k < m->classes.count; k++)
+            if (owner[k])
+                memcpy(row_of(own, places[k]), row_of(t, k), row_bytes(t));
     }
     return 0;
 }
 
-static int add_model(merging *g, const model *m, error *e)
+static int add_model(merging *g, const model *m, memory *held, error *e)
 {
     size_t count = m->classes.count;
-    size_t *places = calloc(count, sizeof *places);
-    bool *owner = calloc(count, sizeof *owner);
-    int status = places && owner ? place_classes(g, m, places, owner, e) : out_of_memory(e);
-    if (status == 0)
-        note_shared(g, m, places);
-    for (size_t k = 0; k < count && status == 0; k++) {
+    size_t *places = memory_take(held, count, sizeof *places);
+    bool *owner = memory_take(held, count, sizeof *owner);
+    if (held->failed || place_classes(g, m, places, owner, e) < 0)
+        return held->failed ? out_of_memory(e) : -1;
+    note_shared(g, m, places);
+    for (size_t k = 0; k < count; k++) {
         bool before = !owner[k] && imprinted(&g->whole, places[k]) > 0, now = imprinted(m, k) > 0;
         owner[k] = owner[k] || (now && !before);
         g->changed[places[k]] = g->changed[places[k]] || (now && before);
     }
-    if (status == 0 &&
-        (mark_imprints(g, m, places, e) < 0 || add_tensors(g, m, places, owner, e) < 0))
-        status = -1;
-    free(places);
-    free(owner);
-    return status;
+    return mark_imprints(g, m, e) < 0 || add_sums(g, m, places, e) < 0 ||
+                   add_rows(g, m, places, owner, e) < 0
+               ? -1
+               : 0;
 }
 
 /* ---- the common base ---- */
@@ -362,30 +353,21 @@ static int add_model(merging *g, const model *m, error *e)
 /* Takes the base's own imprint sums out of m (factor -1) or puts them in (factor 1). */
 static int add_base_sums(model *m, const model *base, double factor, error *e)
 {
-    for (size_t i = 0; i < base->tensor_count; i++) {
-        const char *name = base->tensors[i].name;
-        const tensor *t = &base->tensors[i].value;
-        tensor *own = model_find(m, name);
-        if (!of_group(name, "imprint") || model_role(name) == ROLE_CLASS_SAMPLE)
-            continue;
-        if (!own || !same_row_shape(own, t))
-            return error_set(e, "lacks '%s' of --base, and so was not imprinted from it", name);
-        if (!of_classes(name))
-            add_numbers(own->data, t->data, t->type, tensor_rows(t) * tensor_row_size(t), factor);
-        for (size_t c = 0; of_classes(name) && c < base->classes.count; c++) {
-            int k = class_list_find(&m->classes, base->classes.names[c]);
-            if (k >= 0)
-                add_numbers(row_of(own, (size_t)k), row_of(t, c), t->type, tensor_row_size(t),
-                            factor);
-        }
+    const class_sums own = sums_of(m, SUMS_IMPRINT), from = sums_of(base, SUMS_IMPRINT);
+    if ((from.count && !own.count) || (from.features && own.features != from.features))
+        return error_set(e, "lacks sums of --base, and so was not imprinted from it");
+    add_numbers(own.gram, from.gram, from.features * from.features, factor);
+    for (size_t c = 0; c < from.classes; c++) {
+        int k = class_list_find(&m->classes, base->classes.names[c]);
+        if (k >= 0)
+            add_class(&own, (size_t)k, &from, c, factor);
     }
     for (size_t k = 0; k < m->classes.count; k++)
         if (imprinted(m, k) < 0)
-            return error_set(
-                e,
-                "has fewer rows of class '%.100s' than --base, and so was not imprinted "
-                "from it",
-                m->classes.names[k]);
+            return error_set(e,
+                             "has fewer rows of class '%.100s' than --base, and so was not "
+                             "imprinted from it",
+                             m->classes.names[k]);
     return 0;
 }
 
@@ -393,11 +375,12 @@ static int add_base_sums(model *m, const model *base, double factor, error *e)
  * well. */
 static int check_descent(const model *m, const model *base, error *e)
 {
-    const tensor *part = model_find(base, "imprint/sample"),
-                 *whole = model_find(m, "imprint/sample");
-    for (size_t c = 0; part && whole && c < base->classes.count; c++) {
+    const class_sums part = sums_of(base, SUMS_IMPRINT), whole = sums_of(m, SUMS_IMPRINT);
+    if (!part.exemplars || !whole.exemplars)
+        return 0;
+    for (size_t c = 0; c < base->classes.count; c++) {
         int k = class_list_find(&m->classes, base->classes.names[c]);
-        if (imprinted(base, c) > 0 && (k < 0 || !class_sample_contains(whole, (size_t)k, part, c)))
+        if (imprinted(base, c) > 0 && (k < 0 || !exemplars_contains(&whole, (size_t)k, &part, c)))
             return error_set(
                 e, "lacks rows of class '%.100s' that --base has, and so was not imprinted from it",
                 base->classes.names[c]);
@@ -408,23 +391,22 @@ static int check_descent(const model *m, const model *base, error *e)
 int merging_new(const model *base, merging **out, error *e)
 {
     merging *g = calloc(1, sizeof *g);
-    if (!g)
-        return out_of_memory(e);
-    g->base = base;
-    if (base) {
-        g->changed = calloc(base->classes.count, sizeof *g->changed);
-        if (!g->changed || model_copy(&g->whole, base, e) < 0) {
-            merging_free(g);
-            return g->changed ? -1 : out_of_memory(e);
-        }
-        g->begun = true;
-        if (add_base_sums(&g->whole, base, -1, e) < 0) {
-            merging_free(g);
-            return -1;
-        }
+    bool *changed = base ? calloc(base->classes.count, sizeof *changed) : NULL;
+    int status = g && (changed || !base) ? 0 : out_of_memory(e);
+    if (status == 0) {
+        *g = (merging){.base = base, .changed = changed};
+        status = base ? model_copy(&g->whole, base, e) : 0;
+        g->begun = base && status == 0;
+    } else {
+        free(changed);
     }
-    *out = g;
-    return 0;
+    if (status == 0 && base)
+        status = add_base_sums(&g->whole, base, -1, e);
+    if (status < 0)
+        merging_free(g);
+    else
+        *out = g;
+    return status;
 }
 
 /* ---- the whole ---- */
@@ -442,29 +424,27 @@ static int remember_name(merging *g, const char *name, error *e)
 /* The first input is the whole so far. */
 static int begin(merging *g, model *m, error *e)
 {
-    size_t count = m->classes.count;
-    size_t *places = calloc(count, sizeof *places);
-    g->changed = calloc(count, sizeof *g->changed);
-    for (size_t k = 0; places && k < count; k++)
-        places[k] = k;
-    int status = places && g->changed ? mark_imprints(g, m, places, e) : out_of_memory(e);
-    free(places);
+    g->changed = calloc(m->classes.count, sizeof *g->changed);
     g->whole = *m;
     g->begun = true;
     *m = (model){0};
-    return status;
+    return g->changed ? mark_imprints(g, &g->whole, e) : out_of_memory(e);
 }
 
 int merging_add(merging *g, model *m, const char *name, error *e)
 {
+    memory held = {0};
     int status = remember_name(g, name, e);
     g->note[0] = '\0';
     if (status == 0 && g->base)
-        status = check_descent(m, g->base, e) < 0 ? -1 : add_base_sums(m, g->base, -1, e);
+        status = compare_networks(g->base, m, e) < 0 || check_descent(m, g->base, e) < 0
+                     ? -1
+                     : add_base_sums(m, g->base, -1, e);
     if (status == 0 && g->begun)
-        status = compare_models(&g->whole, m, e) < 0 || add_model(g, m, e) < 0 ? -1 : 0;
+        status = compare_models(&g->whole, m, e) < 0 || add_model(g, m, &held, e) < 0 ? -1 : 0;
     else if (status == 0)
         status = begin(g, m, e);
+    memory_free(&held);
     model_free(m);
     return status < 0 ? error_prefix(e, "%s", name) : 0;
 }
@@ -476,7 +456,7 @@ const char *merging_note(const merging *g)
 
 bool merging_needs_algebra(const merging *g)
 {
-    return weights_need_algebra(&g->whole);
+    return fit_needs_algebra(&g->whole);
 }
 
 int merging_finish(merging *g, algebra *a, model *out, error *e)
@@ -485,7 +465,7 @@ int merging_finish(merging *g, algebra *a, model *out, error *e)
         return error_set(e, "there is no model to merge");
     if (g->base && add_base_sums(&g->whole, g->base, 1, e) < 0)
         return -1;
-    if (weights_make(a, &g->whole, g->changed, e) < 0)
+    if (fit_make(a, &g->whole, g->changed, e) < 0)
         return -1;
     *out = g->whole;
     g->whole = (model){0};

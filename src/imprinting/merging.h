@@ -6,7 +6,6 @@
 #ifndef SRC_IMPRINTING_MERGING_H
 #define SRC_IMPRINTING_MERGING_H
 
-#include "../../common/base/error.h"
 #include "../../common/model/model.h"
 #include "../../kernels/algebra.h"
 

@@ -23,6 +23,21 @@ size_t projection_default(size_t dimension, size_t classes)
     return 16 * dimension < 2000 ? 16 * dimension : 2000;
 }
 
+int projection_choose(const model *m, size_t features, uint64_t seed, feature_settings *out,
+                      error *e)
+{
+    feature_settings own;
+    size_t usual = projection_default(m->net.dimension, m->classes.count);
+    *out = (feature_settings){.plain = true, .random = features ? features : usual, .seed = seed};
+    if (!model_part(m, PART_IMPRINT_FEATURE_SUM) || !feature_settings_of(m, &own))
+        return 0;
+    if (features && features != own.random)
+        return error_set(e, "--features %zu: the sums of the model's imprinted classes are of %zu",
+                         features, own.random);
+    *out = own;
+    return 0;
+}
+
 int projection_new(uint64_t seed, size_t count, size_t dimension, bool plain, projection *out,
                    error *e)
 {
@@ -50,24 +65,10 @@ void projection_free(projection *p)
 
 int projection_of_model(const model *m, projection *out, error *e)
 {
-    double count, seed, plain = 0;
-    model_get_number(m, "ridge/plain", &plain);
-    if (!model_get_number(m, "ridge/features", &count) ||
-        !model_get_number(m, "ridge/seed", &seed) ||
-        !(count >= (plain != 0 ? 0 : 1) && count <= 1e6) ||
-        !(seed >= 0 && seed < 18446744073709551616.0))
+    feature_settings s;
+    if (!feature_settings_of(m, &s))
         return error_set(e, "the model does not say which random features its sums are of");
-    return projection_new((uint64_t)seed, (size_t)count, m->net.dimension, plain != 0, out, e);
-}
-
-int projection_note(model *m, const projection *p, uint64_t seed, error *e)
-{
-    model_note_drop(m, "ridge/plain");
-    if (model_note_number(m, "ridge/features", (double)p->count) < 0 ||
-        (p->plain && model_note_number(m, "ridge/plain", 1) < 0) ||
-        model_note_number(m, "ridge/seed", (double)seed) < 0)
-        return error_set(e, "out of memory");
-    return 0;
+    return projection_new(s.seed, s.random, m->net.dimension, s.plain, out, e);
 }
 
 /* Rows of f and of relu(P f), side by side. */
@@ -99,5 +100,17 @@ int projection_features(const projection *p, algebra *a, const float *embeddings
     free(unit);
     if (random != features)
         free(random);
+    return status;
+}
+
+int projection_add(const projection *p, algebra *a, moments *sums, const float *embeddings,
+                   const int32_t *labels, size_t rows, error *e)
+{
+    float *features = malloc((rows * p->width + 1) * sizeof *features);
+    int status = features ? projection_features(p, a, embeddings, rows, features, e)
+                          : error_set(e, "out of memory for the features of %zu rows", rows);
+    if (status == 0)
+        status = a->moments_add(a, sums, features, labels, rows, e);
+    free(features);
     return status;
 }

@@ -3,6 +3,7 @@
 #include "../../common/base/random.h"
 #include "class_weight.h"
 #include "exemplars.h"
+#include "memory.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -86,12 +87,14 @@ int proxies_of_rows(algebra *a, const float *unit, size_t rows, size_t dimension
                     uint64_t seed, float *out, error *e)
 {
     draws d = {.seed = seed};
-    double *nearest = malloc(rows * sizeof *nearest),
-           *sums = malloc(count * dimension * sizeof *sums);
-    uint32_t *group = calloc(rows, sizeof *group), *before = calloc(rows, sizeof *before);
-    float *likeness = malloc(rows * sizeof *likeness);
+    memory held = {0};
+    double *nearest = memory_take(&held, rows, sizeof *nearest),
+           *sums = memory_take(&held, count * dimension, sizeof *sums);
+    uint32_t *group = memory_take(&held, rows, sizeof *group),
+             *before = memory_take(&held, rows, sizeof *before);
+    float *likeness = memory_take(&held, rows, sizeof *likeness);
     int status = 0;
-    if (!nearest || !sums || !group || !before || !likeness)
+    if (held.failed)
         status = error_set(e, "out of memory for %zu proxies of %zu rows", count, rows);
     else
         draw_centres(&d, unit, rows, dimension, count, nearest, out);
@@ -102,65 +105,54 @@ int proxies_of_rows(algebra *a, const float *unit, size_t rows, size_t dimension
         memcpy(before, group, rows * sizeof *group);
         move_centres(unit, rows, dimension, group, count, sums, out);
     }
-    free(nearest);
-    free(sums);
-    free(group);
-    free(before);
-    free(likeness);
+    memory_free(&held);
     return status;
 }
 
 /* ---- in a model ---- */
 
-static void repeat_weight(const model *m, size_t class_index, size_t count, float *to)
+static void repeat_weight(const float *weight, size_t n, size_t count, float *to)
 {
-    size_t n = m->net.dimension;
-    const float *weight = (const float *)model_find(m, "head/weight")->data + class_index * n;
     for (size_t k = 0; k < count; k++)
         memcpy(to + k * n, weight, n * sizeof *to);
 }
 
-static int make_class(algebra *a, const model *m, size_t class_index, size_t count, uint64_t seed,
-                      float *to, error *e)
+static int make_class(algebra *a, const class_sums *sums, const char *name, size_t class_index,
+                      const fit_settings *s, double length, float *to, error *e)
 {
-    const tensor *sample = model_find(m, "imprint/sample");
-    size_t n = m->net.dimension, rows = class_sample_rows(sample, class_index);
-    if (rows < count)
-        return error_set(e, "class %s: has %zu different rows, too few for %zu proxies",
-                         m->classes.names[class_index], rows, count);
+    size_t n = sums->dimension, rows = exemplars_count(sums, class_index);
+    if (rows < s->proxies)
+        return error_set(e, "class %s: has %zu different rows, too few for %zu proxies", name, rows,
+                         s->proxies);
     float *unit = malloc(rows * n * sizeof *unit);
     if (!unit)
         return error_set(e, "out of memory for the proxies of %zu rows", rows);
-    memcpy(unit, (const float *)sample->data + class_index * sample->shape[1] * n,
-           rows * n * sizeof *unit);
+    memcpy(unit, exemplars_row(sums, class_index, 0), rows * n * sizeof *unit);
     int status = a->normalise(a, unit, rows, n, e);
     if (status == 0)
-        status = proxies_of_rows(a, unit, rows, n, count, seed, to, e);
-    double length = weighting_of(m).length;
-    for (size_t i = 0; status == 0 && i < count * n; i++)
+        status = proxies_of_rows(a, unit, rows, n, s->proxies, (uint64_t)s->proxies_seed, to, e);
+    for (size_t i = 0; status == 0 && i < s->proxies * n; i++)
         to[i] *= (float)length;
     free(unit);
     return status;
 }
 
-int proxies_make(algebra *a, model *m, error *e)
+int proxies_make(algebra *a, model *m, const fit_settings *s, error *e)
 {
-    tensor *t;
-    double count = 0, seed = 0;
-    model_get_number(m, "proxies/count", &count);
-    model_get_number(m, "proxies/seed", &seed);
-    if (!(count >= 1 && count <= PROXIES_MOST && seed >= 0 && seed <= 0x1p53))
-        return error_set(e, "the model does not say how many proxies its classes have");
-    size_t n = m->net.dimension, k = (size_t)count, shape[3] = {m->classes.count, k, n};
-    if (model_put(m, "proxies/weight", TYPE_F32, 3, shape, &t, e) < 0)
+    size_t n = m->net.dimension, k = s->proxies;
+    float *proxies = model_part_put(m, PART_PROXIES_WEIGHT, k, e);
+    if (!proxies)
         return -1;
-    const tensor *shots = model_find(m, "imprint/count");
-    for (size_t c = 0; c < m->classes.count; c++) {
-        float *to = (float *)t->data + c * k * n;
-        if (!shots || ((const double *)shots->data)[c] == 0)
-            repeat_weight(m, c, k, to);
-        else if (make_class(a, m, c, k, (uint64_t)seed, to, e) < 0)
-            return -1;
+    class_sums sums = sums_of(m, SUMS_IMPRINT);
+    const float *weight = model_part(m, PART_HEAD_WEIGHT);
+    double length = class_weighting_of(m).length;
+    int status = 0;
+    for (size_t c = 0; status == 0 && c < sums.classes; c++) {
+        if (sums_count(&sums, c) == 0)
+            repeat_weight(weight + c * n, n, k, proxies + c * k * n);
+        else
+            status =
+                make_class(a, &sums, m->classes.names[c], c, s, length, proxies + c * k * n, e);
     }
-    return 0;
+    return status;
 }

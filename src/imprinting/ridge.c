@@ -1,68 +1,65 @@
 #include "ridge.h"
 
-#include "known_scores.h"
 #include "projection.h"
 #include "ridge_problem.h"
 #include "selection.h"
 #include "temperature.h"
+#include "threshold.h"
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
+/* lambda: found with RIDGE_USUAL, as ridge.h says. */
 #define STEP 3.1622776601683795 /* between lambdas that are tried, */
 #define STEPS_UP 2              /* at most so many times above the usual one */
 #define STEPS_DOWN 5            /* and below it */
 #define STEP_LOSS 0.005         /* another is taken for a loss better by this share of it */
-#define ONE_SHOT 0.75           /* see scale_of_shots, */
-#define USUAL_ROWS 4            /* which weighs as much as so many rows left out */
-#define EXACT_ROWS                                                                                 \
-    8 /* base rows are scored without themselves where there are fewer than so many times the      \
-         features */
+/* The temperature: found by the calibration error that examples/low-shot's ./peers.py prints: 0.01
+ * to 0.11 from five shots on, once 0.23, and up to 0.5 at one shot (its README). */
+#define ONE_SHOT 0.75 /* see factor_of_shots, */
+#define USUAL_ROWS 4  /* which weighs as much as so many rows left out */
+/* Base rows are scored without themselves where there are fewer than so many times the features: of
+ * more one hardly changes the solution. */
+#define EXACT_ROWS 8
 
-bool ridge_possible(const model *m)
-{
-    return model_find(m, "statistics/gram") || model_find(m, "imprint/feature-gram");
-}
-
-/* The problem of a model, the rows of its rehearsal, and what it came to. */
+/* The problem of a model, its rows and episodes, and what it came to. */
 typedef struct {
     model *m;
-    const rehearsal *r;
+    const episodes *set;
     ridge_problem problem;
     double
         shots; /* the harmonic mean of the rows of novel classes, or of all where none is novel */
     ridge_solution best;
-    outcome found; /* with base classes */
-} fit;
+    calibration_result found; /* with base classes */
+} fitting;
 
-static void fit_free(fit *f)
+static void fitting_free(fitting *f)
 {
-    ridge_solution_free(&f->best);
-    ridge_problem_free(&f->problem);
+    memory_free(&f->best.held);
+    memory_free(&f->problem.held);
 }
 
-static double shots_of(const rehearsal *r, const double *count)
+static double shots_of(const episodes *set, const double *count)
 {
     double classes = 0, sum = 0;
-    for (size_t c = 0; c < r->classes; c++)
-        if (r->base_classes == r->classes || !r->is_base[c]) {
+    for (size_t c = 0; c < set->classes; c++)
+        if (set->base_classes == set->classes || !set->is_base[c]) {
             classes += 1;
             sum += 1 / count[c];
         }
     return classes / sum;
 }
 
-static int fit_new(algebra *a, model *m, const rehearsal *r, fit *out, error *e)
+static int fitting_new(algebra *a, model *m, const episodes *set, fitting *out, error *e)
 {
     projection projected;
     ridge_sums sums;
     if (projection_of_model(m, &projected, e) < 0)
         return -1;
-    float *x = malloc((r->rows * projected.width + 1) * sizeof *x);
-    int status = x ? 0 : error_set(e, "out of memory for the features of %zu rows", r->rows);
-    *out = (fit){.m = m, .r = r, .found = {.plays = -1, .base = -1, .novel = -1}};
-    if (status == 0 && (projection_features(&projected, a, r->embeddings, r->rows, x, e) < 0 ||
+    float *x = malloc((set->rows * projected.width + 1) * sizeof *x);
+    int status = x ? 0 : error_set(e, "out of memory for the features of %zu rows", set->rows);
+    *out = (fitting){.m = m, .set = set, .found = CALIBRATION_UNKNOWN};
+    if (status == 0 && (projection_features(&projected, a, set->embeddings, set->rows, x, e) < 0 ||
                         ridge_sums_of_model(m, &sums, e) < 0))
         status = -1;
     if (status == 0) {
@@ -70,53 +67,52 @@ static int fit_new(algebra *a, model *m, const rehearsal *r, fit *out, error *e)
         for (size_t c = 0; c < sums.classes; c++)
             rows += sums.count[c];
         bool many = rows >= EXACT_ROWS * (double)sums.width;
-        ridge_rows judged = {r->rows, many ? r->base_rows : 0, x, r->class_of};
+        ridge_rows judged = {set->rows, many ? set->base_rows : 0, x, set->class_of};
         status = ridge_problem_new(a, &sums, &judged, &out->problem, e);
     }
     if (status == 0)
-        out->shots = shots_of(r, out->problem.count);
+        out->shots = shots_of(set, out->problem.count);
     projection_free(&projected);
     free(x);
     return status;
 }
 
-/* ---- without base classes
- * ---------------------------------------------------------------------------------- */
+/* ---- without base classes ---- */
 
 /* Whether some row can be left out. */
-static bool can_choose(const rehearsal *r)
+static bool can_choose(const episodes *set)
 {
-    for (size_t i = 0; i < r->rows; i++)
-        if (rehearsal_leaves_out(r, i))
+    for (size_t i = 0; i < set->rows; i++)
+        if (episodes_can_leave_out(set, i))
             return true;
     return false;
 }
 
 /* Takes `now` for `best` where its loss is less by enough; frees the other. */
 static bool take_better(ridge_solution *best, double *least, ridge_solution *now,
-                        const rehearsal *r, double by)
+                        const episodes *set, double by)
 {
     double loss;
-    scale_fit(r, now->scores, &loss);
+    temperature_factor(set, now->scores, &loss);
     bool better = loss < *least - by;
     if (better) {
-        ridge_solution_free(best);
+        memory_free(&best->held);
         *best = *now;
         *least = loss;
     } else {
-        ridge_solution_free(now);
+        memory_free(&now->held);
     }
     return better;
 }
 
 /* From the usual lambda up while it helps, else down. */
-static int search(const fit *f, ridge_kind kind, ridge_solution *best, double *least, error *e)
+static int search(const fitting *f, ridge_kind kind, ridge_solution *best, double *least, error *e)
 {
     double usual = RIDGE_USUAL / f->shots;
     if (ridge_solve(&f->problem, kind, usual, best, e) < 0)
         return -1;
-    scale_fit(f->r, best->scores, least);
-    for (int way = 1; way >= -1 && can_choose(f->r); way -= 2) {
+    temperature_factor(f->set, best->scores, least);
+    for (int way = 1; way >= -1 && can_choose(f->set); way -= 2) {
         bool helped = false;
         double lambda = usual;
         for (int step = 0; step < (way > 0 ? STEPS_UP : STEPS_DOWN); step++) {
@@ -124,7 +120,7 @@ static int search(const fit *f, ridge_kind kind, ridge_solution *best, double *l
             lambda *= way > 0 ? STEP : 1 / STEP;
             if (ridge_solve(&f->problem, kind, lambda, &now, e) < 0)
                 return -1;
-            if (!take_better(best, least, &now, f->r, helped ? 0 : STEP_LOSS * *least))
+            if (!take_better(best, least, &now, f->set, helped ? 0 : STEP_LOSS * *least))
                 break;
             helped = true;
         }
@@ -134,40 +130,38 @@ static int search(const fit *f, ridge_kind kind, ridge_solution *best, double *l
     return 0;
 }
 
-static int fit_alone(fit *f, error *e)
+static int fit_alone(fitting *f, error *e)
 {
     double least, least_other;
     ridge_solution other;
     const double *trace = f->problem.trace;
     if (search(f, RIDGE_BALANCED, &f->best, &least, e) < 0)
         return -1;
-    if (!can_choose(f->r) || trace[RIDGE_DISCRIMINANT] < 1e-9 * trace[RIDGE_BALANCED])
+    if (!can_choose(f->set) || trace[RIDGE_DISCRIMINANT] < 1e-9 * trace[RIDGE_BALANCED])
         return 0;
     if (search(f, RIDGE_DISCRIMINANT, &other, &least_other, e) < 0)
         return -1;
-    take_better(&f->best, &least, &other, f->r, STEP_LOSS * least);
+    take_better(&f->best, &least, &other, f->set, STEP_LOSS * least);
     return 0;
 }
 
-/* ---- beside base classes
- * ----------------------------------------------------------------------------------- */
+/* ---- beside base classes ---- */
 
-static int fit_beside(algebra *a, fit *f, error *e)
+static int fit_beside(algebra *a, fitting *f, error *e)
 {
-    episodes_choice chosen;
-    if (episodes_choose(a, f->r, &chosen, e) < 0)
+    selection chosen;
+    if (selection_make(a, f->set, &chosen, e) < 0)
         return -1;
     int status = ridge_solve(&f->problem, chosen.kind, chosen.lambda / f->shots, &f->best, e);
-    for (size_t i = 0; status == 0 && i < f->r->rows; i++)
-        status = rehearsal_judge_row(f->r, i, f->best.scores + i * f->r->classes, &chosen.rows, e);
+    for (size_t i = 0; status == 0 && i < f->set->rows; i++)
+        status = episodes_add_row(f->set, i, f->best.scores + i * f->set->classes, &chosen.rows, e);
     if (status == 0)
-        status = rehearsal_judge(f->r, &chosen.rows, &f->found, e);
-    contest_free(&chosen.rows);
+        status = episodes_calibrate(f->set, &chosen.rows, &f->found, e);
+    calibration_free(&chosen.rows);
     return status;
 }
 
-/* ---- what is kept
- * ---------------------------------------------------------------------------------------- */
+/* ---- what is kept ---- */
 
 /* Takes the classes' mean from each number in turn: it says nothing of the class, but would drown
  * what the height of the best score says of whether the row is of any class. */
@@ -186,7 +180,7 @@ static void centre(float *numbers, size_t classes, size_t width)
 /* Where no row can be left out, what a class's mean scores above the others by is taken for the
  * logarithm of a few times as many odds as there are classes, which promises too little more often
  * than too much. */
-static double scale_of_shots(const fit *f)
+static double factor_of_shots(const fitting *f)
 {
     double length = 0, classes = (double)f->problem.classes;
     for (size_t c = 0; c < f->problem.classes; c++)
@@ -198,100 +192,99 @@ static double scale_of_shots(const fit *f)
  * Else a row left out is scored by the mean of n - 1 rows where a new one is by that of n, which is
  * surer by about sqrt(n / (n - 1)); and few rows are outweighed by what is expected of any
  * (examples/low-shot/peers.py prints the calibration error). */
-static double scale_of(const fit *f)
+static double factor_of(const fitting *f)
 {
-    double rows = 0, usual = scale_of_shots(f), n = f->shots > 2 ? f->shots : 2;
-    if (!can_choose(f->r))
+    double rows = 0, usual = factor_of_shots(f), n = f->shots > 2 ? f->shots : 2;
+    if (!can_choose(f->set))
         return usual;
-    double found = scale_fit(f->r, f->best.scores, NULL);
-    if (f->r->base_classes > 0 && f->r->base_classes < f->r->classes)
+    double found = temperature_factor(f->set, f->best.scores, NULL);
+    if (f->set->base_classes > 0 && f->set->base_classes < f->set->classes)
         return found;
-    for (size_t i = 0; i < f->r->rows; i++)
-        rows += rehearsal_leaves_out(f->r, i);
+    for (size_t i = 0; i < f->set->rows; i++)
+        rows += episodes_can_leave_out(f->set, i);
     found = fmax(found * sqrt(n / (n - 1)), usual / 3);
     return exp((rows * log(found) + USUAL_ROWS * log(usual)) / (rows + USUAL_ROWS));
 }
 
-static int store(const fit *f, double bias, error *e)
+static int store(const fitting *f, double bias, fit_report *out, error *e)
 {
-    tensor *weight, *offset;
     model *m = f->m;
     const ridge_problem *p = &f->problem;
     const ridge_solution *s = &f->best;
-    for (size_t i = 0; i < f->r->rows * p->classes; i++)
-        if (!f->r->is_base[i % p->classes])
+    for (size_t i = 0; i < f->set->rows * p->classes; i++)
+        if (!f->set->is_base[i % p->classes])
             s->scores[i] += (float)bias;
-    double scale = scale_of(f);
-    if (known_put(m, f->r, s->scores, scale, true, e) < 0 ||
-        model_put(m, "ridge/weight", TYPE_F32, 2, (size_t[]){p->classes, p->width}, &weight, e) <
-            0 ||
-        model_put(m, "head/bias", TYPE_F32, 1, &p->classes, &offset, e) < 0)
+    double factor = factor_of(f);
+    float *w = model_part_put(m, PART_RIDGE_WEIGHT, p->width, e),
+          *o = w ? model_part_put(m, PART_HEAD_BIAS, 0, e) : NULL;
+    if (!o || known_scores_put(m, f->set, s->scores, factor, true, e) < 0)
         return -1;
-    float *w = model_find(m, "ridge/weight")->data, *o = offset->data;
     for (size_t k = 0; k < p->classes; k++) {
         double at_centre = 0;
         for (size_t d = 0; d < p->width; d++) {
             at_centre += p->centre[d] * s->weight[k * p->width + d];
-            w[k * p->width + d] = (float)(scale * s->weight[k * p->width + d]);
+            w[k * p->width + d] = (float)(factor * s->weight[k * p->width + d]);
         }
         double half = s->kind == RIDGE_DISCRIMINANT ? s->length[k] / 2 : 0;
-        o[k] = (float)(scale * ((f->r->is_base[k] ? 0 : bias) - half - at_centre));
+        o[k] = (float)(factor * ((f->set->is_base[k] ? 0 : bias) - half - at_centre));
     }
     centre(w, p->classes, p->width);
     centre(o, p->classes, 1);
-    if (model_note_text(m, "made/kind", ridge_kind_name(s->kind)) < 0 ||
-        model_note_number(m, "made/lambda", s->lambda * (double)p->width) < 0 ||
-        model_note_number(m, "made/bias", scale * bias) < 0 ||
-        model_note_number(m, "made/scale", scale) < 0)
-        return error_set(e, "out of memory");
+    *out = (fit_report){.method = METHOD_RIDGE,
+                        .kind = ridge_kind_name(s->kind),
+                        .lambda = s->lambda * (double)p->width,
+                        .scale = factor,
+                        .bias = factor * bias,
+                        .base = f->found.base,
+                        .novel = f->found.novel};
     return 0;
 }
 
 /* The share of rows left out that their own class scores highest, every class as often; -1 for
  * none. */
-static int find_accuracy(const rehearsal *r, const float *scores, double *out, error *e)
+static int find_accuracy(const episodes *set, const float *scores, double *out, error *e)
 {
-    double *right = calloc(r->classes, sizeof *right), *rows = calloc(r->classes, sizeof *rows);
+    memory held = {0};
+    double *right = memory_take(&held, set->classes, sizeof *right),
+           *rows = memory_take(&held, set->classes, sizeof *rows);
     double sum = 0, classes = 0;
-    int status = right && rows ? 0 : error_set(e, "out of memory");
-    for (size_t i = 0; status == 0 && i < r->rows; i++) {
-        size_t own = r->class_of[i], best = 0;
-        if (!rehearsal_leaves_out(r, i))
+    int status = held.failed ? error_set(e, "out of memory") : 0;
+    for (size_t i = 0; status == 0 && i < set->rows; i++) {
+        size_t own = set->class_of[i], best = 0;
+        if (!episodes_can_leave_out(set, i))
             continue;
-        for (size_t c = 1; c < r->classes; c++)
-            best = scores[i * r->classes + c] > scores[i * r->classes + best] ? c : best;
+        for (size_t c = 1; c < set->classes; c++)
+            best = scores[i * set->classes + c] > scores[i * set->classes + best] ? c : best;
         right[own] += best == own;
         rows[own] += 1;
     }
-    for (size_t c = 0; status == 0 && c < r->classes; c++) {
+    for (size_t c = 0; status == 0 && c < set->classes; c++) {
         sum += rows[c] > 0 ? right[c] / rows[c] : 0;
         classes += rows[c] > 0;
     }
     *out = classes > 0 ? sum / classes : -1;
-    free(right);
-    free(rows);
+    memory_free(&held);
     return status;
 }
 
-int ridge_make(algebra *a, model *m, double lambda, bool calibrate, const rehearsal *r,
-               outcome *found, error *e)
+int ridge_make(algebra *a, model *m, const fit_settings *how, const episodes *set, fit_report *out,
+               error *e)
 {
-    fit f = {0};
-    if (r->classes < 2)
+    fitting f = {0};
+    if (set->classes < 2)
         return error_set(
             e, "ridge tells classes from each other, and needs two classes; take --method mean");
-    int status = fit_new(a, m, r, &f, e);
-    if (status == 0 && lambda > 0)
-        status =
-            ridge_solve(&f.problem, RIDGE_BALANCED, lambda / (double)f.problem.width, &f.best, e);
+    int status = fitting_new(a, m, set, &f, e);
+    if (status == 0 && how->lambda > 0)
+        status = ridge_solve(&f.problem, RIDGE_BALANCED, how->lambda / (double)f.problem.width,
+                             &f.best, e);
     else if (status == 0)
-        status = r->base_classes > 0 && r->base_classes < r->classes ? fit_beside(a, &f, e)
-                                                                     : fit_alone(&f, e);
+        status = set->base_classes > 0 && set->base_classes < set->classes ? fit_beside(a, &f, e)
+                                                                           : fit_alone(&f, e);
     if (status == 0)
-        status = store(&f, calibrate ? f.found.bias : 0, e);
-    if (status == 0 && f.found.base < 0)
-        status = find_accuracy(r, f.best.scores, &f.found.novel, e);
-    *found = f.found;
-    fit_free(&f);
+        status = store(&f, how->calibrate > 0 ? f.found.bias : 0, out, e);
+    if (status == 0 && out->base < 0)
+        status = find_accuracy(set, f.best.scores, &out->novel, e);
+    fitting_free(&f);
     return status;
 }

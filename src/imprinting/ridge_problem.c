@@ -12,82 +12,50 @@ const char *ridge_kind_name(ridge_kind kind)
     return kind == RIDGE_BALANCED ? "balanced" : "discriminant";
 }
 
-void ridge_sums_free(ridge_sums *s)
+static int out_of_memory(size_t width, error *e)
 {
-    free(s->count);
-    free(s->sum);
-    free(s->gram);
-    *s = (ridge_sums){0};
-}
-
-void ridge_problem_free(ridge_problem *p)
-{
-    free(p->count);
-    free(p->mean);
-    free(p->centre);
-    free(p->matrix[0]);
-    free(p->matrix[1]);
-    free(p->owner);
-    free(p->class_of_owner);
-    free(p->left);
-    *p = (ridge_problem){0};
-}
-
-void ridge_solution_free(ridge_solution *s)
-{
-    free(s->weight);
-    free(s->length);
-    free(s->square);
-    free(s->product);
-    free(s->scores);
-    *s = (ridge_solution){0};
-}
-
-/* ---- sums
- * ------------------------------------------------------------------------------------------------
- */
-
-static int sums_new(size_t classes, size_t width, ridge_sums *out, error *e)
-{
-    *out = (ridge_sums){.classes = classes,
-                        .width = width,
-                        .count = calloc(classes, sizeof *out->count),
-                        .sum = calloc(classes, width * sizeof *out->sum),
-                        .gram = calloc(width, width * sizeof *out->gram)};
-    if (out->count && out->sum && out->gram)
-        return 0;
-    ridge_sums_free(out);
     return error_set(e, "out of memory for ridge with %zu features; take fewer", width);
 }
 
-static void add_numbers(const model *m, const char *name, double *to, size_t count)
+/* ---- sums ---- */
+
+static int sums_new(size_t classes, size_t width, ridge_sums *out, error *e)
 {
-    const tensor *t = model_find(m, name);
-    for (size_t i = 0; t && i < count; i++)
-        to[i] += ((const double *)t->data)[i];
+    *out = (ridge_sums){.classes = classes, .width = width};
+    out->count = memory_take(&out->held, classes, sizeof *out->count);
+    out->sum = memory_take(&out->held, classes * width, sizeof *out->sum);
+    out->gram = memory_take(&out->held, width * width, sizeof *out->gram);
+    if (!out->held.failed)
+        return 0;
+    memory_free(&out->held);
+    return out_of_memory(width, e);
+}
+
+static void add_numbers(double *to, const double *from, size_t count)
+{
+    for (size_t i = 0; from && i < count; i++)
+        to[i] += from[i];
 }
 
 int ridge_sums_of_model(const model *m, ridge_sums *out, error *e)
 {
-    const tensor *gram = model_find(m, "statistics/gram"),
-                 *added = model_find(m, "imprint/feature-gram");
-    if (!gram && !added)
+    const class_sums groups[] = {sums_of(m, SUMS_BASE), sums_of(m, SUMS_IMPRINT)};
+    size_t classes = m->classes.count, n = groups[0].gram ? groups[0].features : groups[1].features;
+    if (n == 0)
         return error_set(e, "the model has no sums of features, which ridge needs");
-    size_t classes = m->classes.count, n = (gram ? gram : added)->shape[0];
     if (sums_new(classes, n, out, e) < 0)
         return -1;
-    add_numbers(m, "statistics/count", out->count, classes);
-    add_numbers(m, "statistics/sum", out->sum, classes * n);
-    add_numbers(m, "statistics/gram", out->gram, n * n);
-    if (added) {
-        add_numbers(m, "imprint/count", out->count, classes);
-        add_numbers(m, "imprint/feature-sum", out->sum, classes * n);
-        add_numbers(m, "imprint/feature-gram", out->gram, n * n);
+    for (size_t g = 0; g < 2; g++) {
+        if (!groups[g].gram)
+            continue;
+        add_numbers(out->count, groups[g].count, classes);
+        add_numbers(out->sum, groups[g].feature_sum, classes * n);
+        add_numbers(out->gram, groups[g].gram, n * n);
     }
     for (size_t c = 0; c < classes; c++) {
         if (out->count[c] > 0)
             continue;
-        ridge_sums_free(out);
+        memory_free(&out->held);
         return error_set(e, "class %s has no sums of features, which ridge needs; %s",
                          m->classes.names[c],
                          m->kinds[c] == CLASS_BASE ? "train with --statistics or give --base"
@@ -110,12 +78,11 @@ int ridge_sums_of_rows(algebra *a, const float *x, const int32_t *labels, size_t
     if (running)
         a->moments_free(a, running);
     if (status < 0)
-        ridge_sums_free(out);
+        memory_free(&out->held);
     return status;
 }
 
-/* ---- the problem
- * ------------------------------------------------------------------------------------------ */
+/* ---- the problem ---- */
 
 /* The sums become means. */
 static void make_means(ridge_problem *p)
@@ -197,18 +164,19 @@ int ridge_problem_new(algebra *a, ridge_sums *sums, const ridge_rows *judged, ri
                        .count = sums->count,
                        .mean = sums->sum,
                        .matrix = {[RIDGE_DISCRIMINANT] = sums->gram},
-                       .judged = *judged};
+                       .judged = *judged,
+                       .held = sums->held};
     *sums = (ridge_sums){0};
-    p.centre = calloc(n, sizeof *p.centre);
-    p.matrix[RIDGE_BALANCED] = calloc(n, n * sizeof **p.matrix);
-    p.owner = malloc(classes * sizeof *p.owner);
-    p.class_of_owner = malloc(classes * sizeof *p.class_of_owner);
-    if (p.owner && p.class_of_owner)
+    p.centre = memory_take(&p.held, n, sizeof *p.centre);
+    p.matrix[RIDGE_BALANCED] = memory_take(&p.held, n * n, sizeof **p.matrix);
+    p.owner = memory_take(&p.held, classes, sizeof *p.owner);
+    p.class_of_owner = memory_take(&p.held, classes, sizeof *p.class_of_owner);
+    if (!p.held.failed)
         find_owners(&p);
-    p.left = malloc(((p.owners + judged->rows) * n + 1) * sizeof *p.left);
-    if (!p.centre || !p.matrix[RIDGE_BALANCED] || !p.owner || !p.class_of_owner || !p.left) {
-        ridge_problem_free(&p);
-        return error_set(e, "out of memory for ridge with %zu features; take fewer", n);
+    p.left = memory_take(&p.held, (p.owners + judged->rows) * n + 1, sizeof *p.left);
+    if (p.held.failed) {
+        memory_free(&p.held);
+        return out_of_memory(n, e);
     }
     make_means(&p);
     make_matrices(&p);
@@ -218,8 +186,7 @@ int ridge_problem_new(algebra *a, ridge_sums *sums, const ridge_rows *judged, ri
     return 0;
 }
 
-/* ---- rows left out
- * ---------------------------------------------------------------------------------------- */
+/* ---- rows left out ---- */
 
 enum { PARTS = 2 }; /* the row and its class's mean */
 
@@ -344,23 +311,20 @@ static void score_row(const ridge_solution *s, size_t row, float *scores)
         scores[c] = x[c] - (s->kind == RIDGE_DISCRIMINANT ? (float)(s->length[c] / 2) : 0);
 }
 
-/* ---- solving
- * ---------------------------------------------------------------------------------------------- */
+/* ---- solving ---- */
 
 /* Classes' means and the rows that are left out, as columns. */
-static double *make_right(const ridge_problem *p, size_t exact)
+static void make_right(const ridge_problem *p, size_t exact, double *right)
 {
     size_t n = p->width, all = p->classes + exact;
-    double *right = malloc((n * all + 1) * sizeof *right);
     const float *rows = p->left + (p->owners + p->judged.first_exact) * n;
-    for (size_t d = 0; right && d < n; d++) {
+    for (size_t d = 0; d < n; d++) {
         double *to = right + d * all;
         for (size_t c = 0; c < p->classes; c++)
             to[c] = p->mean[c * n + d];
         for (size_t i = 0; i < exact; i++)
             to[p->classes + i] = rows[i * n + d];
     }
-    return right;
 }
 
 static void take_solved(ridge_solution *s, const double *solved, size_t exact)
@@ -386,16 +350,17 @@ int ridge_solve(const ridge_problem *p, ridge_kind kind, double lambda, ridge_so
     size_t n = p->width, rows = p->judged.rows, exact = rows - p->judged.first_exact,
            left = p->owners + rows;
     ridge_solution s = {.p = p, .kind = kind, .lambda = lambda};
-    double *matrix = malloc(n * n * sizeof *matrix), *right = make_right(p, exact);
-    s.weight = malloc((p->classes * n + 1) * sizeof *s.weight);
-    s.length = calloc(p->classes + 1, sizeof *s.length);
-    s.square = calloc(rows + 1, sizeof *s.square);
-    s.product = malloc((left * p->classes + 1) * sizeof *s.product);
-    s.scores = malloc((rows * p->classes + 1) * sizeof *s.scores);
-    int status = 0;
-    if (!matrix || !right || !s.weight || !s.length || !s.square || !s.product || !s.scores)
-        status = error_set(e, "out of memory for ridge with %zu features; take fewer", n);
+    memory scratch = {0};
+    double *matrix = memory_take(&scratch, n * n, sizeof *matrix),
+           *right = memory_take(&scratch, n * (p->classes + exact) + 1, sizeof *right);
+    s.weight = memory_take(&s.held, p->classes * n + 1, sizeof *s.weight);
+    s.length = memory_take(&s.held, p->classes + 1, sizeof *s.length);
+    s.square = memory_take(&s.held, rows + 1, sizeof *s.square);
+    s.product = memory_take(&s.held, left * p->classes + 1, sizeof *s.product);
+    s.scores = memory_take(&s.held, rows * p->classes + 1, sizeof *s.scores);
+    int status = scratch.failed || s.held.failed ? out_of_memory(n, e) : 0;
     if (status == 0) {
+        make_right(p, exact, right);
         memcpy(matrix, p->matrix[kind], n * n * sizeof *matrix);
         status = p->a->solve(p->a, matrix, n, lambda * fmax(p->trace[kind], NO_VARIANCE), right,
                              p->classes + exact, e);
@@ -405,10 +370,9 @@ int ridge_solve(const ridge_problem *p, ridge_kind kind, double lambda, ridge_so
         status =
             left ? p->a->scores(p->a, p->left, left, n, s.weight, p->classes, s.product, e) : 0;
     }
-    free(matrix);
-    free(right);
+    memory_free(&scratch);
     if (status < 0) {
-        ridge_solution_free(&s);
+        memory_free(&s.held);
         return -1;
     }
 #pragma omp parallel for schedule(static)

@@ -19,9 +19,9 @@
 #ifndef SRC_IMPRINTING_RIDGE_PROBLEM_H
 #define SRC_IMPRINTING_RIDGE_PROBLEM_H
 
-#include "../../common/base/error.h"
-#include "../../common/model/model.h"
+#include "../../common/model/sums.h"
 #include "../../kernels/algebra.h"
+#include "memory.h"
 
 typedef enum { RIDGE_BALANCED, RIDGE_DISCRIMINANT } ridge_kind;
 const char *ridge_kind_name(ridge_kind kind); /* "balanced", "discriminant" */
@@ -29,7 +29,8 @@ const char *ridge_kind_name(ridge_kind kind); /* "balanced", "discriminant" */
 /* Class sums of features, counts and the Gram matrix of all rows. */
 typedef struct {
     size_t classes, width;
-    double *count, *sum, *gram; /* [classes], [classes][width], [width][width]; owned */
+    double *count, *sum, *gram; /* [classes], [classes][width], [width][width] */
+    memory held;
 } ridge_sums;
 
 /* Both groups of the model's sums together. Fails for a class without rows. */
@@ -37,7 +38,6 @@ int ridge_sums_of_model(const model *m, ridge_sums *out, error *e);
 /* Of rows [rows][width] of those classes. */
 int ridge_sums_of_rows(algebra *a, const float *x, const int32_t *labels, size_t rows,
                        size_t classes, size_t width, ridge_sums *out, error *e);
-void ridge_sums_free(ridge_sums *s);
 
 /* Rows that solutions are judged by: features [rows][width], and classes. Rows from first_exact on
  * are among the sums', and are scored without themselves, but for those that are alone in their
@@ -60,13 +60,13 @@ typedef struct {
     size_t owners;                  /* classes that own judged rows, */
     size_t *owner, *class_of_owner; /* [classes] their places, SIZE_MAX for none; [owners] */
     float *left;                    /* [owners + rows][width], less the centre */
+    memory held;
 } ridge_problem;
 
 /* The sums are taken over (and empty afterwards) whether it succeeds or not; class_of is borrowed.
  */
 int ridge_problem_new(algebra *a, ridge_sums *sums, const ridge_rows *judged, ridge_problem *out,
                       error *e);
-void ridge_problem_free(ridge_problem *p);
 
 /* One kind's solution for one lambda, a share of the matrix's trace. */
 typedef struct {
@@ -78,11 +78,11 @@ typedef struct {
     double *square; /* [rows]: x . (A + lambda I)^-1 x of rows that are left out */
     float *product; /* [owners + rows][classes]: left . weight */
     float *scores;  /* [rows][classes] */
+    memory held;
 } ridge_solution;
 
 /* Fails where the matrix is singular even so. */
 int ridge_solve(const ridge_problem *p, ridge_kind kind, double lambda, ridge_solution *out,
                 error *e);
-void ridge_solution_free(ridge_solution *s);
 
 #endif

@@ -3,7 +3,7 @@
 #include <math.h>
 
 #define ENOUGH 300000 /* scores to fit by; of more, every so many rows are taken */
-#define HALVINGS 30
+#define HALVINGS 30   /* of 28 in the logarithm: to 3e-8 of the factor */
 
 /* The cross-entropy of one row in nats and its derivative by the logarithm of the factor. The row's
  * own class is meant by 1 - doubt, the others share the rest: else rows that are all right would
@@ -29,7 +29,7 @@ static double row_loss(const float *scores, size_t classes, size_t own, double f
 
 /* The rows of one kind that are left out, so many at a step. */
 typedef struct {
-    const rehearsal *r;
+    const episodes *set;
     const float *scores;
     size_t step;
     double count[2]; /* rows of novel and of base classes */
@@ -37,20 +37,20 @@ typedef struct {
 
 static bool takes(const rows *w, size_t row)
 {
-    return row % w->step == 0 && rehearsal_leaves_out(w->r, row);
+    return row % w->step == 0 && episodes_can_leave_out(w->set, row);
 }
 
 /* The mean of novel and of base rows' mean losses; and its derivative. */
 static double mean_loss(const rows *w, double factor, double *slope)
 {
-    const rehearsal *r = w->r;
+    const episodes *set = w->set;
     double loss[2] = {0}, slopes[2] = {0}, kinds = (w->count[0] > 0) + (w->count[1] > 0);
     double doubt = 1 / (w->count[0] + w->count[1] + 2);
-    for (size_t i = 0; i < r->rows; i++) {
-        bool base = r->is_base[r->class_of[i]];
+    for (size_t i = 0; i < set->rows; i++) {
+        bool base = set->is_base[set->class_of[i]];
         if (takes(w, i))
-            loss[base] += row_loss(w->scores + i * r->classes, r->classes, r->class_of[i], factor,
-                                   doubt, &slopes[base]);
+            loss[base] += row_loss(w->scores + i * set->classes, set->classes, set->class_of[i],
+                                   factor, doubt, &slopes[base]);
     }
     *slope = 0;
     double sum = 0;
@@ -62,12 +62,12 @@ static double mean_loss(const rows *w, double factor, double *slope)
 }
 
 /* The loss is convex in the factor: its derivative has one root. */
-double scale_fit(const rehearsal *r, const float *scores, double *loss)
+double temperature_factor(const episodes *set, const float *scores, double *loss)
 {
-    rows w = {.r = r, .scores = scores, .step = 1 + r->rows * r->classes / ENOUGH};
+    rows w = {.set = set, .scores = scores, .step = 1 + set->rows * set->classes / ENOUGH};
     double low = log(1e-6), high = log(1e6), slope;
-    for (size_t i = 0; i < r->rows; i++)
-        w.count[r->is_base[r->class_of[i]]] += takes(&w, i);
+    for (size_t i = 0; i < set->rows; i++)
+        w.count[set->is_base[set->class_of[i]]] += takes(&w, i);
     bool any = w.count[0] + w.count[1] > 0;
     for (int turn = 0; any && turn < HALVINGS; turn++) {
         double middle = (low + high) / 2;
@@ -76,6 +76,6 @@ double scale_fit(const rehearsal *r, const float *scores, double *loss)
     }
     double factor = any ? exp((low + high) / 2) : 1;
     if (loss)
-        *loss = any ? mean_loss(&w, factor, &slope) : log((double)r->classes);
+        *loss = any ? mean_loss(&w, factor, &slope) : log((double)set->classes);
     return factor;
 }

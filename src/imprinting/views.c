@@ -3,11 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-void views_begin(views *v, size_t dimension)
-{
-    *v = (views){.dimension = dimension};
-}
-
 void views_free(views *v)
 {
     free(v->mean);
@@ -73,11 +68,11 @@ int views_add(views *v, const float *embeddings, const uint16_t *number, const i
         if (number[i] == 0)
             close_picture(v);
         if (number[i] != v->open || (v->open > 0 && labels[i] != v->labels[v->count]))
-            return error_set(
-                e,
-                "view %u comes after %zu views of a picture: the views of each must stand "
-                "together; filter pictures before embed --views, or take --average",
-                number[i], v->open);
+            return error_set(e,
+                             "view %u comes after %zu views of a picture: the views of each must "
+                             "stand together; filter pictures before embed --views, or take "
+                             "--average",
+                             number[i], v->open);
         take(v, embeddings + i * v->dimension, labels[i]);
     }
     return 0;

@@ -19,8 +19,7 @@ typedef struct {
     size_t open;         /* views that the open one has so far */
 } views;
 
-/* dimension >= 1. The caller frees it with views_free (harmless on a zeroed one). */
-void views_begin(views *v, size_t dimension);
+/* Begun as zeros but for the dimension, and freed with this. */
 void views_free(views *v);
 
 /* Forgets the pictures that are complete, then takes in rows: embeddings [rows][dimension], number

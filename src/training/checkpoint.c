@@ -6,9 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char progress_name[] = "checkpoint/progress", first_name[] = "checkpoint/first",
-                  second_name[] = "checkpoint/second";
-
 int training_state_new(size_t total, training_state *s, error *e)
 {
     size_t count = total ? total : 1;
@@ -31,30 +28,28 @@ void training_state_free(training_state *s)
 
 static void drop_tensors(model *m)
 {
-    model_drop(m, progress_name);
-    model_drop(m, first_name);
-    model_drop(m, second_name);
+    model_part_drop(m, PART_CHECKPOINT_PROGRESS);
+    model_part_drop(m, PART_CHECKPOINT_FIRST);
+    model_part_drop(m, PART_CHECKPOINT_SECOND);
 }
 
-static int put_floats(model *m, const char *name, const float *values, error *e)
+static int put_floats(model *m, model_part_id part, const float *values, error *e)
 {
-    tensor *t;
-    if (model_put(m, name, TYPE_F32, 1, &m->net.total, &t, e) < 0)
-        return -1;
-    memcpy(t->data, values, tensor_bytes(t));
-    return 0;
+    float *to = model_part_put(m, part, 0, e);
+    if (to)
+        memcpy(to, values, m->net.total * sizeof *to);
+    return to ? 0 : -1;
 }
 
 static int put_state(model *m, const training_state *s, error *e)
 {
-    tensor *t;
-    size_t two = 2;
-    if (model_put(m, progress_name, TYPE_F64, 1, &two, &t, e) < 0)
+    double *progress = model_part_put(m, PART_CHECKPOINT_PROGRESS, 0, e);
+    if (!progress)
         return -1;
-    ((double *)t->data)[0] = (double)s->epoch;
-    ((double *)t->data)[1] = (double)s->step;
-    return put_floats(m, first_name, s->first, e) < 0 ||
-                   put_floats(m, second_name, s->second, e) < 0
+    progress[0] = (double)s->epoch;
+    progress[1] = (double)s->step;
+    return put_floats(m, PART_CHECKPOINT_FIRST, s->first, e) < 0 ||
+                   put_floats(m, PART_CHECKPOINT_SECOND, s->second, e) < 0
                ? -1
                : 0;
 }
@@ -79,49 +74,38 @@ int checkpoint_save(const char *path, model *m, const training_state *s, error *
     return status;
 }
 
-static int take_floats(const model *m, const char *name, float *values, error *e)
-{
-    const tensor *t = model_find(m, name);
-    if (!t || t->type != TYPE_F32 || t->rank != 1 || t->shape[0] != m->net.total)
-        return error_set(
-            e, "not a checkpoint: no float32 %s [%zu]; it is what cnn-train --checkpoint writes",
-            name, m->net.total);
-    memcpy(values, t->data, tensor_bytes(t));
-    return 0;
-}
-
 static bool is_count(double value)
 {
     return value >= 0 && value <= 0x1p53 && value == (double)(uint64_t)value;
 }
 
-/* Epochs and steps done, or NULL. */
-static const double *find_progress(const model *m)
-{
-    const tensor *t = model_find(m, progress_name);
-    return t && t->type == TYPE_F64 && t->rank == 1 && t->shape[0] == 2 ? t->data : NULL;
-}
-
 int checkpoint_epoch(const model *m)
 {
-    const double *progress = find_progress(m);
+    const double *progress = model_part(m, PART_CHECKPOINT_PROGRESS);
     return progress && is_count(progress[0]) && progress[0] < INT_MAX ? (int)progress[0] : -1;
 }
 
 static int take_state(const model *m, training_state *s, error *e)
 {
-    const double *progress = find_progress(m);
+    const double *progress = model_part(m, PART_CHECKPOINT_PROGRESS);
+    const float *first = model_part(m, PART_CHECKPOINT_FIRST),
+                *second = model_part(m, PART_CHECKPOINT_SECOND);
     if (!progress)
         return error_set(e, "not a checkpoint but a finished model; to train that further: --init");
+    if (!first || !second)
+        return error_set(e,
+                         "not a checkpoint: it lacks '%s'; it is what cnn-train --checkpoint "
+                         "writes",
+                         model_parts[first ? PART_CHECKPOINT_SECOND : PART_CHECKPOINT_FIRST].name);
     if (!is_count(progress[0]) || !is_count(progress[1]))
-        return error_set(e, "%s holds no counts; the checkpoint is damaged", progress_name);
+        return error_set(e, "%s holds no counts; the checkpoint is damaged",
+                         model_parts[PART_CHECKPOINT_PROGRESS].name);
     s->epoch = (size_t)progress[0];
     s->step = (uint64_t)progress[1];
     model_pack(m, s->parameters);
-    return take_floats(m, first_name, s->first, e) < 0 ||
-                   take_floats(m, second_name, s->second, e) < 0
-               ? -1
-               : 0;
+    memcpy(s->first, first, m->net.total * sizeof *first);
+    memcpy(s->second, second, m->net.total * sizeof *second);
+    return 0;
 }
 
 int checkpoint_load(const char *path, model *m, training_state *s, error *e)

@@ -1,22 +1,18 @@
 /* checkpoint.h: the state of training between two epochs, as a file.
  *
- * It is a model (model.h) like any other, and works as one, with three tensors more:
- *
- *   checkpoint/progress  float64 [2]      epochs done, steps done
- *   checkpoint/first     float32 [total]  the optimizer's first moments (or momentum), and
- *   checkpoint/second    float32 [total]  second moments, laid out as the network's parameters
- *
+ * It is a model like any other, and works as one, with the three tensors checkpoint/... more
+ * (lowshot-model(5)).
  * The model's note "training" holds the settings that shape the result, one "name=value" a word. */
 #ifndef SRC_TRAINING_CHECKPOINT_H
 #define SRC_TRAINING_CHECKPOINT_H
 
 #include "../../common/base/error.h"
-#include "../../common/model/model.h"
+#include "../../common/model/names.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
-#define CHECKPOINT_SETTINGS "training"
+#define CHECKPOINT_SETTINGS (model_keys[KEY_TRAINING].key)
 
 typedef struct {
     size_t epoch;                       /* epochs done */

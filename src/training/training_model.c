@@ -1,5 +1,7 @@
 #include "training_model.h"
 
+#include "../../common/model/settings.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,26 +141,24 @@ static bool is_parameter(const network *net, const char *name)
     return false;
 }
 
-static void drop_notes(model *m, const char *group)
+/* Whether a note says how classes are fitted. */
+static bool is_setting(const char *key)
 {
-    for (size_t i = m->note_count; i-- > 0;)
-        if (strncmp(m->notes[i].key, group, strlen(group)) == 0)
-            model_note_drop(m, m->notes[i].key);
+    for (model_key known = 0; known < KEY_TRAINING; known++)
+        if (strcmp(model_keys[known].key, key) == 0)
+            return true;
+    return false;
 }
 
 void training_model_finish(model *m, bool frozen)
 {
     for (size_t i = m->tensor_count; i-- > 0;) {
         const char *name = m->tensors[i].name;
-        tensor_role role = model_role(name);
-        bool sum = role == ROLE_CLASS_SUM || role == ROLE_CLASS_SAMPLE || role == ROLE_SUM;
-        if (!is_parameter(&m->net, name) && !(frozen && sum))
+        if (!is_parameter(&m->net, name) && !(frozen && part_form_named(name)->group != SUMS_NONE))
             model_drop(m, name);
     }
-    drop_notes(m, "made/");
-    if (frozen)
-        return;
-    drop_notes(m, "imprint/");
-    drop_notes(m, "ridge/");
-    drop_notes(m, "proxies/");
+    fit_report_drop(m);
+    for (size_t i = m->note_count; !frozen && i-- > 0;)
+        if (is_setting(m->notes[i].key))
+            model_note_drop(m, m->notes[i].key);
 }

@@ -15,7 +15,7 @@ without_sample() {
     "$PYTHON" - "$@" <<'PYTHON'
 import sys, msgpack, msgpack_numpy
 records = list(msgpack.Unpacker(open(sys.argv[1], "rb"), object_hook=msgpack_numpy.decode))
-records = [r for r in records if "imprint/sample" not in r and "made/known-scores" not in r]
+records = [r for r in records if "imprint/exemplars" not in r and "made/known-scores" not in r]
 records[-1] = {"end": sum(len(v) for r in records[1:-1] for v in r.values())}
 open(sys.argv[2], "wb").write(b"".join(msgpack.packb(r, default=msgpack_numpy.encode) for r in records))
 PYTHON

@@ -204,7 +204,7 @@ def load(path):
     fields = {}
     for record in msgpack.Unpacker(open(path, "rb"), object_hook=msgpack_numpy.decode, strict_map_key=False):
         for name, value in record.items(): # which rows are kept as a sample their bytes decide
-            if isinstance(value, np.ndarray) and not name.startswith("statistics/sample"):
+            if isinstance(value, np.ndarray) and not name.startswith("base/exemplars"):
                 fields.setdefault(name, []).append(value)
     return fields
 for name, key, bound in (("model", None, 2e-3), ("embeddings", "embedding", 1e-4), ("nine", None, 1e-4),

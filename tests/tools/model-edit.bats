@@ -48,7 +48,7 @@ PYTHON
     model_is got 't["imprint/sum"].tolist() == [[0, 1, 2], [6, 7, 8]] and t["imprint/count"].tolist() == [0, 2]'
     model_is got 't["imprint/feature-sum"].shape == (2, 4) and t["imprint/feature-gram"].shape == (4, 4)'
     model_is got 't["other"].tolist() == [0, 1, 2, 3]'
-    model_is got 'h["model"]["seed"] == 7 and h["model"]["made"] == "by hand" and h["model"]["version"] == 1'
+    model_is got 'h["model"]["seed"] == 7 and h["model"]["made"] == "by hand" and h["model"]["version"] == 2'
 }
 
 @test "renames classes, also those with = in their names" {
@@ -91,8 +91,8 @@ PYTHON
     fails 1 "cut" model-edit --drop cat -o out cut
     cat m m >twice
     fails 1 "twice" model-edit --drop cat -o out twice
-    sed 's/version\x01/version\x02/' m >other
-    fails 1 "version 2" model-edit --drop cat -o out other
+    sed 's/version\x01/version\x03/' m >other
+    fails 1 "version 3" model-edit --drop cat -o out other
     : >empty
     fails 1 "empty" model-edit --drop cat -o out empty
     fails_with empty 1 "empty" model-edit --drop cat -o out

@@ -44,7 +44,7 @@ order = [hb["classes"].index(c) for c in ha["classes"]]
 assert ha["model"]["kinds"] == [hb["model"]["kinds"][i] for i in order]
 for name in a:
     other = b[name]
-    if name.split("/")[1] in ("weight", "sum", "count", "bias", "sample", "feature-sum") and len(other) == len(order):
+    if name.split("/")[1] in ("weight", "sum", "count", "bias", "exemplars", "feature-sum") and len(other) == len(order):
         other = other[order]
     difference = np.abs(a[name].astype("f8") - other).max()
     scale = max(1, np.abs(a[name]).max())

@@ -1,4 +1,4 @@
-/* imprinting.c: samples, the projection and proxies. */
+/* imprinting.c: exemplars, the projection and proxies. */
 #include "fixture.h"
 
 #include "../../src/imprinting/exemplars.h"
@@ -7,7 +7,7 @@
 
 enum { DIMENSION = 6 };
 
-/* ---- samples ---- */
+/* ---- exemplars ---- */
 
 static void random_rows(draws *s, float *rows, size_t count)
 {
@@ -15,51 +15,55 @@ static void random_rows(draws *s, float *rows, size_t count)
         rows[i] = draw_normal(s);
 }
 
-static void test_sample_of_parts(void **state)
+static class_sums kept_in(float *rows, size_t classes, size_t room)
+{
+    return (class_sums){
+        .classes = classes, .dimension = DIMENSION, .room = room, .exemplars = rows};
+}
+
+static void test_exemplars_of_parts(void **state)
 {
     (void)state;
     enum { ROWS = 40, ROOM = 7 };
-    draws s = draw_named("sample");
+    draws s = draw_named("exemplars");
     float rows[ROWS * DIMENSION];
     error e = {""};
-    class_sample whole, first, second, both;
+    exemplars whole, first, second, both;
     random_rows(&s, rows, ROWS);
     memset(rows + 3 * DIMENSION, 0, DIMENSION * sizeof *rows);
     memcpy(rows + 5 * DIMENSION, rows + 4 * DIMENSION, DIMENSION * sizeof *rows);
-    assert_int_equal(class_sample_new(1, ROOM, DIMENSION, &whole, &e), 0);
-    assert_int_equal(class_sample_new(1, ROOM, DIMENSION, &first, &e), 0);
-    assert_int_equal(class_sample_new(1, ROOM, DIMENSION, &second, &e), 0);
-    assert_int_equal(class_sample_new(1, ROOM, DIMENSION, &both, &e), 0);
+    assert_int_equal(exemplars_new(1, ROOM, DIMENSION, &whole, &e), 0);
+    assert_int_equal(exemplars_new(1, ROOM, DIMENSION, &first, &e), 0);
+    assert_int_equal(exemplars_new(1, ROOM, DIMENSION, &second, &e), 0);
+    assert_int_equal(exemplars_new(1, ROOM, DIMENSION, &both, &e), 0);
     for (size_t i = 0; i < ROWS; i++) {
-        class_sample_offer(&whole, 0, rows + i * DIMENSION);
-        class_sample_offer(draw_below(&s, 2) ? &first : &second, 0,
-                           rows + (ROWS - 1 - i) * DIMENSION);
+        exemplars_offer(&whole, 0, rows + i * DIMENSION);
+        exemplars_offer(draw_below(&s, 2) ? &first : &second, 0, rows + (ROWS - 1 - i) * DIMENSION);
     }
     float held[2][ROOM * DIMENSION];
-    tensor parts[2] = {{TYPE_F32, 3, {1, ROOM, DIMENSION}, held[0]},
-                       {TYPE_F32, 3, {1, ROOM, DIMENSION}, held[1]}};
-    class_sample_store(&first, 0, &parts[0], 0);
-    class_sample_store(&second, 0, &parts[1], 0);
-    class_sample_offer_tensor(&both, 0, &parts[1], 0);
-    class_sample_offer_tensor(&both, 0, &parts[0], 0);
+    class_sums parts[2] = {kept_in(held[0], 1, ROOM), kept_in(held[1], 1, ROOM)};
+    exemplars_store(&first, 0, &parts[0], 0);
+    exemplars_store(&second, 0, &parts[1], 0);
+    exemplars_offer_kept(&both, 0, &parts[1], 0);
+    exemplars_offer_kept(&both, 0, &parts[0], 0);
     assert_int_equal(whole.count[0], ROOM);
     assert_int_equal(both.count[0], ROOM);
     assert_memory_equal(whole.rows, both.rows, sizeof held[0]);
-    class_sample_free(&whole);
-    class_sample_free(&first);
-    class_sample_free(&second);
-    class_sample_free(&both);
+    exemplars_free(&whole);
+    exemplars_free(&first);
+    exemplars_free(&second);
+    exemplars_free(&both);
 }
 
-static void fill(class_sample *s, const float *rows, size_t count)
+static void fill(exemplars *s, const float *rows, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        class_sample_offer(s, i % s->classes, rows + i / s->classes * DIMENSION);
+        exemplars_offer(s, i % s->classes, rows + i / s->classes * DIMENSION);
 }
 
 /* Any number of parts, rows, room and equal rows; the parts merged in any order, one of them twice.
  * */
-static void test_sample_of_any_parts(void **state)
+static void test_exemplars_of_any_parts(void **state)
 {
     (void)state;
     enum { ROWS = 60, CLASSES = 3, MOST = 9 };
@@ -69,7 +73,7 @@ static void test_sample_of_any_parts(void **state)
         float rows[ROWS * DIMENSION];
         size_t room = 1 + draw_below(&s, MOST), count = draw_below(&s, ROWS),
                parts = 1 + draw_below(&s, 5);
-        class_sample whole, merged, part[5];
+        exemplars whole, merged, part[5];
         random_rows(&s, rows, ROWS);
         for (size_t i = 0; i < count; i++)
             if (draw_below(&s, 3) == 0) /* equal to another, or zeros */
@@ -77,25 +81,25 @@ static void test_sample_of_any_parts(void **state)
                        draw_below(&s, 4) ? rows + draw_below(&s, ROWS) * DIMENSION
                                          : (float[DIMENSION]){0},
                        DIMENSION * sizeof *rows);
-        assert_int_equal(class_sample_new(CLASSES, room, DIMENSION, &whole, &e), 0);
-        assert_int_equal(class_sample_new(0, room, DIMENSION, &merged, &e), 0);
-        assert_int_equal(class_sample_grow(&merged, 1, &e), 0);
-        assert_int_equal(class_sample_grow(&merged, CLASSES, &e), 0);
+        assert_int_equal(exemplars_new(CLASSES, room, DIMENSION, &whole, &e), 0);
+        assert_int_equal(exemplars_new(0, room, DIMENSION, &merged, &e), 0);
+        assert_int_equal(exemplars_grow(&merged, 1, &e), 0);
+        assert_int_equal(exemplars_grow(&merged, CLASSES, &e), 0);
         fill(&whole, rows, count * CLASSES);
         for (size_t p = 0; p < parts; p++)
-            assert_int_equal(class_sample_new(CLASSES, room, DIMENSION, &part[p], &e), 0);
+            assert_int_equal(exemplars_new(CLASSES, room, DIMENSION, &part[p], &e), 0);
         for (size_t i = count; i-- > 0;)
             for (size_t p = draw_below(&s, parts), c = 0; c < CLASSES; c++)
-                class_sample_offer(&part[p], c, rows + i * DIMENSION);
+                exemplars_offer(&part[p], c, rows + i * DIMENSION);
         for (size_t p = 0; p <= parts; p++) {
             float held[CLASSES * MOST * DIMENSION];
-            tensor t = {TYPE_F32, 3, {CLASSES, room, DIMENSION}, held};
-            class_sample *from = &part[p % parts];
+            class_sums t = kept_in(held, CLASSES, room);
+            exemplars *from = &part[p % parts];
             memset(held, 0xFF, sizeof held);
             for (size_t c = 0; c < CLASSES; c++) {
-                class_sample_store(from, c, &t, CLASSES - 1 - c);
-                assert_int_equal(class_sample_rows(&t, CLASSES - 1 - c), from->count[c]);
-                class_sample_offer_tensor(&merged, c, &t, CLASSES - 1 - c);
+                exemplars_store(from, c, &t, CLASSES - 1 - c);
+                assert_int_equal(exemplars_count(&t, CLASSES - 1 - c), from->count[c]);
+                exemplars_offer_kept(&merged, c, &t, CLASSES - 1 - c);
             }
         }
         for (size_t c = 0; c < CLASSES; c++) {
@@ -105,16 +109,16 @@ static void test_sample_of_any_parts(void **state)
                                 merged.rows + c * room * DIMENSION,
                                 whole.count[c] * DIMENSION * sizeof *rows);
         }
-        class_sample_free(&whole);
-        class_sample_free(&merged);
+        exemplars_free(&whole);
+        exemplars_free(&merged);
         for (size_t p = 0; p < parts; p++)
-            class_sample_free(&part[p]);
+            exemplars_free(&part[p]);
     }
 }
 
 /* Few rows: all of them, equal ones once, zeros never; every row of many is as likely to be kept.
  * */
-static void test_sample_is_a_fair_draw(void **state)
+static void test_exemplars_are_a_fair_draw(void **state)
 {
     (void)state;
     enum { ROWS = 10, ROOM = 5, TURNS = 4000 };
@@ -123,16 +127,16 @@ static void test_sample_is_a_fair_draw(void **state)
     size_t kept[ROWS] = {0};
     for (int turn = 0; turn < TURNS; turn++) {
         float rows[ROWS * DIMENSION];
-        class_sample c;
+        exemplars c;
         random_rows(&s, rows, ROWS);
-        assert_int_equal(class_sample_new(1, ROOM, DIMENSION, &c, &e), 0);
+        assert_int_equal(exemplars_new(1, ROOM, DIMENSION, &c, &e), 0);
         for (size_t i = 0; i < ROWS; i++)
-            class_sample_offer(&c, 0, rows + i * DIMENSION);
+            exemplars_offer(&c, 0, rows + i * DIMENSION);
         for (size_t i = 0; i < ROWS; i++)
             for (size_t k = 0; k < c.count[0]; k++)
                 kept[i] += memcmp(rows + i * DIMENSION, c.rows + k * DIMENSION,
                                   DIMENSION * sizeof *rows) == 0;
-        class_sample_free(&c);
+        exemplars_free(&c);
     }
     for (size_t i = 0; i < ROWS; i++)
         assert_in_range(kept[i], TURNS / 2 - 200, TURNS / 2 + 200);
@@ -193,8 +197,10 @@ int main(void)
 {
     fixture_begin();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sample_of_parts),       cmocka_unit_test(test_sample_of_any_parts),
-        cmocka_unit_test(test_sample_is_a_fair_draw), cmocka_unit_test(test_projection_is_normal),
+        cmocka_unit_test(test_exemplars_of_parts),
+        cmocka_unit_test(test_exemplars_of_any_parts),
+        cmocka_unit_test(test_exemplars_are_a_fair_draw),
+        cmocka_unit_test(test_projection_is_normal),
         cmocka_unit_test(test_proxies_find_groups),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

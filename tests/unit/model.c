@@ -1,6 +1,7 @@
 /* Models in memory and as files, whole and damaged. */
-#include "../../common/model/model.h"
 #include "../../common/base/output.h"
+#include "../../common/model/settings.h"
+#include "../../common/model/sums.h"
 
 #include <math.h>
 #include <msgpack.h>
@@ -315,15 +316,15 @@ static void test_tensors_by_name(void **state)
 static void test_roles(void **state)
 {
     (void)state;
-    assert_int_equal(model_role("0.conv/weight"), ROLE_NETWORK);
-    assert_int_equal(model_role("head/scale"), ROLE_NETWORK);
-    assert_int_equal(model_role("head/weight"), ROLE_CLASS);
-    assert_int_equal(model_role("head/bias"), ROLE_CLASS);
-    assert_int_equal(model_role("imprint/feature-sum"), ROLE_CLASS_SUM);
-    assert_int_equal(model_role("statistics/count"), ROLE_CLASS_SUM);
-    assert_int_equal(model_role("imprint/feature-gram"), ROLE_SUM);
-    assert_int_equal(model_role("my/checksum"), ROLE_OTHER);
-    assert_int_equal(model_role("sum"), ROLE_OTHER);
+    assert_int_equal(part_form_named("0.conv/weight")->role, ROLE_NETWORK);
+    assert_int_equal(part_form_named("head/scale")->role, ROLE_NETWORK);
+    assert_int_equal(part_form_named("head/weight")->role, ROLE_CLASS);
+    assert_int_equal(part_form_named("head/bias")->role, ROLE_CLASS);
+    assert_int_equal(part_form_named("imprint/feature-sum")->role, ROLE_CLASS_SUM);
+    assert_int_equal(part_form_named("base/count")->role, ROLE_CLASS_SUM);
+    assert_int_equal(part_form_named("imprint/feature-gram")->role, ROLE_SUM);
+    assert_int_equal(part_form_named("my/checksum")->role, ROLE_OTHER);
+    assert_int_equal(part_form_named("sum")->role, ROLE_OTHER);
 }
 
 static void test_pack_and_fingerprint(void **state)
@@ -486,16 +487,17 @@ static void model_map(void)
     const char *kinds[] = {"base", wrong == KINDS_WORD ? "old" : "novel"};
     bool extra =
         wrong == KEY_TWICE || wrong == NOTE_LIST || wrong == NOTE_NAN || wrong == KEY_NUMBER;
+    bool of_features = wrong == GRAM_NOT_SQUARE || wrong == FEATURES_DIFFER;
     bool less = wrong == KEY_MISSING || wrong == VERSION_MISSING;
     if (wrong == MODEL_NOT_MAP) {
         text("model");
         return;
     }
-    msgpack_pack_map(to, 7 + extra - less + (wrong == NOTE_TWICE ? 2 : 0));
+    msgpack_pack_map(to, 7 + extra - less + (wrong == NOTE_TWICE || of_features ? 2 : 0));
     if (wrong == VERSION_TEXT)
         key_text("version", "1");
     else if (wrong != VERSION_MISSING)
-        key_number("version", wrong == VERSION_OTHER ? 2 : 1);
+        key_number("version", wrong == VERSION_OTHER ? 3 : 2);
     text("network");
     if (wrong == NETWORK_BYTES)
         bytes_of("");
@@ -524,6 +526,10 @@ static void model_map(void)
         text("note");
         msgpack_pack_double(to, NAN);
     }
+    if (of_features) {
+        key_number("ridge/features", 2);
+        key_number("ridge/seed", 1);
+    }
     if (wrong == NOTE_TWICE) {
         key_number("note", 1);
         key_text("note", "x");
@@ -547,11 +553,11 @@ static void flawed_tensors(void)
     if (wrong == SUM_SHAPE || wrong == COUNT_NEGATIVE)
         tensor_record("imprint/count", TYPE_F64, 1, 2, 0, numbers + 2);
     if (wrong == GRAM_NOT_SQUARE)
-        tensor_record("my/gram", TYPE_F64, 2, 1, 2, numbers);
+        tensor_record("base/feature-gram", TYPE_F64, 2, 1, 2, numbers);
     if (wrong == FEATURES_DIFFER) {
-        tensor_record("statistics/sum", TYPE_F64, 2, 2, 2, numbers);
-        tensor_record("statistics/count", TYPE_F64, 1, 2, 0, numbers);
-        tensor_record("statistics/gram", TYPE_F64, 2, 1, 1, numbers);
+        tensor_record("base/feature-sum", TYPE_F64, 2, 2, 2, numbers);
+        tensor_record("base/count", TYPE_F64, 1, 2, 0, numbers);
+        tensor_record("base/feature-gram", TYPE_F64, 2, 1, 1, numbers);
     }
     if (wrong == TWO_FIELDS) {
         msgpack_pack_map(to, 2);
@@ -639,7 +645,7 @@ static void test_flaws(void **state)
         {NO_MODEL_KEY, "no model"},
         {MODEL_NOT_MAP, "no map"},
         {VERSION_MISSING, "no version"},
-        {VERSION_OTHER, "version 2"},
+        {VERSION_OTHER, "version 3"},
         {VERSION_TEXT, "no version"},
         {KEY_TWICE, "'norm' twice"},
         {KEY_MISSING, "lacks the key 'norm'"},
@@ -671,8 +677,8 @@ static void test_flaws(void **state)
         {SUM_SHAPE, "'imprint/sum'"},
         {COUNT_NEGATIVE, "nothing is negative"},
         {PARTNER_MISSING, "'imprint/count' is missing"},
-        {GRAM_NOT_SQUARE, "'my/gram'"},
-        {FEATURES_DIFFER, "'statistics/gram'"},
+        {GRAM_NOT_SQUARE, "'base/feature-gram'"},
+        {FEATURES_DIFFER, "'base/feature-gram'"},
         {TWO_FIELDS, "2 tensors"},
         {STREAM_FOLLOWS, "another stream"},
         {END_MISSING, "end"},
@@ -688,6 +694,84 @@ static void test_flaws(void **state)
         if (!strstr(e.text, cases[i].says) || strchr(e.text, '\n'))
             fail_msg("'%s' does not say '%s'", e.text, cases[i].says);
     }
+}
+
+/* Models of which some tool would read or write what is not there. */
+static void test_forged(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *note, *text; /* set so, or NULL */
+        double number;
+        model_part_id parts[4];
+        size_t size; /* of their features or rows */
+        const char *says;
+    } cases[] = {
+        {NULL,
+         NULL,
+         0,
+         {PART_IMPRINT_COUNT, PART_IMPRINT_SUM, PART_IMPRINT_FEATURE_SUM, PART_IMPRINT_GRAM},
+         6,
+         "ridge/features and ridge/seed are missing"},
+        {"ridge/seed",
+         NULL,
+         1,
+         {PART_RIDGE_WEIGHT},
+         6,
+         "ridge/features and ridge/seed are missing"},
+        {"ridge/features",
+         NULL,
+         6,
+         {PART_RIDGE_WEIGHT},
+         6,
+         "ridge/features and ridge/seed are missing"},
+        {"ridge/features", "6", 0, {PART_NONE}, 0, "ridge/features is '6', and not a number"},
+        {"ridge/features", NULL, 0.5, {PART_NONE}, 0, "not a whole number"},
+        {"ridge/seed", NULL, 0x1p60, {PART_NONE}, 0, "ridge/seed is"},
+        {"imprint/method",
+         "proxies",
+         0,
+         {PART_IMPRINT_COUNT, PART_IMPRINT_SUM},
+         0,
+         "proxies/count and proxies/seed are missing"},
+        {"imprint/method", "guess", 0, {PART_NONE}, 0, "imprint/method is 'guess', and not one of"},
+        {"imprint/method", "mean ridge", 0, {PART_NONE}, 0, "not one of"},
+        {"imprint/method", NULL, 3, {PART_NONE}, 0, "not a text"},
+        {"imprint/balance", "base:2", 0, {PART_NONE}, 0, "imprint/balance is 'base:2'"},
+        {"proxies/count", NULL, 0, {PART_NONE}, 0, "proxies/count is 0"},
+        {NULL, NULL, 0, {PART_PROXIES_WEIGHT}, 0, "'proxies/weight' is float32 [3, 0, 5]"},
+        {NULL, NULL, 0, {PART_KNOWN_SCORES}, 0, "'made/known-scores' is float32 [0]"},
+        {NULL, NULL, 0, {PART_BASE_EXEMPLARS}, 0, "'base/exemplars' is float32 [3, 0, 5]"},
+        {NULL, NULL, 0, {PART_IMPRINT_EXEMPLARS}, 4, "'imprint/count' is missing"},
+        {NULL, NULL, 0, {PART_BASE_COUNT}, 4, "'base/feature-sum' is missing"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        model m = make_model(NULL, HEAD_COSINE);
+        error e = {0};
+        if (cases[i].note && cases[i].text)
+            model_note_text(&m, cases[i].note, cases[i].text);
+        else if (cases[i].note)
+            model_note_number(&m, cases[i].note, cases[i].number);
+        for (size_t p = 0; p < 4 && cases[i].parts[p] != PART_NONE; p++)
+            assert_non_null(model_part_put(&m, cases[i].parts[p], cases[i].size, &e));
+        if (model_check(&m, &e) == 0)
+            fail_msg("forged model %zu (%s) was taken", i, cases[i].says);
+        if (!strstr(e.text, cases[i].says))
+            fail_msg("'%s' does not say '%s'", e.text, cases[i].says);
+        model_free(&m);
+    }
+    model m = make_model(NULL, HEAD_COSINE);
+    error e = {0};
+    class_sums s;
+    fit_settings how = {.method = METHOD_PROXIES, .calibrate = -1, .proxies = 4};
+    assert_int_equal(fit_settings_put(&m, &how, &e), 0);
+    assert_int_equal(sums_put(&m, SUMS_IMPRINT, 0, 0, &s, &e), 0);
+    assert_int_equal(model_check(&m, &e), -1);
+    assert_non_null(
+        strstr(e.text, "'imprint/exemplars' is missing, which the method proxies needs"));
+    assert_int_equal(sums_put(&m, SUMS_IMPRINT, 0, 4, &s, &e), 0);
+    assert_int_equal(model_check(&m, &e), 0);
+    model_free(&m);
 }
 
 static void test_not_written_when_wrong(void **state)
@@ -744,6 +828,7 @@ int main(void)
         cmocka_unit_test(test_pack_and_fingerprint),
         cmocka_unit_test(test_cut_short),
         cmocka_unit_test(test_flaws),
+        cmocka_unit_test(test_forged),
         cmocka_unit_test(test_not_written_when_wrong),
         cmocka_unit_test(test_kinds_in_a_header),
     };

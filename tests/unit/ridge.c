@@ -2,7 +2,6 @@
  * against really leaving them out. */
 #include "fixture.h"
 
-#include "../../src/imprinting/base_statistics.h"
 #include "../../src/imprinting/imprinting.h"
 #include "../../src/imprinting/projection.h"
 #include "../../src/imprinting/ridge.h"
@@ -37,7 +36,7 @@ static void begin(setting *t, const char *name, size_t shots)
     draws s = draw_named(name);
     error e = {""};
     class_list classes = {0};
-    statistics *base;
+    imprinting *base;
     imprinting *work;
     *t = (setting){.b = reference_open()};
     for (size_t c = 0; c + 1 < CLASSES; c++)
@@ -47,14 +46,16 @@ static void begin(setting *t, const char *name, size_t shots)
     *(float *)model_find(&t->m, "head/scale")->data = 10;
     for (int32_t c = 0; c + 1 < CLASSES; c++)
         add_rows(t, &s, c, 60);
-    statistics_options how = {.sums = true, .features = RANDOM, .plain = true, .seed = 2};
-    assert_int_equal(statistics_new(&t->b->algebra, &t->m, &how, &base, &e), 0);
+    imprinting_options how = {.training_rows = true,
+                              .features = true,
+                              .chosen = {.random = RANDOM, .plain = true, .seed = 2}};
+    assert_int_equal(imprinting_new(&t->b->algebra, &t->m, &how, &base, &e), 0);
     for (size_t i = 0; i < t->count; i += 7)
-        assert_int_equal(statistics_add(base, t->rows + i * DIMENSION, t->labels + i,
-                                        t->count - i < 7 ? t->count - i : 7, &e),
+        assert_int_equal(imprinting_add(base, &classes, t->rows + i * DIMENSION, NULL,
+                                        t->labels + i, t->count - i < 7 ? t->count - i : 7, &e),
                          0);
-    assert_int_equal(statistics_finish(base, &e), 0);
-    statistics_free(base);
+    assert_int_equal(imprinting_finish(base, &e), 0);
+    imprinting_free(base);
     add_rows(t, &s, CLASSES - 1, shots);
     assert_int_equal(class_list_add(&classes, "d"), CLASSES - 1);
     model_note_text(&t->m, "imprint/method", "ridge");
@@ -256,8 +257,8 @@ static void test_ridge_leaves_rows_out(void **state)
                 assert_true(fabs(((double)got[c] - got[0]) - (want[c] - want[0])) < near);
             }
         }
-        ridge_solution_free(&s);
-        ridge_problem_free(&p);
+        memory_free(&s.held);
+        memory_free(&p.held);
         end(&t);
     }
 }
@@ -267,17 +268,18 @@ static void test_ridge_refuses(void **state)
     (void)state;
     setting t;
     error e = {""};
-    rehearsal r;
-    outcome found;
+    episodes set;
+    fit_report found;
+    fit_settings how = {.calibrate = 1};
     begin(&t, "refuses", 25);
-    assert_int_equal(rehearsal_new(&t.m, &r, &e), 0);
-    double *count = model_find(&t.m, "statistics/count")->data, held = count[1];
+    assert_int_equal(episodes_new(&t.m, &set, &e), 0);
+    double *count = model_find(&t.m, "base/count")->data, held = count[1];
     count[1] = 0;
-    assert_int_equal(ridge_make(&t.b->algebra, &t.m, 0, true, &r, &found, &e), -1);
+    assert_int_equal(ridge_make(&t.b->algebra, &t.m, &how, &set, &found, &e), -1);
     assert_non_null(strstr(e.text, "class b"));
     count[1] = held;
-    assert_int_equal(ridge_make(&t.b->algebra, &t.m, 0, true, &r, &found, &e), 0);
-    rehearsal_free(&r);
+    assert_int_equal(ridge_make(&t.b->algebra, &t.m, &how, &set, &found, &e), 0);
+    episodes_free(&set);
     end(&t);
 }
 
@@ -287,12 +289,14 @@ static void statistics_by(setting *t, const size_t *order, const int32_t *labels
                           draws *s, model *out)
 {
     error e = {""};
-    statistics *work;
-    statistics_options how = {.sums = true, .features = RANDOM, .plain = true, .seed = 2};
+    imprinting *work;
+    imprinting_options how = {.training_rows = true,
+                              .features = true,
+                              .chosen = {.random = RANDOM, .plain = true, .seed = 2}};
     float rows[400 * DIMENSION];
     int32_t of[400];
     assert_int_equal(model_copy(out, &t->m, &e), 0);
-    assert_int_equal(statistics_new(&t->b->algebra, out, &how, &work, &e), 0);
+    assert_int_equal(imprinting_new(&t->b->algebra, out, &how, &work, &e), 0);
     for (size_t i = 0; i < t->count; i++) {
         memcpy(rows + i * DIMENSION, t->rows + order[i] * DIMENSION, DIMENSION * sizeof *rows);
         of[i] = labels[order[i]];
@@ -300,16 +304,17 @@ static void statistics_by(setting *t, const size_t *order, const int32_t *labels
     for (size_t i = 0, n; i < t->count; i += n) {
         n = 1 + draw_below(s, most);
         n = n < t->count - i ? n : t->count - i;
-        assert_int_equal(statistics_add(work, rows + i * DIMENSION, of + i, n, &e), 0);
+        assert_int_equal(
+            imprinting_add(work, &out->classes, rows + i * DIMENSION, NULL, of + i, n, &e), 0);
     }
-    assert_int_equal(statistics_finish(work, &e), 0);
-    statistics_free(work);
+    assert_int_equal(imprinting_finish(work, &e), 0);
+    imprinting_free(work);
 }
 
 static void test_statistics_of_any_batches(void **state)
 {
     (void)state;
-    static const char *const names[] = {"statistics/sum", "statistics/count", "statistics/gram"};
+    static const char *const names[] = {"base/feature-sum", "base/count", "base/feature-gram"};
     setting t;
     model first;
     size_t order[400];
@@ -321,7 +326,7 @@ static void test_statistics_of_any_batches(void **state)
         labels[i] = draw_below(&s, 9) ? t.labels[i] : -1;
     }
     statistics_by(&t, order, labels, 400, &s, &first);
-    const double *count = model_find(&first, "statistics/count")->data;
+    const double *count = model_find(&first, "base/count")->data;
     for (size_t c = 0; c < CLASSES; c++) {
         double rows = 0;
         for (size_t i = 0; i < t.count; i++)
@@ -344,8 +349,8 @@ static void test_statistics_of_any_batches(void **state)
                 assert_true(fabs(a - b) <= 1e-12 * (1 + fabs(a)));
             }
         }
-        const tensor *x = model_find(&first, "statistics/sample"),
-                     *y = model_find(&other, "statistics/sample");
+        const tensor *x = model_find(&first, "base/exemplars"),
+                     *y = model_find(&other, "base/exemplars");
         assert_memory_equal(x->data, y->data, tensor_bytes(x));
         model_free(&other);
     }
@@ -359,20 +364,20 @@ static void test_statistics_stay_with_the_features(void **state)
     (void)state;
     setting t;
     error e = {""};
-    statistics_options how;
+    feature_settings how;
     begin(&t, "stay", 25);
-    assert_int_equal(statistics_choose(&t.m, 0, 77, &how, &e), 0);
-    assert_int_equal(how.features, RANDOM);
+    assert_int_equal(projection_choose(&t.m, 0, 77, &how, &e), 0);
+    assert_int_equal(how.random, RANDOM);
     assert_int_equal(how.seed, 2);
     assert_true(how.plain);
-    assert_int_equal(statistics_choose(&t.m, RANDOM + 1, 77, &how, &e), -1);
+    assert_int_equal(projection_choose(&t.m, RANDOM + 1, 77, &how, &e), -1);
     assert_non_null(strstr(e.text, "--features 10"));
     model_note_drop(&t.m, "ridge/plain"); /* a model of before */
-    assert_int_equal(statistics_choose(&t.m, 0, 77, &how, &e), 0);
+    assert_int_equal(projection_choose(&t.m, 0, 77, &how, &e), 0);
     assert_false(how.plain);
     model_drop(&t.m, "imprint/feature-sum");
-    assert_int_equal(statistics_choose(&t.m, 30, 77, &how, &e), 0);
-    assert_int_equal(how.features, 30);
+    assert_int_equal(projection_choose(&t.m, 30, 77, &how, &e), 0);
+    assert_int_equal(how.random, 30);
     assert_int_equal(how.seed, 77);
     end(&t);
 }

@@ -1,0 +1,21 @@
+/* memory.h: blocks that are freed together. One that cannot be had is remembered, so that a single
+ * question after taking several tells whether all are there. */
+#ifndef SRC_IMPRINTING_MEMORY_H
+#define SRC_IMPRINTING_MEMORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct memory_block memory_block;
+
+/* Zeroed: none. */
+typedef struct {
+    memory_block *last;
+    bool failed;
+} memory;
+
+/* `count` items of zeros; NULL, and m->failed, without memory. */
+void *memory_take(memory *m, size_t count, size_t item);
+void memory_free(memory *m);
+
+#endif
