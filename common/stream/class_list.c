@@ -1,7 +1,7 @@
 /* class_list.c: class names and choices among them; see class_list.h. */
 #include "class_list.h"
 
-#include "../base/hash.h"
+#include "../base/keyed_hash.h"
 #include "../base/text.h"
 
 #include <ctype.h>
@@ -23,16 +23,10 @@ int class_name_check(const char *name, error *e)
     return 0;
 }
 
-static size_t hash_name(const char *name)
-{
-    uint64_t hash = hash_bytes(HASH_BEGIN, name, strlen(name));
-    return (size_t)(hash ^ hash >> 32);
-}
-
 /* The slot that holds the name, or the free one where it belongs. */
 static size_t find_slot(const class_list *list, const char *name)
 {
-    size_t slot = hash_name(name) & (list->slot_count - 1);
+    size_t slot = (size_t)keyed_hash(name, strlen(name)) & (list->slot_count - 1);
     while (list->slots[slot] && strcmp(list->names[list->slots[slot] - 1], name) != 0)
         slot = (slot + 1) & (list->slot_count - 1);
     return slot;

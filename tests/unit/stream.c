@@ -1,5 +1,7 @@
 /* stream.c: reading and writing tensor streams: what is written is read, streams concatenate,
  * classes match by name, and what is wrong is refused. */
+#include "../../common/base/hash.h"
+#include "../../common/base/keyed_hash.h"
 #include "../../common/base/output.h"
 #include "../../common/stream/read.h"
 #include "../../common/stream/write.h"
@@ -528,6 +530,56 @@ static void finds_among_many_classes(void **state)
     class_list_free(&list);
 }
 
+/* What Python 3.11's hash() of these bytes is under PYTHONHASHSEED=0. */
+static void siphash_gives_the_known_answers(void **state)
+{
+    (void)state;
+    char bytes[63];
+    for (int i = 0; i < 63; i++)
+        bytes[i] = (char)i;
+    assert_true(siphash_13(0, 0, "a", 1) == 0x407448d2b89b1813u);
+    assert_true(siphash_13(0, 0, "airplane", 8) == 0x3a89bb6ac0095580u);
+    assert_true(siphash_13(0, 0, "0123456789abcdef!", 17) == 0x9463628f6c8882cau);
+    assert_true(siphash_13(0, 0, bytes, sizeof bytes) == 0x385d3e39e5f37359u);
+    assert_true(siphash_13(1, 0, "a", 1) != siphash_13(0, 0, "a", 1));
+    assert_true(siphash_13(0, 1, "a", 1) != siphash_13(0, 0, "a", 1));
+}
+
+/* The longest row of taken slots: how far a look-up may have to go. */
+static size_t longest_row(const class_list *list)
+{
+    size_t longest = 0, here = 0;
+    for (size_t i = 0; i < list->slot_count; i++) {
+        here = list->slots[i] ? here + 1 : 0;
+        longest = here > longest ? here : longest;
+    }
+    return longest;
+}
+
+/* Names that a stranger made to fall in one slot, by hashes that need no key: FNV-1a, folded as it
+ * once was, and SipHash with the key 0. They spread like any others. */
+static void crafted_names_do_not_pile_up(void **state)
+{
+    (void)state;
+    enum { NAMES = 500, SLOTS = 1024 };
+    for (int kind = 0; kind < 2; kind++) {
+        class_list list = {0};
+        char name[32];
+        for (unsigned i = 0; list.count < NAMES; i++) {
+            size_t length = (size_t)snprintf(name, sizeof name, "n%u", i);
+            uint64_t hash =
+                kind ? siphash_13(0, 0, name, length) : hash_bytes(HASH_BEGIN, name, length);
+            if (kind == 0)
+                hash ^= hash >> 32;
+            if (hash % SLOTS == 0)
+                assert_true(class_list_add(&list, name) >= 0);
+        }
+        assert_int_equal(list.slot_count, SLOTS);
+        assert_true(longest_row(&list) < 200);
+        class_list_free(&list);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -541,6 +593,8 @@ int main(void)
         cmocka_unit_test(keeps_and_checks_rows),
         cmocka_unit_test(chooses_classes),
         cmocka_unit_test(finds_among_many_classes),
+        cmocka_unit_test(siphash_gives_the_known_answers),
+        cmocka_unit_test(crafted_names_do_not_pile_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
