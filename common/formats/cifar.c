@@ -176,18 +176,18 @@ struct cifar_file {
     size_t record_room; /* how many fit */
 };
 
-static int check_size(const cifar_file *f, uint64_t bytes, error *e)
+static int check_size(const cifar_kind *kind, const char *name, uint64_t bytes, error *e)
 {
-    uint64_t record = cifar_record(f->kind), rows = bytes / record;
+    uint64_t record = cifar_record(kind), rows = bytes / record;
     if (bytes == 0)
-        return error_set(e, "%s: empty; a %s batch has records of %" PRIu64 " bytes", f->name,
-                         f->kind->title, record);
+        return error_set(e, "%s: empty; a %s batch has records of %" PRIu64 " bytes", name,
+                         kind->title, record);
     if (bytes % record != 0)
         return error_set(e,
                          "%s: row %" PRIu64 ", byte %" PRIu64
                          ": the record is cut short, or this is no "
                          "%s batch: %" PRIu64 " bytes are no multiple of %" PRIu64,
-                         f->name, rows, rows * record, f->kind->title, bytes, record);
+                         name, rows, rows * record, kind->title, bytes, record);
     return 0;
 }
 
@@ -201,20 +201,42 @@ void cifar_close(cifar_file *f)
     free(f);
 }
 
+/* What fstat says of a regular file that is read from byte `at` on: its rows, 0 where not known. */
+static int count_rows(const cifar_kind *kind, const char *name, const struct stat *status, off_t at,
+                      uint64_t *rows, error *e)
+{
+    *rows = 0;
+    if (S_ISDIR(status->st_mode))
+        return error_set(e, "%s: is a folder; name files", name);
+    if (!S_ISREG(status->st_mode) || at < 0)
+        return 0;
+    uint64_t bytes = status->st_size > at ? (uint64_t)(status->st_size - at) : 0;
+    *rows = bytes / cifar_record(kind);
+    return check_size(kind, name, bytes, e);
+}
+
+int cifar_look(const cifar_kind *kind, const char *path, uint64_t *rows, error *e)
+{
+    struct stat status;
+    if (strcmp(path, "-") == 0) {
+        if (fstat(STDIN_FILENO, &status) != 0)
+            return error_system(e, "standard input: cannot read");
+        return count_rows(kind, "standard input", &status, lseek(STDIN_FILENO, 0, SEEK_CUR), rows,
+                          e);
+    }
+    if (stat(path, &status) != 0 || faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) != 0)
+        return error_system(e, "%s: cannot open", path);
+    return count_rows(kind, path, &status, 0, rows, e);
+}
+
 static int look_at_file(cifar_file *f, error *e)
 {
     struct stat status;
     if (fstat(f->fd, &status) != 0)
         return error_system(e, "%s: cannot read", f->name);
-    if (S_ISDIR(status.st_mode))
-        return error_set(e, "%s: is a folder; name files", f->name);
-    off_t at = lseek(f->fd, 0, SEEK_CUR);
-    if (!S_ISREG(status.st_mode) || at < 0)
-        return 0;
-    posix_fadvise(f->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-    uint64_t bytes = status.st_size > at ? (uint64_t)(status.st_size - at) : 0;
-    f->rows = bytes / cifar_record(f->kind);
-    return check_size(f, bytes, e);
+    if (S_ISREG(status.st_mode))
+        posix_fadvise(f->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+    return count_rows(f->kind, f->name, &status, lseek(f->fd, 0, SEEK_CUR), &f->rows, e);
 }
 
 int cifar_open_fd(const cifar_kind *kind, int fd, const char *name, cifar_file **out, error *e)
@@ -286,7 +308,7 @@ int cifar_read(cifar_file *f, size_t most, uint8_t *images, int32_t *labels, err
         return error_system(e, "%s: byte %" PRIu64 ": cannot read", f->name, f->row * record);
     /* Also where a file's size is not known before, or changed since. */
     if ((f->row == 0 || (size_t)got % record != 0) &&
-        check_size(f, f->row * record + (uint64_t)got, e) < 0)
+        check_size(f->kind, f->name, f->row * record + (uint64_t)got, e) < 0)
         return -1;
     size_t rows = (size_t)got / record;
     size_t good = cifar_unpack(f->kind, f->records, rows, images, labels);

@@ -37,6 +37,11 @@ int cifar_names(const cifar_kind *kind, const char *path, class_list *names, err
 
 typedef struct cifar_file cifar_file;
 
+/* What is known of a file without opening it, "-" being standard input: its rows, 0 where not
+ * known. A folder, a file that is missing or may not be read, and what cifar_open refuses are
+ * errors. */
+int cifar_look(const cifar_kind *kind, const char *path, uint64_t *rows, error *e);
+
 /* "-" is standard input. A regular file's size is checked: empty or no multiple of a record is an
  * error. */
 int cifar_open(const cifar_kind *kind, const char *path, cifar_file **out, error *e);

@@ -81,6 +81,17 @@ r.tofile(sys.argv[1])' "$@"
     fails 1 "names other classes" cifar-read a.bin other/a.bin
 }
 
+@test "pipes are opened once each, whenever their writers come" {
+    make_cifar a.bin 1000
+    mkfifo first second
+    cat a.bin >first &
+    (sleep 0.5; cat a.bin >second) &
+    timeout 20 cifar-read first second -o got
+    wait
+    cifar-read a.bin a.bin | cmp - got
+    timeout 20 cifar-read a.bin <(cat a.bin) <(cat a.bin) | cmp - <(cifar-read a.bin a.bin a.bin)
+}
+
 @test "missing, empty and cut-short files" {
     make_cifar a.bin 10
     : >empty.bin
