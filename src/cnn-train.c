@@ -524,6 +524,8 @@ int main(int argc, char **argv)
     training t = {0};
     error e = {""};
     output *out = tool_output("a model");
+    if (own.checkpoint && output_check(own.checkpoint, &e) < 0)
+        tool_fail(&e);
     read_pictures(&t, files);
     begin_model(&t);
     begin_run(&t);

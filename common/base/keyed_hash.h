@@ -1,5 +1,5 @@
-/* keyed_hash.h: SipHash-1-3 (Aumasson, Bernstein, 2012) under a key that is drawn anew in every run,
- * for tables of texts that a stranger chose: nobody can prepare many that fall in one place. No
+/* keyed_hash.h: SipHash-1-3 (Aumasson, Bernstein, 2012) under a key that each run draws anew, for
+ * tables of texts that a stranger chose: nobody can prepare many that fall in one place. No
  * result may depend on it. */
 #ifndef COMMON_BASE_KEYED_HASH_H
 #define COMMON_BASE_KEYED_HASH_H

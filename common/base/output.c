@@ -22,6 +22,7 @@ struct output {
     char *temporary; /* the name until then */
     int slot;        /* its place in `temporaries` */
     const char *shown;
+    char note[320]; /* what else is to be said of the file */
     size_t used;
     char buffer[BUFFER_BYTES];
 };
@@ -51,15 +52,76 @@ static void output_free(output *o)
     free(o);
 }
 
-/* The file's old permissions, or those of any new file. */
-static mode_t final_mode(const char *path)
+static bool forced;
+
+void output_force(void)
 {
-    struct stat old;
-    if (stat(path, &old) == 0)
-        return old.st_mode & 07777;
+    forced = true;
+}
+
+const char *output_note(const output *o)
+{
+    return o->note;
+}
+
+/* In a folder such as /tmp only a file's owner, or the folder's, may replace it. */
+static bool is_kept_by_folder(const char *path, uid_t owner)
+{
+    struct stat folder;
+    const char *slash = strrchr(path, '/');
+    char *name = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+    bool known = name && stat(name, &folder) == 0;
+    free(name);
+    return known && folder.st_mode & S_ISVTX && geteuid() != 0 && owner != geteuid() &&
+           folder.st_uid != geteuid();
+}
+
+/* What would stop the renaming at the end, or what it would override, is told before the work. */
+static int check_replaceable(output *o, const char *path, const struct statx *old, error *e)
+{
+    if (old->stx_attributes & STATX_ATTR_MOUNT_ROOT)
+        return error_set(e,
+                         "%s: is a mount of its own, which no other file can replace; mount its "
+                         "folder, or write with > in place of -o",
+                         path);
+    if (old->stx_attributes & (STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND))
+        return error_set(e, "%s: may not be replaced; chattr -ia allows it", path);
+    if (is_kept_by_folder(path, old->stx_uid))
+        return error_set(
+            e, "%s: is another user's, in a folder where only its owner may replace it", path);
+    if (!forced && faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) != 0)
+        return error_set(e, "%s: is write-protected; --force replaces it all the same", path);
+    if (old->stx_nlink > 1)
+        snprintf(o->note, sizeof o->note,
+                 "%.200s: is replaced under this name; under its %u other names it stays as it was",
+                 path, old->stx_nlink - 1);
+    return 0;
+}
+
+/* The new file is the old one's owner's, with its permissions. */
+static int keep_owner(output *o, const struct statx *old, error *e)
+{
+    if ((old->stx_uid != geteuid() || old->stx_gid != getegid()) &&
+        fchown(o->fd, old->stx_uid, old->stx_gid) != 0 &&
+        fchown(o->fd, (uid_t)-1, old->stx_gid) != 0)
+        snprintf(o->note, sizeof o->note,
+                 "%.200s: belonged to user %u and group %u, and will be yours", o->shown,
+                 old->stx_uid, old->stx_gid);
+    else if (old->stx_uid != geteuid() && geteuid() != 0)
+        snprintf(o->note, sizeof o->note, "%.200s: belonged to user %u, and will be yours",
+                 o->shown, old->stx_uid);
+    if (fchmod(o->fd, old->stx_mode & 07777) != 0)
+        return error_system(e, "%s: cannot set permissions", o->shown);
+    return 0;
+}
+
+static int set_new_mode(output *o, error *e)
+{
     mode_t mask = umask(0);
     umask(mask);
-    return 0666 & ~mask;
+    if (fchmod(o->fd, 0666 & ~mask) != 0)
+        return error_system(e, "%s: cannot set permissions", o->shown);
+    return 0;
 }
 
 /* Through links, the file they name is the one to write, whether it is there yet or not. NULL
@@ -95,7 +157,13 @@ static int open_temporary(output *o, const char *path, error *e)
         ;
     if (o->slot == TEMPORARIES_MAX)
         return error_set(e, "%s: more than %d files written at once", path, TEMPORARIES_MAX);
+    struct statx old = {0};
     o->path = final_path(path);
+    bool there = o->path && statx(AT_FDCWD, o->path, 0, STATX_BASIC_STATS, &old) == 0;
+    if (o->path && !there && errno != ENOENT)
+        return error_system(e, "%s: cannot make a file there", path);
+    if (there && check_replaceable(o, o->path, &old, e) < 0)
+        return -1;
     size_t room = o->path ? strlen(o->path) + 16 : 0;
     o->temporary = o->path ? malloc(room) : NULL;
     if (!o->temporary)
@@ -111,9 +179,7 @@ static int open_temporary(output *o, const char *path, error *e)
     }
     o->own_fd = true;
     temporaries[o->slot] = o->temporary;
-    if (fchmod(o->fd, final_mode(o->path)) != 0)
-        return error_system(e, "%s: cannot set permissions", path);
-    return 0;
+    return there ? keep_owner(o, &old, e) : set_new_mode(o, e);
 }
 
 /* ---- names of descriptors ---- */
@@ -226,6 +292,19 @@ int output_open(const char *path, bool records, output **out, error *e)
      * allow it, it stays as it is. */
     fcntl(o->fd, F_SETPIPE_SZ, PIPE_BYTES);
     *out = o;
+    return 0;
+}
+
+int output_check(const char *path, error *e)
+{
+    struct stat status;
+    output *o;
+    /* A fifo or a device is there for whoever opens it first. */
+    if (stat(path, &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode))
+        return 0;
+    if (output_open(path, false, &o, e) < 0)
+        return -1;
+    output_abandon(o);
     return 0;
 }
 

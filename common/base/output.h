@@ -15,8 +15,16 @@
 typedef struct output output;
 
 /* path NULL or "-" is standard output. `records` refuses a terminal. A path that is no regular file
- * (/dev/null, a fifo) is written directly, and so is a descriptor that is named by its path. */
+ * (/dev/null, a fifo) is written directly, and so is a descriptor that is named by its path. What
+ * would keep the file from being replaced at the end is an error now. */
 int output_open(const char *path, bool records, output **out, error *e);
+/* Whether output_open would take a path that is to be written later; nothing is left there. */
+int output_check(const char *path, error *e);
+/* From now on also files that are write-protected are replaced, as with mv -f. */
+void output_force(void);
+/* What the user may want to know of a file that was opened: other hard links that it leaves behind,
+ * another owner that it loses. "" where there is nothing. */
+const char *output_note(const output *o);
 /* 1 and *fd, the caller's to close, where the path names a descriptor (/dev/stdout, /dev/fd/3,
  * /proc/self/fd/1, a link to one): a copy of it, which goes on where it stands in its file. 0 for
  * any other path. */

@@ -29,12 +29,13 @@ _Noreturn static void print_version(const char *word);
 
 static struct {
     const char *output;
-    bool quiet, progress;
+    bool force, quiet, progress;
 } common;
 
 static const tool_option common_options[] = {
     {"output", "FILE", 'o', "write FILE, whole or not at all, in place of standard output",
      OPTION_TO(common.output)},
+    {"force", NULL, 0, "let -o replace a file that is write-protected", OPTION_TO(common.force)},
     {"progress", NULL, 0, "show progress even if standard error is no terminal",
      OPTION_TO(common.progress)},
     {"quiet", NULL, 0, "print no progress and no notes, errors only", OPTION_TO(common.quiet)},
@@ -381,8 +382,12 @@ output *tool_output(const char *what)
                   what);
         tool_fail(&e);
     }
+    if (common.force)
+        output_force();
     if (output_open(common.output, what != NULL, &out, &e) < 0)
         tool_fail(&e);
+    if (*output_note(out))
+        tool_say("%s", output_note(out));
     return out;
 }
 

@@ -187,6 +187,115 @@ PYTHON
     fails 1 "'' is no name for a file" cifar-read a.bin -o ''
 }
 
+# as_other COMMAND...: runs it as somebody who is not root; skips the test where there is nobody to be.
+as_other() {
+    if [ "$(id -u)" -ne 0 ]; then
+        "$@"
+    else
+        setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
+    fi
+}
+
+need_other() {
+    OPEN=$(mktemp -d /tmp/lowshot-test-XXXXXX)
+    chmod 777 "$OPEN"
+    as_other "$BIN/tensor-info" --version >/dev/null 2>&1 || skip "no other user can run the tools here"
+    cp part "$OPEN/part"
+    chmod 644 "$OPEN/part"
+    cd "$OPEN"
+}
+
+# As another user, on input that never comes: class-filter -o FILE is refused at once, with PART.
+refused() { # PART FILE
+    run -1 as_other timeout 10 "$BIN/class-filter" --keep 0 -o "$2" < <(exec sleep 20 3>&-)
+    [ "${#lines[@]}" -eq 1 ] && [[ $output == "class-filter: "*"$1"* ]] || { echo "$output"; return 1; }
+}
+
+teardown() { [ -z "${OPEN:-}" ] || rm -rf "$OPEN"; }
+
+@test "-o does not replace what is write-protected, another's, or cannot be, and says so at once" {
+    class-filter --keep 0-2 --per-class 8 --seed 1 all >part
+    need_other
+    as_other sh -c 'echo precious >keep; chmod 444 keep'
+    refused "keep: is write-protected; --force replaces it all the same" keep
+    [ "$(cat keep)" = precious ]
+    as_other "$BIN/class-filter" --keep 0-2 --force part -o keep
+    cmp <(tensor-info keep | tail -n +2) <(tensor-info part | tail -n +2)
+    [ "$(stat -c %a keep)" = 444 ]
+    long=$(printf '%0256d' 0)
+    refused "File name too long" "$long"
+    mkdir closed
+    echo old >closed/out
+    chmod 666 closed/out
+    chmod 555 closed
+    refused "closed/out: cannot make a file there: Permission denied" closed/out
+    refused "keep/out: cannot make a file there: Not a directory" keep/out
+    run -1 as_other timeout 10 "$BIN/cnn-train" --checkpoint closed/out < <(exec sleep 20 3>&-)
+    [[ $output == "cnn-train: closed/out: cannot make a file there: Permission denied" ]]
+    if [ "$(id -u)" -eq 0 ]; then
+        mkdir -m 1777 sticky
+        echo theirs >sticky/out
+        chmod 666 sticky/out
+        refused "another user's, in a folder where only its owner" sticky/out
+    fi
+    chmod 755 closed
+    leaves_nothing nothing
+}
+
+@test "-o keeps owners, and tells of hard links" {
+    class-filter --keep 0-2 --per-class 8 --seed 1 all >part
+    echo old >one
+    ln one two
+    class-filter --keep 0 part -o one 2>said
+    grep -q "one: is replaced under this name; under its 1 other names it stays as it was" said
+    [ "$(cat two)" = old ]
+    class-filter --keep 0 part -o two 2>said
+    [ ! -s said ]
+    [ "$(id -u)" -eq 0 ] || skip "owners: only root gives files away"
+    chown 65534:65534 two
+    chmod 640 two
+    class-filter --keep 0 part -o two 2>said
+    [ ! -s said ]
+    [ "$(stat -c '%u %g %a' two)" = "65534 65534 640" ]
+}
+
+@test "-o to a mount is refused at once" {
+    class-filter --keep 0 all >part
+    echo other >source
+    echo old >target
+    unshare -m true 2>/dev/null || skip "no mounts can be made here"
+    run -1 unshare -m sh -c 'mount --bind source target && class-filter --keep 0 part -o target'
+    [[ $output == *"target: is a mount of its own, which no other file can replace"* ]]
+    [ "$(cat source target)" = "$(printf 'other\nold')" ]
+}
+
+@test "every tool opens each input once" {
+    class-filter --keep 0-2 --per-class 8 --seed 1 all >part
+    echo 'conv:3x3x4 relu maxpool:8 dense:8 relu' >small.net
+    cnn-train --quiet --device reference --arch @small.net --epochs 1 part -o model
+    class-filter --keep 0-4 --per-class 8 --seed 1 all |
+        embed --quiet --device reference --model model -o embedded
+    imprint --quiet --no-calibrate --device reference --model model embedded -o imprinted
+    class-filter --keep 7 --per-class 8 --seed 1 all | embed --quiet --device reference --model model |
+        imprint --quiet --no-calibrate --device reference --model model -o others
+    classify --quiet --device reference --model model embedded -o predictions
+    score --format json predictions -o json
+    once() { timeout 20 "$@" >/dev/null 2>said || { echo "$*: $(cat said)"; return 1; }; }
+    once cnn-train --device reference --arch @<(cat small.net) --val <(cat part) --epochs 1 <(cat part)
+    once cnn-train --device reference --init <(cat model) --epochs 1 <(cat part) <(cat part)
+    once embed --device reference --model <(cat model) <(cat part) <(cat part)
+    once imprint --device reference --model <(cat model) <(cat embedded)
+    once imprint --device reference --model <(cat model) --base <(cat embedded) <(cat embedded)
+    once classify --device reference --model <(cat imprinted) <(cat embedded)
+    once score <(cat predictions)
+    once score --runs <(cat json) <(cat json)
+    once tensor-info <(cat part) <(cat model)
+    once model-edit --drop 0 <(cat imprinted)
+    once model-merge <(cat imprinted) <(cat others)
+    once pnm-sheet <(cat part)
+    once class-filter --keep 0 <(cat part) <(cat part)
+}
+
 @test "-o and --log to a named descriptor go on where it stands" {
     class-filter --keep 0-2 --per-class 8 --seed 1 all >part
     tensor-info part >info
