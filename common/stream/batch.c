@@ -133,6 +133,23 @@ static int missing_field(const batch *b, const char *name, error *e)
     return error_set(e, "the records have no field '%s'", name);
 }
 
+/* As Keras's notebooks have pictures: divided by 255. To cut those to whole numbers would make all
+ * of them black. */
+static bool is_from_0_to_1(const tensor *t)
+{
+    size_t count = tensor_rows(t) * tensor_row_size(t);
+    for (size_t i = 0; i < count; i++) {
+        uint16_t half = t->type == TYPE_F16 ? ((const uint16_t *)t->data)[i] : 0;
+        double value = t->type == TYPE_F32   ? ((const float *)t->data)[i]
+                       : t->type == TYPE_F64 ? ((const double *)t->data)[i]
+                       : half <= 0x3c00      ? 0 /* in a half's bits, 1 and less */
+                                             : 2;
+        if (!(value >= 0 && value <= 1))
+            return false;
+    }
+    return true;
+}
+
 /* What Python writes by itself, and how to write what is needed. */
 static const char *cure(const tensor *t, tensor_type type, size_t rank)
 {
@@ -140,7 +157,9 @@ static const char *cure(const tensor *t, tensor_type type, size_t rank)
     if (type == TYPE_F32 && is_float && t->type != type)
         return "; numpy's .astype('float32') makes it";
     if (type == TYPE_U8 && rank == 4 && t->type != type)
-        return ", pixels from 0 to 255; numpy's .astype('uint8') makes it";
+        return is_float && is_from_0_to_1(t)
+                   ? ", pixels from 0 to 255; numpy's (255 * image).round().astype('uint8') makes it"
+                   : ", pixels from 0 to 255; numpy's .astype('uint8') makes it";
     if (type == TYPE_U8 && rank == 4 && t->rank == 3)
         return ", the last one the channels; numpy's [..., None] adds it";
     return "";

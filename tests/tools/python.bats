@@ -129,12 +129,20 @@ def write(path, field, x):
             f.write(msgpack.packb(r, default=msgpack_numpy.encode))
 write("doubles", "embedding", np.ones((2, 4)))
 write("grey", "image", np.ones((2, 28, 28), "u1"))
-write("floats", "image", np.ones((2, 28, 28, 1)))
+write("floats", "image", np.full((2, 28, 28, 1), 200.0))
+r = np.random.RandomState(1)
+for kind in "f2", "f4", "f8":
+    write("units-" + kind, "image", (r.randint(0, 256, (2, 28, 28, 1)) / 255).astype(kind))
+    write("most-" + kind, "image", (r.randint(0, 256, (2, 28, 28, 1)) / 128).astype(kind))
 PYTHON
     fails 1 "doubles: field 'embedding' is float64 [2, 4]; float32 with 2 dimensions is needed; numpy's .astype('float32') makes it" \
         imprint doubles -o none
     fails 1 "the last one the channels; numpy's [..., None] adds it" cnn-train grey -o none
     fails 1 "pixels from 0 to 255; numpy's .astype('uint8') makes it" cnn-train floats -o none
+    for kind in f2 f4 f8; do
+        fails 1 "numpy's (255 * image).round().astype('uint8') makes it" cnn-train units-$kind -o none
+        fails 1 "; numpy's .astype('uint8') makes it" cnn-train most-$kind -o none
+    done
     leaves_nothing none
 }
 
