@@ -158,7 +158,8 @@ static const char *cure(const tensor *t, tensor_type type, size_t rank)
         return "; numpy's .astype('float32') makes it";
     if (type == TYPE_U8 && rank == 4 && t->type != type)
         return is_float && is_from_0_to_1(t)
-                   ? ", pixels from 0 to 255; numpy's (255 * image).round().astype('uint8') makes it"
+                   ? ", pixels from 0 to 255; numpy's (255 * image).round()"
+                     ".astype('uint8') makes it"
                    : ", pixels from 0 to 255; numpy's .astype('uint8') makes it";
     if (type == TYPE_U8 && rank == 4 && t->rank == 3)
         return ", the last one the channels; numpy's [..., None] adds it";
