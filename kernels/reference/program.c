@@ -117,12 +117,12 @@ static int reference_program_new(backend *b, const program_spec *spec, program *
 /* The nearest number of 8 significant bits, the even one of two as near. */
 static double round_bf16(double x)
 {
-    float narrow = (float)x;
+    float rounded = (float)x;
     uint32_t bits;
-    memcpy(&bits, &narrow, sizeof bits);
+    memcpy(&bits, &rounded, sizeof bits);
     bits = (bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000;
-    memcpy(&narrow, &bits, sizeof narrow);
-    return (double)narrow;
+    memcpy(&rounded, &bits, sizeof rounded);
+    return (double)rounded;
 }
 
 /* What a device would keep in bf16: activations, their gradients, the weights of conv and dense. */
