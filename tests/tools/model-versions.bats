@@ -28,7 +28,7 @@ same_scores() {
 @test "it is written as version 2, which classifies the same to the last bit" {
     for method in ridge proxies; do
         model-edit --rename ship=boat version-1-$method.model | model-edit --rename boat=ship -o second.model
-        tensor-info second.model >said
+        tensor-info --all second.model >said
         grep -q 'version 2$' said
         grep -q 'imprint/exemplars .*float32' said
         for model in version-1-$method second; do
