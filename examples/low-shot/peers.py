@@ -1,15 +1,19 @@
 #!/usr/bin/python3
 """peers.py: imprint as it comes beside scikit-learn's classifiers, on embeddings from anywhere.
 
-usage: peers.py [--base K:ROWS] [--model FILE] [--draws N] [--shots LIST] SET.npz...
+usage: peers.py [--base K:ROWS] [--model FILE] [--draws N] [--shots LIST] [--keep DIR] SET.npz...
+       peers.py --tell FILE.json...
 
 A set holds `xtr` and `xte` [rows, numbers], `ytr` and `yte` [rows]: embeddings and labels 0, 1, ... Without --base all
 classes are imprinted from n rows each, and the table has the accuracy on the test rows; with it K classes, others in
 each draw, are imprinted as base ones from ROWS rows each (0: all), the rest from n, and the table has the harmonic mean
 of base and novel accuracy. With --model too the K base classes are those, in the same order, that the network of this
-model was trained on, and come with it; the others have ROWS rows of each. Means over draws with Student's 95 % interval of the default's. Below each table the expected
-calibration error and the loss of imprint's probabilities, and what --explain expected. The tools are looked for in
-../../bin. Needs Debian's python3-sklearn and python3-msgpack-numpy.
+model was trained on, and come with it; the peers have ROWS rows of each. Means over draws with Student's 95 % interval
+of the default's; "all" is all rows, in one draw where there is nothing to draw. Below each table the expected
+calibration error and the loss of imprint's probabilities, and what --explain expected; below all, what they come to.
+--keep writes the figures of each set to a file in DIR from column to column, and goes on from one that is there; --tell
+prints such files as one (remove a file to measure its set anew). The tools are looked for in ../../bin, or in $BIN.
+Needs Debian's python3-sklearn and python3-msgpack-numpy.
 
   mean      the normalised mean of the normalised rows: the paper's imprinting
   cl2n      the same after the mean of the shots is taken away (Wang et al.: SimpleShot, 2019)
@@ -21,6 +25,7 @@ calibration error and the loss of imprint's probabilities, and what --explain ex
   proxies   the best of four spherical k-means a class
 """
 import argparse
+import json
 import os
 import re
 import subprocess
@@ -37,7 +42,7 @@ from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, Ridge
 from sklearn.neighbors import KNeighborsClassifier
 
 warnings.filterwarnings("ignore")
-BIN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../bin/")
+BIN = os.path.join(os.environ.get("BIN") or os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../bin"), "")
 STUDENT = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 8: 2.36, 10: 2.26}
 
 
@@ -106,6 +111,8 @@ def proxies(x, y, t):
 
 
 PEERS = [mean, cl2n, ridge, logistic, lda, knn, ranpac, proxies]
+NAMES = [p.__name__ for p in PEERS]
+CHECKS = ["calibration error", "loss", "base accuracy", "expected", "novel accuracy", "expected"]
 
 
 # ---- imprint ---------------------------------------------------------------------------------------------
@@ -177,49 +184,137 @@ def draw(y, of, n, random):
     return np.concatenate([random.permutation(np.where(y == c)[0])[:n or None] for c in of])
 
 
-def measure(path, base, rows, model, shots, draws):
+def columns_of(path, base, rows, model, shots, draws, done):
+    """The figures of a set by shots, those of `done` as they are; yields all so far after each column."""
     data = np.load(path)
     x, t = unit(data["xtr"].astype("f8")), unit(data["xte"].astype("f8"))
     y, yt = data["ytr"].astype(int), data["yte"].astype(int)
-    classes, table = y.max() + 1, {}
+    classes, found = y.max() + 1, dict(done)
+    most = np.bincount(y)[base if model else 0:].max()
     for n in shots:
-        if n > np.bincount(y).max():
+        if n != "all" and int(n) >= most or n in found:
             continue
-        found = {}
-        for d in range(draws):
+        column = {}
+        for d in range(1 if n == "all" and (model or not base) else draws):
             random = np.random.default_rng(d)
             rank = random.permutation(classes) if base and not model else np.arange(classes)
             z, zt = rank[y], rank[yt]
-            take = draw(z, range(base, classes), n, random)
+            take = draw(z, range(base, classes), 0 if n == "all" else int(n), random)
             if base:
                 take = np.concatenate([draw(z, range(base), rows, random), take])
             scores, expected = default(x[take], z[take], t, base, model)
-            found.setdefault("imprint", []).append(figure(scores, zt, base))
             b, a = accuracies(scores, zt, base)
-            found.setdefault("check", []).append([*calibration(scores, zt), b, expected[0], a, expected[1]])
+            column.setdefault("imprint", []).append(figure(scores, zt, base))
+            column.setdefault("check", []).append([*calibration(scores, zt), b, expected[0], a, expected[1]])
             for peer in PEERS:
-                found.setdefault(peer.__name__, []).append(figure(peer(x[take], z[take], t), zt, base))
-        table[n] = found
+                column.setdefault(peer.__name__, []).append(figure(peer(x[take], z[take], t), zt, base))
+        found[n] = column
         print(path, n, file=sys.stderr)
-    name = os.path.basename(path)[:-4]
-    print("\n### %s%s\n" % (name, ": %d base classes%s, %d novel ones" % (
-        base, " that the network was trained on" if model else " of %d rows" % rows, classes - base) if base else ": all %d classes" % classes))
-    print("| shots | " + " | ".join(map(str, table)) + " |\n| --- |" + " --- |" * len(table))
-    for row in ["imprint"] + [p.__name__ for p in PEERS]:
+        yield found
+
+
+def title_of(path, base, rows, model):
+    with np.load(path) as data:
+        y, test = data["ytr"].astype(int), len(data["yte"])
+    classes, counts = y.max() + 1, np.bincount(y)
+    novel = counts[base if model else 0:]
+    of = "%d" % novel.max() if novel.max() == novel.min() else "%d to %d" % (novel.min(), novel.max())
+    kind = "all %d classes" % classes
+    if base:
+        kind = "%d base classes%s of %s rows, %d novel ones" % (
+            base, " that the network was trained on," if model else "", rows or "all", classes - base)
+    return "%s: %s" % (os.path.basename(path)[:-4], kind), "%s rows a class, %d to test on" % (of, test)
+
+
+def measure(path, o):
+    """A set's figures; with --keep they are in a file from column to column, and an interrupted run goes on there."""
+    base, rows = map(int, o.base.split(":"))
+    title, size = title_of(path, base, rows, o.model)
+    made = {"title": title, "size": size, "base": base, "columns": {}}
+    kept = o.keep and os.path.join(o.keep, re.sub(r"[^a-z0-9]+", "-", title.split(",")[0].lower()) + ".json")
+    if kept and os.path.exists(kept):
+        with open(kept) as f:
+            made = json.load(f)
+        if (made["title"], made["size"]) != (title, size):
+            sys.exit("%s: the figures of another set" % kept)
+    for made["columns"] in columns_of(path, base, rows, o.model, o.shots.split(","), o.draws, made["columns"]):
+        if kept:
+            with open(kept + ".part", "w") as f:
+                json.dump(made, f)
+            os.replace(kept + ".part", kept)
+    return made
+
+
+# ---- what is printed -----------------------------------------------------------------------------------------
+
+def mean_of(column, row):
+    return float(np.mean(column[row]))
+
+
+def best_peer(column):
+    return max(mean_of(column, p) for p in NAMES)
+
+
+def columns_in_order(table):
+    return sorted(table["columns"].items(), key=lambda c: float("inf") if c[0] == "all" else int(c[0]))
+
+
+def print_table(table):
+    columns = columns_in_order(table)
+    print("\n### %s\n\n%s.\n" % (table["title"], table["size"]))
+    print("| shots | " + " | ".join(n for n, _ in columns) + " |\n| --- |" + " --- |" * len(columns))
+    for row in ["imprint"] + NAMES:
         cells = []
-        for found in table.values():
-            cell = "%.3f" % np.mean(found[row])
+        for _, c in columns:
+            cell, draws = "%.3f" % mean_of(c, row), len(c[row])
             if row == "imprint" and draws > 1:
-                cell = "%s ± %.3f" % (cell, STUDENT[draws] * np.std(found[row], ddof=1) / np.sqrt(draws))
+                cell += " ± %.3f" % (STUDENT[draws] * np.std(c[row], ddof=1) / np.sqrt(draws))
             cells.append(cell)
         print("| %s | " % row + " | ".join(cells) + " |")
-    best = [np.mean(f["imprint"]) - max(np.mean(f[p.__name__]) for p in PEERS) for f in table.values()]
-    print("| less the best peer | " + " | ".join("%+.3f" % b for b in best) + " |")
-    for k, row in enumerate(["calibration error", "loss", "base accuracy", "expected", "novel accuracy", "expected"]):
-        if base or k not in (2, 3):
-            print("| %s | " % row + " | ".join("%.3f" % np.mean([c[k] for c in f["check"]])
-                                               for f in table.values()).replace("nan", "-") + " |")
-    return {n: {k: np.mean(v) for k, v in f.items() if k != "check"} for n, f in table.items()}
+    print("| less the best peer | "
+          + " | ".join("%+.3f" % (mean_of(c, "imprint") - best_peer(c)) for _, c in columns) + " |")
+    for k, row in enumerate(CHECKS):
+        if table["base"] or k not in (2, 3):
+            print("| %s | " % row + " | ".join("%.3f" % check(c, k) for _, c in columns).replace("nan", "-") + " |")
+
+
+def check(column, k):
+    return float(np.mean([row[k] for row in column["check"]]))
+
+
+def print_sum(what, tables):
+    """What some tables come to: each way's mean over all columns, and where the default is not among the best."""
+    every = [(t["title"].split(":")[0], n, c) for t in tables for n, c in columns_in_order(t)]
+    means = {k: np.mean([mean_of(c, k) for _, _, c in every]) for k in ["imprint"] + NAMES}
+    single = max(NAMES, key=means.get)
+    less = [mean_of(c, "imprint") - best_peer(c) for _, _, c in every]
+    print("\n### %s\n" % what)
+    print("| " + " | ".join(means) + " |\n|" + " --- |" * len(means))
+    print("| " + " | ".join("%.3f" % m for m in means.values()) + " |\n")
+    print("Mean over %d columns of %d tables. imprint less the best single other way, %s: %+.3f; "
+          "less the best of the eight in each column: %+.3f." % (len(every), len(tables), single, means["imprint"] - means[single], np.mean(less)))
+    worse = ["%s at %s (%+.3f)" % (name, n, b) for (name, n, _), b in zip(every, less) if b < -0.01]
+    print("Within 0.01 of the best of the eight, or above, in %d of %d%s." % (
+        len(every) - len(worse), len(every), "; not in " + ", ".join(worse) if worse else ""))
+    for k, kind in ((4, "novel"), (2, "base")):
+        told = [(name, n, check(c, k + 1) - check(c, k)) for name, n, c in every if check(c, k + 1) >= 0]
+        off = ["%s at %s (%+.3f)" % t for t in told if abs(t[2]) > 0.05]
+        if told:
+            print("Expected %s accuracy less the true one: mean %+.3f, over 0.05 off in %d of %d%s." % (
+                kind, np.mean([t[2] for t in told]), len(off), len(told), ": " + ", ".join(off) if off else ""))
+    for kind, of in (("one and two shots", ("1", "2")), ("more", None)):
+        errors = [(check(c, 0), name, n) for name, n, c in every if (n in ("1", "2")) == (of is not None)]
+        print("Calibration error, %s: mean %.3f, over 0.05 in %d of %d, most %.3f (%s at %s)." % (
+            kind, np.mean([e[0] for e in errors]), sum(e[0] > 0.05 for e in errors), len(errors), *max(errors)))
+
+
+def print_all(tables):
+    for t in tables:
+        print_table(t)
+    alone, beside = [t for t in tables if not t["base"]], [t for t in tables if t["base"]]
+    for what, some in (("All imprinted", alone), ("Base and novel", beside), ("Everything", tables)):
+        if some and (some is not tables or alone and beside):
+            print_sum(what, some)
 
 
 def main():
@@ -227,16 +322,19 @@ def main():
     parser.add_argument("--base", default="0:0", metavar="K:ROWS")
     parser.add_argument("--model", metavar="FILE")
     parser.add_argument("--draws", type=int, default=5, choices=STUDENT)
-    parser.add_argument("--shots", default="1,2,5,10,20,30,100")
-    parser.add_argument("sets", nargs="+", metavar="SET.npz")
+    parser.add_argument("--shots", default="1,2,5,10,20,30,100,all")
+    parser.add_argument("--keep", metavar="DIR")
+    parser.add_argument("--tell", action="store_true")
+    parser.add_argument("sets", nargs="+", metavar="SET")
     o = parser.parse_args()
-    base, rows = map(int, o.base.split(":"))
-    tables = [measure(s, base, rows, o.model, [int(n) for n in o.shots.split(",")], o.draws) for s in o.sets]
-    every = [f for t in tables for f in t.values()]
-    print("\nOver all columns of %d sets, the mean: " % len(tables)
-          + ", ".join("%s %.3f" % (k, np.mean([f[k] for f in every])) for k in every[0]) + ".")
-    print("imprint is within 0.01 of the best of the eight, or above, in %d of %d columns."
-          % (sum(f["imprint"] >= max(f.values()) - 0.01 for f in every), len(every)))
+    tables = []
+    for s in o.sets:
+        if o.tell:
+            with open(s) as f:
+                tables.append(json.load(f))
+        else:
+            tables.append(measure(s, o))
+    print_all(tables)
 
 
 if __name__ == "__main__":
