@@ -197,6 +197,16 @@ static size_t flat_middle(const curve *k, size_t best)
     return figure_at(k, step) >= figure_at(k, best) - FLAT_LOSS ? step : best;
 }
 
+/* Of the biases from none to the best one, or from the best one on where that is below none: the
+ * first that is about as good. It takes the least from base classes. */
+static size_t flat_begin(const curve *k, size_t none, size_t best)
+{
+    size_t step = none < best ? none : best;
+    while (figure_at(k, step) < figure_at(k, best) - FLAT)
+        step++;
+    return step;
+}
+
 static void choose_bias(const calibration *c, const curve *k, calibration_result *out)
 {
     size_t best = 0, step = step_of(c, 0);
@@ -205,7 +215,9 @@ static void choose_bias(const calibration *c, const curve *k, calibration_result
     out->best = figure_at(k, best);
     out->episodes = best_of_episodes(k);
     if (out->best > figure_at(k, step) + FLAT) {
-        step = k->how.kind == BALANCE_BASE ? best : flat_middle(k, best);
+        step = k->how.kind == BALANCE_BASE  ? best
+               : k->how.kind == BALANCE_ALL ? flat_begin(k, step, best)
+                                            : flat_middle(k, best);
         out->bias = bias_of(c, step);
     }
     out->base = k->base * (1 - share_at(k, step));
