@@ -93,8 +93,7 @@ static int plugin_load(const backend_driver **driver, error *e)
         return absence_refuse(e, ABSENT_DRIVER, 0, 0);
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     if (!library) {
-        /* The loader's text begins with the file that it could not load: the plug-in, or a library.
-         */
+        /* The loader's text begins with the file it could not load: the plug-in, or a library. */
         const char *why = dlerror();
         if (strncmp(why, path, strlen(path)) == 0)
             return error_set(e, "CUDA: the plug-in does not load: %s; build it anew", why);

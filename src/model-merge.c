@@ -1,5 +1,4 @@
-/* model-merge: models that imprinted different classes, or parts of one, to one model of them all.
- */
+/* model-merge: models that imprinted different classes, or parts of one, to one model of all. */
 #include "../common/base/tool.h"
 #include "../common/model/model.h"
 #include "device.h"

@@ -7,8 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Formats apart first, since the arguments may point into *e, then appends ": why" if there is one.
- */
+/* Formats apart first, since arguments may point into *e, then appends ": why" if there is one. */
 static int fill(error *e, const char *why, const char *format, va_list list)
 {
     error made;

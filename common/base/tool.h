@@ -4,8 +4,7 @@
  *     tool_operands files = tool_begin(&about, argc, argv);
  *     output *out = tool_output("records");
  *     ... status = work(files, out, &e) ...
- *     return tool_end(out, status, &e);
- */
+ *     return tool_end(out, status, &e); */
 #ifndef COMMON_BASE_TOOL_H
 #define COMMON_BASE_TOOL_H
 
@@ -89,8 +88,7 @@ typedef struct {
  * line that points at --help. */
 tool_operands tool_begin(const tool_description *about, int argc, char **argv);
 
-/* Numbers within words, whole words only and within the bounds, else exit 2 with the option's name.
- */
+/* Numbers within words, whole words only, within the bounds, else exit 2 with the option's name. */
 uint64_t tool_integer(const char *option, const char *word, uint64_t least, uint64_t most);
 double tool_number(const char *option, const char *word, double least, double most);
 

@@ -56,8 +56,7 @@ tensor *model_find(const model *m, const char *name)
     return found ? &found->value : NULL;
 }
 
-/* A place for a tensor of that name: the present one's, emptied, or a new one. NULL without memory.
- */
+/* A place for a tensor of that name: the present one's, emptied, or new. NULL without memory. */
 static model_tensor *place_for(model *m, const char *name)
 {
     model_tensor *place = find_tensor(m, name);

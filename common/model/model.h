@@ -38,8 +38,7 @@ typedef struct {
 typedef struct {
     network net; /* parsed and checked; net.text is "" for a model without a network, and then
                          only head, class_count, dimension and the head's parameters mean anything
-                         (no layers; total and the parameters' places are those of the head alone)
-                         */
+                         (no layers; total and parameters' places are those of the head alone) */
     class_list classes;
     class_kind *kinds; /* one a class */
     norm_kind norm;    /* how embeddings enter the imprinted weights */

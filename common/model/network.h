@@ -98,8 +98,7 @@ typedef struct {
     size_t total;          /* floats in the flat array */
 } network;
 
-/* The text of a built-in network ("keras-cnn", "resnet9"), or NULL if there is none of that name.
- */
+/* The text of a built-in network ("keras-cnn", "resnet9"), or NULL if none has that name. */
 const char *network_builtin(const char *name);
 
 /* Reads `text` for pictures of that extent, class_count >= 1, or 0 where it is empty. Fails on an

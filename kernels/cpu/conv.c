@@ -29,8 +29,7 @@ const product_kind conv_product = {"convolution",
 
 /* ---- the choice ---- */
 
-/* The way back through Winograd's takes that through the ReLU and dropout of the layer below along.
- */
+/* The way back through Winograd's also takes that through ReLU and dropout of the layer below. */
 void conv_choose(program *p, size_t i)
 {
     fused_layer *f = &p->plan.layers[i];

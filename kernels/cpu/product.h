@@ -57,8 +57,7 @@ void *product_gradient(const program *p, const fused_layer *f);
 /* Chooses the order in which the program keeps its weights, before the first primitives. */
 int storage_new(program *p, error *e);
 void storage_free(program *p);
-/* All parameters (or what is one a parameter) from the network's order to the program's, and back.
- */
+/* All parameters (or what is one a parameter), from network's order to the program's, and back. */
 int storage_put(program *p, const float *plain, float *stored, error *e);
 int storage_get(program *p, const float *stored, float *plain, error *e);
 

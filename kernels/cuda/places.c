@@ -18,8 +18,7 @@ size_t norm_groups(size_t rows, size_t group)
 /* ---- limits ---- */
 
 #define WINDOW_LIMIT 65536 /* places in a window that a uint16 can name */
-/* cuDNN counts a tensor's elements in 31 bits, and a grid has so many blocks along its third side.
- */
+/* cuDNN counts a tensor's elements in 31 bits; a grid has so many blocks along its third side. */
 #define ELEMENTS_LIMIT ((size_t)1 << 31)
 #define GROUPS_LIMIT 65535
 
@@ -103,8 +102,7 @@ static void parameters_place(const placer *k)
         layer_places *o = &k->q->layers[i];
         if (!fused_multiplies(f))
             continue;
-        /* A dense layer reads rows of all its inputs, where only the last dimension may be padded.
-         */
+        /* A dense layer reads rows of all inputs, where only the last dimension may be padded. */
         weight_place(k, f->layer->weight, f->in.channels, f->in_channels,
                      f->layer->kind == LAYER_CONV, &o->weight, &o->d_weight);
         weight_place(k, f->layer->offset, 1, 1, false, &o->bias, &o->d_bias);

@@ -66,8 +66,7 @@ void reference_conv_forward(const layer *l, size_t rows, const float *weight, co
     }
 }
 
-/* d_weight[o][i][j][c] += d_out[y][x][o] * in[...][c], and d_in[...][c] += d_out[y][x][o] * weight.
- */
+/* d_weight[o][i][j][c] += d_out[y][x][o] * in[...][c], d_in[...][c] += d_out[y][x][o] * weight. */
 static void position_backward(const layer *l, const float *weight, const double *in,
                               const double *d_out, size_t y, size_t x, double *d_weight,
                               double *d_in)

@@ -44,8 +44,7 @@ void reference_head_forward(const network *n, size_t rows, const float *scale, c
     }
 }
 
-/* With u = w/|w|, v = f/|f|, z = s u.v:  dz/ds = u.v;  dz/df = s (u - (u.v) v) / |f|;  dz/dw alike.
- */
+/* With u = w/|w|, v = f/|f|, z = s u.v: dz/ds = u.v; dz/df = s (u - (u.v) v) / |f|; dz/dw alike. */
 void reference_head_backward(const network *n, size_t rows, const float *scale, const float *weight,
                              const double *embedding, const double *d_logits, double *d_scale,
                              double *d_weight, double *d_embedding)

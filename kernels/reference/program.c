@@ -19,8 +19,7 @@ struct program {
     const int32_t *labels;
     size_t data_rows;
     int32_t *batch_labels;
-    /* What layer i reads is activation[i], what it writes activation[i + 1]; the gradients alike.
-     */
+    /* What layer i reads is activation[i], what it writes activation[i + 1]; gradients alike. */
     double **activation, **d_activation;
     double *logits, *d_logits;
 };

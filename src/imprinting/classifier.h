@@ -18,8 +18,7 @@
 
 typedef struct classifier classifier;
 
-/* Prepares the model's weights. Both the algebra and the model are borrowed until classifier_free.
- */
+/* Prepares the model's weights. Algebra and model are borrowed until classifier_free. */
 int classifier_new(algebra *a, const model *m, classifier **out, error *e);
 void classifier_free(classifier *c);
 
@@ -27,8 +26,7 @@ void classifier_free(classifier *c);
 int classifier_scores(classifier *c, const float *embeddings, size_t rows, float *scores, error *e);
 
 /* Fails if a stream's header says that its embeddings are of another network ("embedding-of", the
- * fingerprint in 16 hexadecimal digits) than the one of that model_fingerprint. 0 passes anything.
- */
+ * fingerprint in 16 hex digits) than the one of that model_fingerprint. 0 passes anything. */
 int classifier_check_origin(const stream_header *h, uint64_t fingerprint, error *e);
 
 #endif

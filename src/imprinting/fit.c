@@ -27,8 +27,7 @@ static int make_means(model *m, const bool *changed, error *e)
     return 0;
 }
 
-/* A head that came with biases keeps them: those of its classes, aside from what imprinting makes.
- */
+/* A head that came with biases keeps them: its classes', aside from what imprinting makes. */
 static int keep_base_bias(model *m, error *e)
 {
     if (!model_part(m, PART_HEAD_BIAS) || fit_report_of(m).method != METHOD_NONE ||

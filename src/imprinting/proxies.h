@@ -12,8 +12,7 @@
 #include "../../kernels/algebra.h"
 
 /* count unit vectors [count][dimension] of rows [rows][dimension], unit vectors too, rows >= 1.
- * Fewer different rows than `count` give some proxies twice. The same seed gives the same proxies.
- */
+ * Fewer different rows than `count` give some proxies twice. Same seed, same proxies. */
 int proxies_of_rows(algebra *a, const float *unit, size_t rows, size_t dimension, size_t count,
                     uint64_t seed, float *out, error *e);
 

@@ -27,8 +27,7 @@
  * mean. how->lambda, in units of the matrix's mean eigenvalue; 0 chooses. how->calibrate gives the
  * novel classes the bias that serves best. The scores are then scaled to fit the set's rows as
  * log-probabilities. *out says what came of it; without base classes novel is the accuracy of rows
- * left out, -1 for none. Fails for a class without rows, and where the matrix is singular even so.
- */
+ * left out, -1 for none. Fails where a class has no rows, or the matrix is singular even so. */
 int ridge_make(algebra *a, model *m, const fit_settings *how, const episodes *set, fit_report *out,
                error *e);
 

@@ -14,8 +14,7 @@
  *
  * Leaving a row out of its class's mean, of W and of B changes A by a matrix of rank two or three
  * in the span of the row and its class's mean, so that by Woodbury's formula its scores follow from
- * inner products with the solution (Hager: Updating the inverse of a matrix, SIAM Review 31, 1989).
- */
+ * inner products with the solution (Hager: Updating the inverse of a matrix, SIAM Review, 1989). */
 #ifndef SRC_IMPRINTING_RIDGE_PROBLEM_H
 #define SRC_IMPRINTING_RIDGE_PROBLEM_H
 
@@ -63,8 +62,7 @@ typedef struct {
     memory held;
 } ridge_problem;
 
-/* The sums are taken over (and empty afterwards) whether it succeeds or not; class_of is borrowed.
- */
+/* Takes the sums over (empty afterwards), whether it succeeds or not; class_of is borrowed. */
 int ridge_problem_new(algebra *a, ridge_sums *sums, const ridge_rows *judged, ridge_problem *out,
                       error *e);
 

@@ -46,8 +46,7 @@ static double seconds_now(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-/* ---- pictures ---------------------------------------------------------------------------------
- */
+/* ---- pictures ------------------------------------------------------------------------------ */
 
 static void pictures_grow(pictures *all, size_t rows)
 {
@@ -87,8 +86,7 @@ static void pictures_random(pictures *all)
         all->labels[i] = rand() % CLASSES;
 }
 
-/* ---- programs ---------------------------------------------------------------------------------
- */
+/* ---- programs ------------------------------------------------------------------------------ */
 
 /* One of each kind, made at its first use. */
 typedef struct {
@@ -133,8 +131,7 @@ static program *machine_program(machine *m, const pictures *all, bool training, 
     return *p;
 }
 
-/* ---- work -------------------------------------------------------------------------------------
- */
+/* ---- work ---------------------------------------------------------------------------------- */
 
 static double train(machine *m, const pictures *all, size_t steps)
 {
@@ -171,8 +168,7 @@ static double embed(machine *m, const pictures *all, size_t rows, size_t batches
     return speed;
 }
 
-/* ---- profiles ---------------------------------------------------------------------------------
- */
+/* ---- profiles ------------------------------------------------------------------------------ */
 
 static const char *const words[] = {[LAYER_CONV] = "conv",           [LAYER_DENSE] = "dense",
                                     [LAYER_RELU] = "relu",           [LAYER_MAXPOOL] = "maxpool",
@@ -235,8 +231,7 @@ static void profile_print(const program *p, double steps, double rows)
            t->optimizer / steps * 1e3, t->outside / steps * 1e3, sum / steps * 1e3);
 }
 
-/* ---- requests ---------------------------------------------------------------------------------
- */
+/* ---- requests ------------------------------------------------------------------------------ */
 
 /* GFLOP/s of the quickest of a few products, the practical limit of fp32 arithmetic here. */
 static double peak(size_t size)

@@ -44,8 +44,7 @@ static void randomise(const network *n, draws *s, float *parameters)
     }
 }
 
-/* Moments as an optimizer may have left them: the second not negative, none where nothing learns.
- */
+/* Moments as an optimizer may leave them: the second not negative, none where nothing learns. */
 static void randomise_moments(const network_case *c, inputs *in, draws *s)
 {
     const network *n = &in->net;
