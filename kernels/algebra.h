@@ -39,14 +39,14 @@ struct algebra {
                   error *e);
 
     /* Sums that grow on the device: per class the rows' sum and count, and, if `gram`, the matrix
-     * sum over rows of x x^T. With projection != NULL (count x dimension, copied) x is the row's
-     * `features`, of `count` numbers; otherwise x is the embedding itself. Sums are kept in double,
-     * so that they add up across machines; rows of label < 0 go into the Gram matrix only. */
-    int (*moments_new)(algebra *a, size_t dimension, const float *projection, size_t count,
-                       size_t classes, bool gram, moments **out, error *e);
+     * sum over rows of x x^T. Sums are kept in double, so that they add up across machines; rows of
+     * label < 0 go into the Gram matrix only. */
+    int (*moments_new)(algebra *a, size_t dimension, size_t classes, bool gram, moments **out,
+                       error *e);
     int (*moments_add)(algebra *a, moments *m, const float *embeddings, const int32_t *labels,
                        size_t rows, error *e);
-    /* sums [classes][x], counts [classes], gram [x][x] (both halves; NULL to leave it). */
+    /* sums [classes][dimension], counts [classes], gram [dimension][dimension] (both halves; NULL
+     * to leave it). */
     int (*moments_get)(algebra *a, moments *m, double *sums, double *counts, double *gram,
                        error *e);
     void (*moments_free)(algebra *a, moments *m);

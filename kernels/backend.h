@@ -25,7 +25,7 @@
 #include <stdint.h>
 
 /* Raised whenever this file or algebra.h changes; a plug-in of another number is refused. */
-#define BACKEND_ABI 3
+#define BACKEND_ABI 4
 
 typedef enum { PRECISION_AUTO, PRECISION_FP32, PRECISION_TF32, PRECISION_BF16 } precision_kind;
 

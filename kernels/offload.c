@@ -17,9 +17,8 @@ struct offload {
 
 /* Those of the CPU, and those of the device from when it took part. */
 struct moments {
-    size_t dimension, count, classes;
+    size_t dimension, classes;
     bool gram, refused; /* refused: the device has no room for it */
-    float *projection;
     moments *own, *moved;
 };
 
@@ -145,27 +144,20 @@ static void offload_moments_free(algebra *a, moments *m)
         cpu_of(a)->moments_free(cpu_of(a), m->own);
     if (m->moved)
         d->device->algebra.moments_free(&d->device->algebra, m->moved);
-    free(m->projection);
     free(m);
 }
 
-static int offload_moments_new(algebra *a, size_t dimension, const float *projection, size_t count,
-                               size_t classes, bool gram, moments **out, error *e)
+static int offload_moments_new(algebra *a, size_t dimension, size_t classes, bool gram,
+                               moments **out, error *e)
 {
     algebra *on = cpu_of(a);
     moments *m = calloc(1, sizeof *m);
-    size_t bytes = projection ? count * dimension * sizeof *projection : 0;
-    if (!m || (bytes && !(m->projection = malloc(bytes)))) {
-        free(m);
+    if (!m)
         return error_set(e, "out of memory for sums of embeddings");
-    }
-    if (bytes)
-        memcpy(m->projection, projection, bytes);
     m->dimension = dimension;
-    m->count = projection ? count : dimension;
     m->classes = classes;
     m->gram = gram;
-    if (on->moments_new(on, dimension, projection, count, classes, gram, &m->own, e) < 0) {
+    if (on->moments_new(on, dimension, classes, gram, &m->own, e) < 0) {
         m->own = NULL;
         offload_moments_free(a, m);
         return -1;
@@ -181,8 +173,7 @@ static bool moved(offload *d, moments *m)
     algebra *on = &d->device->algebra;
     if (m->moved || m->refused)
         return m->moved != NULL;
-    if (on->moments_new(on, m->dimension, m->projection, m->count, m->classes, m->gram, &m->moved,
-                        &e) == 0)
+    if (on->moments_new(on, m->dimension, m->classes, m->gram, &m->moved, &e) == 0)
         return true;
     m->moved = NULL;
     m->refused = true;
@@ -194,9 +185,8 @@ static int offload_moments_add(algebra *a, moments *m, const float *embeddings,
                                const int32_t *labels, size_t rows, error *e)
 {
     offload *d = a->own;
-    double r = (double)rows, n = (double)m->dimension, k = (double)m->count;
-    algebra *on =
-        choose(d, m->projection ? 2 * r * n * k : 0, r * k + (m->gram ? r * k * k : 0), 4 * r * n);
+    double r = (double)rows, n = (double)m->dimension;
+    algebra *on = choose(d, 0, r * n + (m->gram ? r * n * n : 0), 4 * r * n);
     if (on == cpu_of(a) || !moved(d, m))
         return cpu_of(a)->moments_add(cpu_of(a), m->own, embeddings, labels, rows, e);
     return on->moments_add(on, m->moved, embeddings, labels, rows, e);
@@ -212,7 +202,7 @@ static int offload_moments_get(algebra *a, moments *m, double *sums, double *cou
                                error *e)
 {
     offload *d = a->own;
-    size_t k = m->count, all = m->classes * k, square = gram && m->gram ? k * k : 0;
+    size_t n = m->dimension, all = m->classes * n, square = gram && m->gram ? n * n : 0;
     if (cpu_of(a)->moments_get(cpu_of(a), m->own, sums, counts, gram, e) < 0)
         return -1;
     if (!m->moved)

@@ -8,11 +8,9 @@
 #define MOMENT_ROWS 256 /* taken at once */
 
 struct moments {
-    size_t dimension, size, classes; /* size: of x */
-    float *projection;               /* NULL: x is the embedding */
-    float *features;                 /* [MOMENT_ROWS][size], with a projection */
-    double *block;                   /* [MOMENT_ROWS][size], with a Gram matrix */
-    double *sums, *counts, *gram;    /* gram: its lower half is kept */
+    size_t dimension, classes;
+    double *block;                /* [MOMENT_ROWS][dimension], with a Gram matrix */
+    double *sums, *counts, *gram; /* gram: its lower half is kept */
 };
 
 static void cpu_moments_free(algebra *a, moments *m)
@@ -20,8 +18,6 @@ static void cpu_moments_free(algebra *a, moments *m)
     (void)a;
     if (!m)
         return;
-    free(m->projection);
-    free(m->features);
     free(m->block);
     free(m->sums);
     free(m->counts);
@@ -29,39 +25,31 @@ static void cpu_moments_free(algebra *a, moments *m)
     free(m);
 }
 
-static int moments_space(moments *m, bool projected, bool gram)
+static int moments_space(moments *m, bool gram)
 {
-    size_t size = m->size;
+    size_t size = m->dimension;
     m->sums = calloc(m->classes * size + 1, sizeof *m->sums);
     m->counts = calloc(m->classes + 1, sizeof *m->counts);
-    if (projected) {
-        m->projection = malloc(size * m->dimension * sizeof *m->projection);
-        m->features = malloc(MOMENT_ROWS * size * sizeof *m->features);
-    }
     if (gram) {
         m->gram = calloc(size, size * sizeof *m->gram);
         m->block = malloc(MOMENT_ROWS * size * sizeof *m->block);
     }
-    bool whole = m->sums && m->counts && (!projected || (m->projection && m->features));
-    return whole && (!gram || (m->gram && m->block)) ? 0 : -1;
+    return m->sums && m->counts && (!gram || (m->gram && m->block)) ? 0 : -1;
 }
 
-static int cpu_moments_new(algebra *a, size_t dimension, const float *projection, size_t count,
-                           size_t classes, bool gram, moments **out, error *e)
+static int cpu_moments_new(algebra *a, size_t dimension, size_t classes, bool gram, moments **out,
+                           error *e)
 {
     moments *m = calloc(1, sizeof *m);
     if (!m)
         return error_set(e, "out of memory");
-    *m = (moments){
-        .dimension = dimension, .size = projection ? count : dimension, .classes = classes};
-    if (moments_space(m, projection != NULL, gram) < 0) {
-        error_set(e, "out of memory for sums of %zu numbers%s; take fewer features", m->size,
+    *m = (moments){.dimension = dimension, .classes = classes};
+    if (moments_space(m, gram) < 0) {
+        error_set(e, "out of memory for sums of %zu numbers%s; take fewer features", m->dimension,
                   gram ? " and their Gram matrix" : "");
         cpu_moments_free(a, m);
         return -1;
     }
-    if (projection)
-        memcpy(m->projection, projection, count * dimension * sizeof *projection);
     *out = m;
     return 0;
 }
@@ -75,24 +63,24 @@ static void class_sums_add(moments *m, const float *x, const int32_t *labels, si
 #pragma omp parallel
     {
         size_t first, last;
-        thread_part(m->size, 8, &first, &last);
+        thread_part(m->dimension, 8, &first, &last);
         for (size_t row = 0; row < rows; row++) {
             if (labels[row] < 0)
                 continue;
-            double *sum = m->sums + (size_t)labels[row] * m->size;
+            double *sum = m->sums + (size_t)labels[row] * m->dimension;
             for (size_t d = first; d < last; d++)
-                sum[d] += x[row * m->size + d];
+                sum[d] += x[row * m->dimension + d];
         }
     }
 }
 
 static void gram_add(moments *m, const float *x, size_t rows)
 {
-    size_t count = rows * m->size;
+    size_t count = rows * m->dimension;
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < count; i++)
         m->block[i] = x[i];
-    int n = (int)m->size;
+    int n = (int)m->dimension;
     cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, n, (int)rows, 1, m->block, n, 1, m->gram, n);
 }
 
@@ -106,11 +94,6 @@ static int cpu_moments_add(algebra *a, moments *m, const float *embeddings, cons
     for (size_t i = 0; i < rows; i += MOMENT_ROWS) {
         size_t n = rows - i < MOMENT_ROWS ? rows - i : MOMENT_ROWS;
         const float *x = embeddings + i * m->dimension;
-        if (m->projection) {
-            if (a->features(a, x, n, m->dimension, m->projection, m->size, m->features, e) < 0)
-                return -1;
-            x = m->features;
-        }
         class_sums_add(m, x, labels + i, n);
         if (m->gram)
             gram_add(m, x, n);
@@ -122,7 +105,7 @@ static int cpu_moments_get(algebra *a, moments *m, double *sums, double *counts,
                            error *e)
 {
     (void)a, (void)e;
-    size_t n = m->size;
+    size_t n = m->dimension;
     if (sums)
         memcpy(sums, m->sums, m->classes * n * sizeof *sums);
     if (counts)

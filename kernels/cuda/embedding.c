@@ -17,10 +17,11 @@ static int done(struct cuda *g, int status, const char *kernel, error *e)
     return check_kernel(g, status, kernel, g->streams[0], e);
 }
 
-/* Column-major: scores' [classes x rows] = weights [classes x d] (stored d x classes) embeddings'
- * [d x rows]. */
-int device_scores(struct cuda *g, const float *embeddings, size_t rows, size_t dimension,
-                  const float *weights, size_t classes, float *scores, error *e)
+/* On the device: scores[row][class] = embeddings . weights, all dense and row-major. To cuBLAS, of
+ * column-major order: scores' [classes x rows] = weights [classes x d] (stored d x classes)
+ * embeddings' [d x rows]. */
+static int device_scores(struct cuda *g, const float *embeddings, size_t rows, size_t dimension,
+                         const float *weights, size_t classes, float *scores, error *e)
 {
     static const float one = 1, zero = 0;
     if (blas_wake(g, e) < 0)

@@ -8,8 +8,4 @@
 /* Fills its functions in. */
 void cuda_embedding(algebra *a);
 
-/* On the device: scores[row][class] = embeddings . weights, all dense and row-major. */
-int device_scores(struct cuda *g, const float *embeddings, size_t rows, size_t dimension,
-                  const float *weights, size_t classes, float *scores, error *e);
-
 #endif

@@ -1,7 +1,6 @@
 #include "moments.h"
 
 #include "check.h"
-#include "embedding.h"
 #include "memory.h"
 
 #include <stdlib.h>
@@ -11,31 +10,25 @@
 
 struct moments {
     struct cuda *gpu;
-    size_t dimension, classes, size; /* size: numbers in x */
-    size_t piece;                    /* rows at once */
-    double *sums, *gram; /* on the device; gram NULL for none: its upper half, as column-major
-                                        has it, is kept */
+    size_t dimension, classes;
+    size_t piece; /* rows at once */
+    /* On the device. gram: NULL for none; its upper half, as column-major has it, is kept. */
+    double *sums, *gram;
     double *counts;
-    float *projection, *embeddings, *features;
+    float *embeddings;
     int32_t *labels;
     double *x, *ones;
     void *memory; /* of all arrays but counts */
 };
 
 /* All of its arrays in one piece of memory, zeroed. */
-static int moments_place(moments *m, bool gram, bool projected, error *e)
+static int moments_place(moments *m, bool gram, error *e)
 {
-    size_t size = m->size, row_bytes = 4 * m->dimension + 12 * size + 8 * m->classes + 4;
+    size_t size = m->dimension, row_bytes = 12 * size + 8 * m->classes + 4;
     m->piece = PIECE_BYTES / row_bytes ? PIECE_BYTES / row_bytes : 1;
     m->piece = m->piece < 8192 ? m->piece : 8192;
-    size_t bytes[] = {m->classes * size * 8,
-                      gram ? size * size * 8 : 0,
-                      m->piece * size * 8,
-                      m->piece * m->classes * 8,
-                      m->piece * m->dimension * 4,
-                      projected ? m->piece * size * 4 : 0,
-                      projected ? size * m->dimension * 4 : 0,
-                      m->piece * 4};
+    size_t bytes[] = {m->classes * size * 8,     gram ? size * size * 8 : 0, m->piece * size * 8,
+                      m->piece * m->classes * 8, m->piece * size * 4,        m->piece * 4};
     void *at[sizeof bytes / sizeof *bytes];
     size_t count = sizeof bytes / sizeof *bytes, total = memory_split(NULL, count, bytes, at);
     if (device_take(total, "sums of embeddings", "use --device cpu, or fewer --features",
@@ -47,9 +40,7 @@ static int moments_place(moments *m, bool gram, bool projected, error *e)
     m->x = at[2];
     m->ones = at[3];
     m->embeddings = at[4];
-    m->features = at[5];
-    m->projection = at[6];
-    m->labels = at[7];
+    m->labels = at[5];
     return check_cuda((int)cudaMemsetAsync(m->memory, 0, total, m->gpu->streams[0]),
                       "clearing sums", e);
 }
@@ -64,8 +55,8 @@ static void cuda_moments_free(algebra *a, moments *m)
     free(m);
 }
 
-static int cuda_moments_new(algebra *a, size_t dimension, const float *projection, size_t count,
-                            size_t classes, bool gram, moments **out, error *e)
+static int cuda_moments_new(algebra *a, size_t dimension, size_t classes, bool gram, moments **out,
+                            error *e)
 {
     struct cuda *g = a->own;
     moments *m = calloc(1, sizeof *m);
@@ -76,10 +67,7 @@ static int cuda_moments_new(algebra *a, size_t dimension, const float *projectio
     m->gpu = g;
     m->dimension = dimension;
     m->classes = classes;
-    m->size = projection ? count : dimension;
-    if (blas_wake(g, e) < 0 || moments_place(m, gram, projection != NULL, e) < 0 ||
-        (projection && copy_in(g, m->projection, projection, count * dimension * 4, e) < 0) ||
-        device_wait(g, e) < 0) {
+    if (blas_wake(g, e) < 0 || moments_place(m, gram, e) < 0 || device_wait(g, e) < 0) {
         cuda_moments_free(a, m);
         return -1;
     }
@@ -93,15 +81,16 @@ static int piece_sum(moments *m, size_t rows, error *e)
 {
     static const double one = 1;
     struct cuda *g = m->gpu;
-    if (check_blas(cublasDgemm(g->blas, CUBLAS_OP_N, CUBLAS_OP_T, (int)m->size, (int)m->classes,
-                               (int)rows, &one, m->x, (int)m->size, m->ones, (int)m->classes, &one,
-                               m->sums, (int)m->size),
+    if (check_blas(cublasDgemm(g->blas, CUBLAS_OP_N, CUBLAS_OP_T, (int)m->dimension,
+                               (int)m->classes, (int)rows, &one, m->x, (int)m->dimension, m->ones,
+                               (int)m->classes, &one, m->sums, (int)m->dimension),
                    "class sums", e) < 0)
         return -1;
     if (!m->gram)
         return 0;
-    return check_blas(cublasDsyrk(g->blas, CUBLAS_FILL_MODE_UPPER, CUBLAS_OP_N, (int)m->size,
-                                  (int)rows, &one, m->x, (int)m->size, &one, m->gram, (int)m->size),
+    return check_blas(cublasDsyrk(g->blas, CUBLAS_FILL_MODE_UPPER, CUBLAS_OP_N, (int)m->dimension,
+                                  (int)rows, &one, m->x, (int)m->dimension, &one, m->gram,
+                                  (int)m->dimension),
                       "Gram matrix", e);
 }
 
@@ -110,20 +99,11 @@ static int piece_add(moments *m, const float *embeddings, const int32_t *labels,
 {
     struct cuda *g = m->gpu;
     cudaStream_t stream = g->streams[0];
-    const float *x = m->embeddings;
     if (copy_in(g, m->embeddings, embeddings, rows * m->dimension * 4, e) < 0 ||
         copy_in(g, m->labels, labels, rows * 4, e) < 0)
         return -1;
-    if (m->projection) {
-        x = m->features;
-        if (device_scores(g, m->embeddings, rows, m->dimension, m->projection, m->size, m->features,
-                          e) < 0 ||
-            check_kernel(g, kernel_relu_float(m->features, rows * m->size, stream), "relu_float",
-                         stream, e) < 0)
-            return -1;
-    }
-    if (check_kernel(g, kernel_to_double(x, m->x, rows * m->size, stream), "to_double", stream, e) <
-            0 ||
+    if (check_kernel(g, kernel_to_double(m->embeddings, m->x, rows * m->dimension, stream),
+                     "to_double", stream, e) < 0 ||
         check_kernel(g, kernel_one_hot(m->labels, rows, m->classes, m->ones, stream), "one_hot",
                      stream, e) < 0)
         return -1;
@@ -152,7 +132,7 @@ static int cuda_moments_get(algebra *a, moments *m, double *sums, double *counts
                             error *e)
 {
     (void)a;
-    size_t n = m->size;
+    size_t n = m->dimension;
     memcpy(counts, m->counts, m->classes * sizeof *counts);
     bool squares = gram && m->gram;
     if (copy_out(m->gpu, sums, m->sums, m->classes * n * 8, e) < 0 ||

@@ -139,7 +139,7 @@ static int follow_sums(algebra *a, stream_sums *s, size_t from, size_t to, error
         return -1;
     s->sum = sum;
     s->classes = to;
-    return a->moments_new(a, s->width, NULL, 0, to, s->gram != NULL, &s->running, e);
+    return a->moments_new(a, s->width, to, s->gram != NULL, &s->running, e);
 }
 
 /* Rows of each class to keep: what the model has room for already, or was asked for; else the usual

@@ -70,7 +70,7 @@ int ridge_sums_of_rows(algebra *a, const float *x, const int32_t *labels, size_t
     moments *running = NULL;
     if (sums_new(classes, width, out, e) < 0)
         return -1;
-    int status = a->moments_new(a, width, NULL, 0, classes, true, &running, e);
+    int status = a->moments_new(a, width, classes, true, &running, e);
     if (status == 0)
         status = a->moments_add(a, running, x, labels, rows, e);
     if (status == 0)

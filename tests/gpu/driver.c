@@ -171,13 +171,15 @@ static double measure_gram(backend *b, size_t rows, size_t count)
     const size_t dimension = 512;
     moments *m;
     float *x = numbers(rows * dimension, 13), *projection = numbers(count * dimension, 11);
+    float *features = room(rows * count * sizeof *features);
     int32_t *labels = class_labels(rows);
     double best = 0;
-    must(b->algebra.moments_new(&b->algebra, dimension, projection, count, CLASSES, true, &m, &e),
-         &e);
+    must(b->algebra.moments_new(&b->algebra, count, CLASSES, true, &m, &e), &e);
     for (int turn = 0; turn <= TURNS; turn++) {
         double begun = now();
-        must(b->algebra.moments_add(&b->algebra, m, x, labels, rows, &e), &e);
+        must(b->algebra.features(&b->algebra, x, rows, dimension, projection, count, features, &e),
+             &e);
+        must(b->algebra.moments_add(&b->algebra, m, features, labels, rows, &e), &e);
         best = better(best, turn, rows, begun);
     }
     b->algebra.moments_free(&b->algebra, m);

@@ -144,13 +144,13 @@ typedef struct {
 } moment_sums;
 
 static moment_sums run_moments(algebra *a, sizes z, const float *x, const int32_t *labels,
-                               const float *projection, bool gram)
+                               bool gram)
 {
-    size_t size = projection ? z.count : z.dimension, half = z.rows / 3;
+    size_t size = z.dimension, half = z.rows / 3;
     moments *m = NULL;
     moment_sums out = {poisoned_doubles(MOMENT_CLASSES * size), poisoned_doubles(MOMENT_CLASSES),
                        poisoned_doubles(size * size)};
-    must(a->moments_new(a, z.dimension, projection, z.count, MOMENT_CLASSES, gram, &m, e));
+    must(a->moments_new(a, z.dimension, MOMENT_CLASSES, gram, &m, e));
     must(a->moments_add(a, m, x, labels, half, e));
     must(a->moments_add(a, m, x + half * z.dimension, labels + half, z.rows - half, e));
     /* Reading the sums leaves them as they are. */
@@ -168,43 +168,33 @@ static void moment_sums_free(moment_sums *m)
 }
 
 static void compare_moments(algebra *a, algebra *reference, sizes z, draws *s, verdict *v,
-                            bool projected, bool gram)
+                            bool gram)
 {
-    float *x = normal_new(s, z.rows * z.dimension), *w = normal_new(s, z.count * z.dimension);
+    float *x = normal_new(s, z.rows * z.dimension);
     int32_t *labels = array_new(z.rows, sizeof *labels);
-    size_t size = projected ? z.count : z.dimension;
+    size_t size = z.dimension;
     for (size_t r = 0; r < z.rows; r++) /* -1: of no class; class 1 stays empty */
         labels[r] = (int32_t)draw_below(s, MOMENT_CLASSES + 1) - 1;
     for (size_t r = 0; r < z.rows; r++)
         labels[r] = labels[r] == 1 ? 2 : labels[r];
-    moment_sums got = run_moments(a, z, x, labels, projected ? w : NULL, gram);
-    moment_sums truth = run_moments(reference, z, x, labels, projected ? w : NULL, gram);
+    moment_sums got = run_moments(a, z, x, labels, gram);
+    moment_sums truth = run_moments(reference, z, x, labels, gram);
     judge_doubles(v, "counts", got.counts, truth.counts, MOMENT_CLASSES, 0);
-    judge_doubles(v, "sums", got.sums, truth.sums, MOMENT_CLASSES * size, projected ? 1e-5 : 1e-6);
+    judge_doubles(v, "sums", got.sums, truth.sums, MOMENT_CLASSES * size, 1e-6);
     if (gram)
         judge_doubles(v, "gram", got.gram, truth.gram, size * size, 1e-5);
     moment_sums_free(&got), moment_sums_free(&truth);
-    free(x), free(w), free(labels);
+    free(x), free(labels);
 }
 
 static void test_sums(algebra *a, algebra *reference, sizes z, draws *s, verdict *v)
 {
-    compare_moments(a, reference, z, s, v, false, false);
+    compare_moments(a, reference, z, s, v, false);
 }
 
 static void test_gram(algebra *a, algebra *reference, sizes z, draws *s, verdict *v)
 {
-    compare_moments(a, reference, z, s, v, false, true);
-}
-
-static void test_projected_sums(algebra *a, algebra *reference, sizes z, draws *s, verdict *v)
-{
-    compare_moments(a, reference, z, s, v, true, false);
-}
-
-static void test_projected_gram(algebra *a, algebra *reference, sizes z, draws *s, verdict *v)
-{
-    compare_moments(a, reference, z, s, v, true, true);
+    compare_moments(a, reference, z, s, v, true);
 }
 
 /* ---- linear algebra ---- */

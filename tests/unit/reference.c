@@ -275,7 +275,7 @@ static void moments_add_up(void **state)
     double sums[4], counts[2], gram[4];
     moments *m = NULL;
     backend *b = reference_open();
-    must(b->algebra.moments_new(&b->algebra, 2, NULL, 0, 2, true, &m, e));
+    must(b->algebra.moments_new(&b->algebra, 2, 2, true, &m, e));
     must(b->algebra.moments_add(&b->algebra, m, x, labels, 3, e));
     must(b->algebra.moments_get(&b->algebra, m, sums, counts, gram, e));
     const double right_sums[] = {0, 0, 6, 7}, right_gram[] = {35, 24, 24, 30};
