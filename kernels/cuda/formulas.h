@@ -1,7 +1,7 @@
-/* element.h: what one thread computes of one element, in C and in CUDA, so that the formulas are
+/* formulas.h: what one thread computes of one element, in C and in CUDA, so that the formulas are
  * tested against kernels/reference on machines without a GPU. */
-#ifndef KERNELS_CUDA_ELEMENT_H
-#define KERNELS_CUDA_ELEMENT_H
+#ifndef KERNELS_CUDA_FORMULAS_H
+#define KERNELS_CUDA_FORMULAS_H
 
 #include "../random.h"
 
