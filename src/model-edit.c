@@ -52,7 +52,7 @@ static const tool_description about = {
 
 static int drop_classes(model *m, const char *words, error *e)
 {
-    bool *chosen = calloc(m->classes.count, sizeof *chosen);
+    bool *chosen = calloc(m->classes.count + 1, sizeof *chosen);
     if (!chosen)
         return error_set(e, "out of memory for %zu classes", m->classes.count);
     int status = class_list_choose(&m->classes, words, chosen, e);
@@ -65,21 +65,26 @@ static int drop_classes(model *m, const char *words, error *e)
 
 /* ---- renaming ---- */
 
-/* The one class that a word names or numbers; -1 if it is none or several. */
-static int one_class(const class_list *classes, const char *word)
+/* The one class that a word names or numbers; *found is -1 if it is none or several. Fails without
+ * memory. */
+static int one_class(const class_list *classes, const char *word, int *found, error *e)
 {
-    int named = class_list_find(classes, word);
-    if (named >= 0)
-        return named;
+    *found = class_list_find(classes, word);
+    if (*found >= 0)
+        return 0;
     error ignored;
-    bool *chosen = calloc(classes->count, sizeof *chosen);
-    int found = -1;
-    if (chosen && class_list_choose(classes, word, chosen, &ignored) >= 0)
+    bool *chosen = calloc(classes->count + 1, sizeof *chosen);
+    if (!chosen)
+        return error_set(e, "out of memory for %zu classes", classes->count);
+    size_t count = 0;
+    if (class_list_choose(classes, word, chosen, &ignored) >= 0)
         for (size_t c = 0; c < classes->count; c++)
-            if (chosen[c])
-                found = found == -1 ? (int)c : -2;
+            if (chosen[c] && count++ == 0)
+                *found = (int)c;
     free(chosen);
-    return found < 0 ? -1 : found;
+    if (count != 1)
+        *found = -1;
+    return 0;
 }
 
 /* Names may hold "=" themselves: the first one before which a class stands divides. */
@@ -88,17 +93,19 @@ static int rename_class(model *m, const char *words, error *e)
     char *old = strdup(words);
     if (!old)
         return error_set(e, "out of memory");
-    int found = -1;
+    int found = -1, status = 0;
     const char *name = NULL;
-    for (size_t i = 0; old[i] && found < 0; i++) {
+    for (size_t i = 0; old[i] && found < 0 && status == 0; i++) {
         if (words[i] != '=')
             continue;
         old[i] = '\0';
-        found = one_class(&m->classes, old);
+        status = one_class(&m->classes, old, &found, e);
         name = words + i + 1;
         old[i] = '=';
     }
     free(old);
+    if (status < 0)
+        return -1;
     if (found < 0)
         return error_set(e, "--rename %s: the model has no such class; tensor-info lists them",
                          words);
