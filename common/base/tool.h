@@ -84,8 +84,8 @@ typedef struct {
 
 /* First thing in main: sees to it that file descriptors 0 to 2 are open and that signals leave
  * nothing behind, ignores SIGPIPE, and reads the options, the tool's own and those that all have
- * (--output, --progress, --quiet; --help and --version exit 0). What is wrong exits 2, after one
- * line that points at --help. */
+ * (--output, --force, --progress, --quiet; --help and --version exit 0). What is wrong exits 2,
+ * after one line that points at --help. */
 tool_operands tool_begin(const tool_description *about, int argc, char **argv);
 
 /* Numbers within words, whole words only, within the bounds, else exit 2 with the option's name. */

@@ -35,7 +35,7 @@ page_options() {
         help_options "$tool" >help
         page_options "$tool" >page
         # Each has those of all tools at least.
-        for name in "o output file" "- progress -" "- quiet -" "h help -" "- version -"; do
+        for name in "o output file" "- force -" "- progress -" "- quiet -" "h help -" "- version -"; do
             grep -qFx -- "$name" help || { echo "$tool --help lacks $name"; return 1; }
         done
         diff help page || { echo "$tool: < --help, > $tool.1"; return 1; }
