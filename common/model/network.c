@@ -121,24 +121,23 @@ static size_t parameter_add(parser *p, const char *name, size_t rank, const size
 }
 
 /* A parameter of the layer being read: its place in the text, its kind and `what` are its name. */
-static size_t layer_parameter(parser *p, const char *kind, const char *what, size_t rank,
+static size_t layer_parameter(parser *p, const layer *l, const char *what, size_t rank,
                               const size_t *shape, initial_kind initial)
 {
     char name[64];
-    snprintf(name, sizeof name, "%zu.%s/%s", p->place - 1, kind, what);
+    snprintf(name, sizeof name, "%zu.%s/%s", p->place - 1, layer_name(l->kind), what);
     return parameter_add(p, name, rank, shape, initial);
 }
 
-static int read_weights(parser *p, layer *l, const char *kind, size_t rank, const size_t *shape,
-                        size_t area)
+static int read_weights(parser *p, layer *l, size_t rank, const size_t *shape, size_t area)
 {
-    l->weight = layer_parameter(p, kind, "weight", rank, shape, INITIAL_GLOROT);
+    l->weight = layer_parameter(p, l, "weight", rank, shape, INITIAL_GLOROT);
     if (l->weight == SIZE_MAX)
         return -1;
     p->net.parameters[l->weight].fan_in = area * shape[rank - 1];
     p->net.parameters[l->weight].fan_out = area * shape[0];
     if (l->bias) {
-        l->offset = layer_parameter(p, kind, "bias", 1, shape, INITIAL_ZERO);
+        l->offset = layer_parameter(p, l, "bias", 1, shape, INITIAL_ZERO);
         if (l->offset == SIZE_MAX)
             return -1;
     }
@@ -172,7 +171,7 @@ static int read_conv(parser *p, layer *l, char *rest)
     l->out.height = same ? l->in.height : l->in.height - l->kernel_height + 1;
     l->out.width = same ? l->in.width : l->in.width - l->kernel_width + 1;
     size_t shape[] = {l->out.channels, l->kernel_height, l->kernel_width, l->in.channels};
-    return read_weights(p, l, "conv", 4, shape, l->kernel_height * l->kernel_width);
+    return read_weights(p, l, 4, shape, l->kernel_height * l->kernel_width);
 }
 
 static int read_dense(parser *p, layer *l, char *rest)
@@ -188,7 +187,7 @@ static int read_dense(parser *p, layer *l, char *rest)
         l->bias = false;
     }
     size_t shape[] = {l->out.channels, extent_size(l->in)};
-    return read_weights(p, l, "dense", 2, shape, 1);
+    return read_weights(p, l, 2, shape, 1);
 }
 
 static int read_maxpool(parser *p, layer *l, char *rest)
@@ -251,7 +250,7 @@ static int read_batchnorm(parser *p, layer *l, char *rest)
                 {"mean", INITIAL_ZERO, &l->mean},
                 {"variance", INITIAL_ONE, &l->variance}};
     for (int i = 0; i < 4; i++) {
-        *each[i].index = layer_parameter(p, "batchnorm", each[i].what, 1, shape, each[i].initial);
+        *each[i].index = layer_parameter(p, l, each[i].what, 1, shape, each[i].initial);
         if (*each[i].index == SIZE_MAX)
             return -1;
         p->net.parameters[*each[i].index].trainable = i < 2;
@@ -292,6 +291,26 @@ static const struct {
     {"save", LAYER_SAVE, read_save},          {"add", LAYER_ADD, read_add},
 };
 
+const char *layer_name(layer_kind kind)
+{
+    size_t i = 0;
+    while (words[i].kind != kind)
+        i++;
+    return words[i].name;
+}
+
+static int parser_fail_unknown(parser *p)
+{
+    char why[256] = "no such layer; there are ";
+    size_t count = sizeof words / sizeof *words, length = strlen(why);
+    for (size_t i = 0; i < count; i++)
+        length += (size_t)snprintf(why + length, sizeof why - length, "%s%s", words[i].name,
+                                   i + 2 < count    ? ", "
+                                   : i + 1 == count ? ""
+                                                    : " and ");
+    return parser_fail(p, why);
+}
+
 /* One word; `copy` is its text to take apart. */
 static int read_word(parser *p, char *copy)
 {
@@ -317,8 +336,7 @@ static int read_word(parser *p, char *copy)
         p->at = l->out;
         return 0;
     }
-    return parser_fail(p, "no such layer; there are conv, dense, relu, maxpool, avgpool, dropout, "
-                          "scale, batchnorm, save and add");
+    return parser_fail_unknown(p);
 }
 
 static int read_head(parser *p)

@@ -115,5 +115,6 @@ void network_free(network *n);
 void network_initialise(const network *n, uint64_t seed, float *parameters);
 
 const char *head_name(head_kind head);
+const char *layer_name(layer_kind kind); /* its word in a text: "conv" */
 
 #endif

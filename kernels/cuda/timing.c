@@ -53,17 +53,6 @@ static int whole_pass(const run *r, const fused_layer *f, error *e)
     return r->mode == MODE_TRAIN ? step_run(r, e) : embed_compute(r, 0, 0, e);
 }
 
-static const char *kind_name(layer_kind kind)
-{
-    static const char *const names[] = {
-        [LAYER_CONV] = "conv",           [LAYER_DENSE] = "dense",
-        [LAYER_RELU] = "relu",           [LAYER_MAXPOOL] = "maxpool",
-        [LAYER_AVGPOOL] = "avgpool",     [LAYER_DROPOUT] = "dropout",
-        [LAYER_BATCHNORM] = "batchnorm", [LAYER_SCALE] = "scale",
-        [LAYER_SAVE] = "save",           [LAYER_ADD] = "add"};
-    return names[kind];
-}
-
 /* Multiplications and additions of a layer's sums, forward. */
 static double layer_work(const layer *l)
 {
@@ -107,7 +96,7 @@ static size_t layer_kinds(const run *r, const fused_layer *f, launch_kind *out)
                           : pass == layer_backward_weight ? CONV_BACKWARD_WEIGHT
                                                           : CONV_BACKWARD_DATA,
                           how, sizeof how);
-        snprintf(out[i].name, sizeof out[i].name, "%zu.%s%s%s%s%s%s%s", f->index, kind_name(kind),
+        snprintf(out[i].name, sizeof out[i].name, "%zu.%s%s%s%s%s%s%s", f->index, layer_name(kind),
                  f->relu ? "+relu" : "", f->drop > 0 && kind != LAYER_DROPOUT ? "+dropout" : "",
                  what, *how ? " (" : "", how, *how ? ")" : "");
     }

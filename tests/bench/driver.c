@@ -170,12 +170,6 @@ static double embed(machine *m, const pictures *all, size_t rows, size_t batches
 
 /* ---- profiles ------------------------------------------------------------------------------ */
 
-static const char *const words[] = {[LAYER_CONV] = "conv",           [LAYER_DENSE] = "dense",
-                                    [LAYER_RELU] = "relu",           [LAYER_MAXPOOL] = "maxpool",
-                                    [LAYER_AVGPOOL] = "avgpool",     [LAYER_DROPOUT] = "dropout",
-                                    [LAYER_BATCHNORM] = "batchnorm", [LAYER_SCALE] = "scale",
-                                    [LAYER_SAVE] = "save",           [LAYER_ADD] = "add"};
-
 static void times_clear(program *p)
 {
     layer_times *layers = p->times.layers;
@@ -214,7 +208,7 @@ static void profile_print(const program *p, double steps, double rows)
         const layer_times *n = &t->layers[i];
         double work = layer_work(f->layer, rows);
         char name[64];
-        snprintf(name, sizeof name, "%zu.%s%s%s %zux%zux%zu", i, words[f->layer->kind],
+        snprintf(name, sizeof name, "%zu.%s%s%s %zux%zux%zu", i, layer_name(f->layer->kind),
                  f->relu ? "+relu" : "", f->drop > 0 ? "+drop" : "", f->out.height, f->out.width,
                  f->out.channels);
         printf("%-26s", name);
