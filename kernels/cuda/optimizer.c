@@ -1,5 +1,6 @@
 #include "optimizer.h"
 
+#include "formulas.h"
 #include "memory.h"
 
 #include <stdlib.h>
@@ -60,6 +61,12 @@ int optimizer_new(program *p, error *e)
                                     .momentum = o->momentum,
                                     .decay = o->weight_decay};
     return status;
+}
+
+step_rate optimizer_rate(const optimizer *o, float rate, uint64_t step)
+{
+    bool adam = o->kind != OPTIMIZER_SGD;
+    return (step_rate){rate, adam ? element_adam_rate(rate, o->beta1, o->beta2, step) : rate};
 }
 
 optimizer_task optimizer_of(const run *r)

@@ -6,6 +6,7 @@
 
 /* Makes the program's tables of what the step works on. */
 int optimizer_new(program *p, error *e);
+step_rate optimizer_rate(const optimizer *o, float rate, uint64_t step); /* step 1 is the first */
 optimizer_task optimizer_of(const run *r);
 int optimizer_run(const run *r, error *e);
 

@@ -3,7 +3,6 @@
 #include "conv.h"
 #include "dense.h"
 #include "elementwise.h"
-#include "formulas.h"
 #include "head.h"
 #include "input.h"
 #include "memory.h"
@@ -444,15 +443,11 @@ static int order_grow(program *p, size_t rows, error *e)
     return status < 0 || host ? status : error_set(e, "cuda: out of memory");
 }
 
-/* The rates of this call's steps, with what adam makes of each. */
+/* The rates of this call's steps. */
 static int rates_set(program *p, const float *rate, size_t steps, error *e)
 {
-    const optimizer *o = &p->spec.optimizer;
     for (size_t s = 0; s < steps; s++)
-        p->host_rates[s] = (step_rate){
-            rate[s], o->kind == OPTIMIZER_SGD
-                         ? rate[s]
-                         : element_adam_rate(rate[s], o->beta1, o->beta2, p->step + s + 1)};
+        p->host_rates[s] = optimizer_rate(&p->spec.optimizer, rate[s], p->step + s + 1);
     return copy_in(p->gpu, p->rates, p->host_rates, steps * sizeof *p->rates, e);
 }
 
