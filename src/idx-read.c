@@ -1,7 +1,7 @@
 /* idx-read: MNIST's family of IDX files to records; see idx-read(1). */
 #include "../common/base/tool.h"
 #include "../common/formats/idx.h"
-#include "../common/stream/names.h"
+#include "../common/stream/class_names.h"
 #include "../common/stream/write.h"
 
 #include <stdlib.h>
@@ -72,7 +72,7 @@ static int open_files(job *j, char *const *paths, error *e)
 static int find_names(const char *path, class_list *names, error *e)
 {
     if (names_path)
-        return names_load(names_path, names, e) == 0 ? 0 : error_prefix(e, "%s", names_path);
+        return class_names_load(names_path, names, e) == 0 ? 0 : error_prefix(e, "%s", names_path);
     char *whole = realpath(path, NULL);
     bool fashion = strcasestr(whole ? whole : path, "fashion");
     free(whole);

@@ -1,7 +1,7 @@
 /* cifar.c: see cifar.h. */
 #include "cifar.h"
 
-#include "../stream/names.h"
+#include "../stream/class_names.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -153,7 +153,7 @@ int cifar_names(const cifar_kind *kind, const char *path, class_list *names, err
     if (strcmp(path, "-") == 0 || snprintf(beside, sizeof beside, "%.*s%s", folder, path,
                                            kind->names_file) >= (int)sizeof beside)
         return built_in_names(kind, names, e);
-    if (names_load(beside, names, e) < 0)
+    if (class_names_load(beside, names, e) < 0)
         return errno == ENOENT ? built_in_names(kind, names, e) : error_prefix(e, "%s", beside);
     if (names->count == kind->class_count)
         return 0;

@@ -1,7 +1,7 @@
 /* Any bytes as a CIFAR batch and as a list of class names: taken as they stand, or refused with one
  * line. The first byte chooses the kind of batch and how many rows are read at once. */
 #include "../../common/formats/cifar.h"
-#include "../../common/stream/names.h"
+#include "../../common/stream/class_names.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +18,7 @@ static void read_names(const uint8_t *data, size_t size)
 {
     class_list names;
     error e = {""};
-    if (names_parse((const char *)data, size, &names, &e) != 0) {
+    if (class_names_parse((const char *)data, size, &names, &e) != 0) {
         expect(*e.text && !strchr(e.text, '\n'));
         return;
     }

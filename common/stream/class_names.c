@@ -1,5 +1,5 @@
-/* names.c: see names.h. */
-#include "names.h"
+/* class_names.c: see class_names.h. */
+#include "class_names.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -47,7 +47,7 @@ static int add_lines(const char *text, size_t bytes, class_list *names, error *e
     return names->count ? 0 : error_set(e, "no class names in it");
 }
 
-int names_parse(const char *text, size_t bytes, class_list *names, error *e)
+int class_names_parse(const char *text, size_t bytes, class_list *names, error *e)
 {
     class_list made = {0};
     size_t mark = bytes >= 3 && memcmp(text, byte_order_mark, 3) == 0 ? 3 : 0;
@@ -59,7 +59,7 @@ int names_parse(const char *text, size_t bytes, class_list *names, error *e)
     return 0;
 }
 
-int names_load(const char *path, class_list *names, error *e)
+int class_names_load(const char *path, class_list *names, error *e)
 {
     FILE *file = fopen(path, "rb");
     if (!file)
@@ -74,7 +74,7 @@ int names_load(const char *path, class_list *names, error *e)
     else if (bytes > FILE_BYTES_MAX)
         status = error_set(e, "too large for a list of class names");
     else
-        status = names_parse(text, bytes, names, e);
+        status = class_names_parse(text, bytes, names, e);
     free(text);
     fclose(file);
     if (status != 0)
