@@ -17,17 +17,17 @@ static double base_length(const model *m)
     return count > 0 && total > 0 ? total / count : 1;
 }
 
-class_weighting class_weighting_of(const model *m)
+class_weight_rule class_weight_rule_of(const model *m)
 {
     const float *scale = model_part(m, PART_HEAD_SCALE);
-    return (class_weighting){.dimension = m->net.dimension,
-                             .norm = m->norm,
-                             .head = m->net.head,
-                             .length = m->net.head == HEAD_SOFTMAX ? base_length(m) : 1,
-                             .scale = scale ? *scale : 1};
+    return (class_weight_rule){.dimension = m->net.dimension,
+                               .norm = m->norm,
+                               .head = m->net.head,
+                               .length = m->net.head == HEAD_SOFTMAX ? base_length(m) : 1,
+                               .scale = scale ? *scale : 1};
 }
 
-int class_weight_from_sum(const class_weighting *how, const double *sum, double count, float *w)
+int class_weight_from_sum(const class_weight_rule *how, const double *sum, double count, float *w)
 {
     double square = 0;
     for (size_t d = 0; d < how->dimension; d++)
@@ -40,7 +40,7 @@ int class_weight_from_sum(const class_weighting *how, const double *sum, double 
     return 0;
 }
 
-float class_weight_score(const class_weighting *how, const float *embedding, const float *w)
+float class_weight_score(const class_weight_rule *how, const float *embedding, const float *w)
 {
     double product = 0, square = 0;
     for (size_t d = 0; d < how->dimension; d++) {

@@ -16,7 +16,7 @@
 
 static int make_means(model *m, const bool *changed, error *e)
 {
-    class_weighting how = class_weighting_of(m);
+    class_weight_rule how = class_weight_rule_of(m);
     const class_sums s = sums_of(m, SUMS_IMPRINT);
     float *weight = model_part(m, PART_HEAD_WEIGHT);
     for (size_t c = 0; c < s.classes; c++)

@@ -22,7 +22,7 @@ typedef struct {
     algebra *a;
     const model *m;
     const episodes *set;
-    class_weighting how;
+    class_weight_rule how;
     size_t proxies;             /* a class; 0 for means */
     float *entering;            /* [rows][dimension]: embeddings as they enter the sums */
     float *facing;              /* and as the head sees them */
@@ -37,7 +37,7 @@ static int scoring_new(algebra *a, const model *m, const episodes *set, scoring 
     *t = (scoring){.a = a,
                    .m = m,
                    .set = set,
-                   .how = class_weighting_of(m),
+                   .how = class_weight_rule_of(m),
                    .proxies = model_part_size(m, PART_PROXIES_WEIGHT)};
     size_t n = t->how.dimension, rows = set->rows;
     t->entering = memory_take(&t->held, rows * n + 1, sizeof *t->entering);

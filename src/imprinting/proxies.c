@@ -145,7 +145,7 @@ int proxies_make(algebra *a, model *m, const fit_settings *s, error *e)
         return -1;
     class_sums sums = sums_of(m, SUMS_IMPRINT);
     const float *weight = model_part(m, PART_HEAD_WEIGHT);
-    double length = class_weighting_of(m).length;
+    double length = class_weight_rule_of(m).length;
     int status = 0;
     for (size_t c = 0; status == 0 && c < sums.classes; c++) {
         if (sums_count(&sums, c) == 0)
