@@ -235,11 +235,11 @@ typedef struct {
     int32_t label;
     uint64_t draw;
     size_t place;
-} ticket;
+} drawn_file;
 
 static int by_class_and_draw(const void *a, const void *b)
 {
-    const ticket *x = a, *y = b;
+    const drawn_file *x = a, *y = b;
     if (x->label != y->label)
         return x->label < y->label ? -1 : 1;
     if (x->draw != y->draw)
@@ -249,10 +249,10 @@ static int by_class_and_draw(const void *a, const void *b)
 
 int picture_list_split(picture_list *l, double share, bool last, uint64_t seed, error *e)
 {
-    ticket *tickets = malloc((l->count + 1) * sizeof *tickets);
+    drawn_file *drawn = malloc((l->count + 1) * sizeof *drawn);
     bool *kept = calloc(l->count + 1, sizeof *kept);
-    if (!tickets || !kept) {
-        free(tickets);
+    if (!drawn || !kept) {
+        free(drawn);
         free(kept);
         return out_of_memory(l, e);
     }
@@ -260,18 +260,18 @@ int picture_list_split(picture_list *l, double share, bool last, uint64_t seed, 
         const char *path = l->files[i].path;
         random_block b = random_philox(seed, hash_bytes(HASH_BEGIN, path, strlen(path)),
                                        random_stream(RANDOM_SPLIT, 0, 0));
-        tickets[i] = (ticket){l->files[i].label, (uint64_t)b.v[0] << 32 | b.v[1], i};
+        drawn[i] = (drawn_file){l->files[i].label, (uint64_t)b.v[0] << 32 | b.v[1], i};
     }
     if (l->count > 1)
-        qsort(tickets, l->count, sizeof *tickets, by_class_and_draw);
+        qsort(drawn, l->count, sizeof *drawn, by_class_and_draw);
     for (size_t from = 0, to; from < l->count; from = to) {
-        for (to = from; to < l->count && tickets[to].label == tickets[from].label;)
+        for (to = from; to < l->count && drawn[to].label == drawn[from].label;)
             to++;
         /* The first ones and the last ones meet, whichever way halves are rounded. */
         size_t all = to - from,
                first = (size_t)floor((double)all * (last ? 1 - share : share) + 0.5);
         for (size_t i = from; i < to; i++)
-            kept[tickets[i].place] = (i - from < first) != last;
+            kept[drawn[i].place] = (i - from < first) != last;
     }
     size_t count = 0;
     l->labelled = 0;
@@ -284,7 +284,7 @@ int picture_list_split(picture_list *l, double share, bool last, uint64_t seed, 
         l->files[count++] = l->files[i];
     }
     l->count = count;
-    free(tickets);
+    free(drawn);
     free(kept);
     return 0;
 }
