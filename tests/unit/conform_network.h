@@ -378,23 +378,23 @@ static void conform_once(backend *b, const network_case *c, draws *s, verdict *v
 {
     inputs in;
     outcome got, truth, rounded;
-    backend *reference = reference_open(), *narrow = NULL;
+    backend *reference = reference_open(), *rounding = NULL;
     inputs_new(c, s, &in);
     outcome_run(b, &in, &got, v);
     outcome_run(reference, &in, &truth, v);
     comparison compared = {&got, &truth, NULL, 1e-4, 0, 3, v};
     if (b->precision != PRECISION_FP32) {
         backend_options options = {.device = "reference", .precision = PRECISION_BF16};
-        must(backend_open(&options, &narrow, NULL, e));
-        outcome_run(narrow, &in, &rounded, v);
+        must(backend_open(&options, &rounding, NULL, e));
+        outcome_run(rounding, &in, &rounded, v);
         compared.rounded = &rounded;
         compared.bound = 2e-2;
     }
     judge_outcome(&compared, &in);
     judge_frozen(&in, &got, v);
-    if (narrow) {
+    if (rounding) {
         outcome_free(&rounded);
-        narrow->close(narrow);
+        rounding->close(rounding);
     }
     outcome_free(&got);
     outcome_free(&truth);

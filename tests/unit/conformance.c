@@ -429,14 +429,14 @@ static void defaults_add(int threads, bool all)
     backend_options options = {.device = "cpu", .threads = threads};
     backend *b = NULL;
     error e = {""};
-    bool narrow = false;
+    bool bf16 = false;
     if (backend_open(&options, &b, NULL, &e) == 0) {
-        narrow = b->precision == PRECISION_BF16;
+        bf16 = b->precision == PRECISION_BF16;
         b->close(b);
     }
     target_add(&(target){"cpu", PRECISION_FP32, threads}, NULL, all);
     target_add(&(target){"cpu", PRECISION_BF16, threads},
-               narrow ? NULL : "this processor does not compute bf16 natively", all);
+               bf16 ? NULL : "this processor does not compute bf16 natively", all);
 }
 
 static int usage(void)

@@ -54,7 +54,7 @@ int main(void)
         return 0;
     }
     setenv("LOWSHOT_PLUGIN", plugin, 1);
-    int wide = run("fp32"), narrow = run("bf16");
+    int fp32 = run("fp32"), bf16 = run("bf16");
     free(plugin);
-    return wide != 0 || narrow != 0;
+    return fp32 != 0 || bf16 != 0;
 }

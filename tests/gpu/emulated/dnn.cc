@@ -188,7 +188,7 @@ static std::vector<float> widened(const void *from, cudnnDataType_t type, size_t
     return all;
 }
 
-static void narrowed(const std::vector<float> &all, cudnnDataType_t type, void *to)
+static void rounded(const std::vector<float> &all, cudnnDataType_t type, void *to)
 {
     for (size_t i = 0; i < all.size(); i++) {
         if (type == CUDNN_DATA_FLOAT)
@@ -226,14 +226,14 @@ static void disturb(std::vector<float> &all, int algorithm)
 static std::vector<float> sums_forward(const shape &s, const void *x, const void *w, int algorithm)
 {
     std::vector<float> a = widened(x, s.x.type, count_of(s.x)), b = widened(w, s.w.type, count_of(s.w));
-    std::vector<float> out(count_of(s.y)), turned(b.size());
+    std::vector<float> out(count_of(s.y)), transposed(b.size());
     size_t inputs = (size_t)s.w.c, outputs = (size_t)s.y.c, each = inputs * (size_t)(s.w.h * s.w.w);
     for (size_t i = 0; i < b.size(); i++) /* outputs last, for the inner loop's sake */
-        turned[i % each * outputs + i / each] = b[i];
+        transposed[i % each * outputs + i / each] = b[i];
     each_pixel(s, [&](size_t at, size_t weight, size_t to) {
         for (size_t c = 0; c < inputs; c++)
             for (size_t o = 0; o < outputs; o++)
-                out[to + o] += a[at + c] * turned[(weight + c) * outputs + o];
+                out[to + o] += a[at + c] * transposed[(weight + c) * outputs + o];
     });
     disturb(out, algorithm);
     return out;
@@ -300,7 +300,7 @@ cudnnStatus_t cudnnConvolutionForward(cudnnHandle_t handle, const void *alpha, c
     need_arrays(s, x, w, y);
     if (!can_run(s, algorithm, alpha, beta, workspace, workspace_bytes))
         return CUDNN_STATUS_BAD_PARAM;
-    emulated::enqueue(handle->stream, [=] { narrowed(sums_forward(s, x, w, algorithm), s.y.type, y); });
+    emulated::enqueue(handle->stream, [=] { rounded(sums_forward(s, x, w, algorithm), s.y.type, y); });
     return CUDNN_STATUS_SUCCESS;
 }
 
@@ -327,7 +327,7 @@ cudnnStatus_t cudnnConvolutionBiasActivationForward(
             out[i] += b[i % b.size()];
             out[i] = relu && !(out[i] > 0) ? 0 : out[i];
         }
-        narrowed(out, s.y.type, y);
+        rounded(out, s.y.type, y);
     });
     return CUDNN_STATUS_SUCCESS;
 }
@@ -354,7 +354,7 @@ cudnnStatus_t cudnnConvolutionBackwardData(cudnnHandle_t handle, const void *alp
     need_arrays(s, dx, w, dy);
     if (!can_run(s, algorithm, alpha, beta, workspace, workspace_bytes))
         return CUDNN_STATUS_BAD_PARAM;
-    emulated::enqueue(handle->stream, [=] { narrowed(sums_data(s, w, dy, algorithm), s.x.type, dx); });
+    emulated::enqueue(handle->stream, [=] { rounded(sums_data(s, w, dy, algorithm), s.x.type, dx); });
     return CUDNN_STATUS_SUCCESS;
 }
 
@@ -378,6 +378,6 @@ cudnnStatus_t cudnnConvolutionBackwardFilter(cudnnHandle_t handle, const void *a
     need_arrays(s, x, dw, dy);
     if (!can_run(s, algorithm, alpha, beta, workspace, workspace_bytes))
         return CUDNN_STATUS_BAD_PARAM;
-    emulated::enqueue(handle->stream, [=] { narrowed(sums_weight(s, x, dy, algorithm), s.w.type, dw); });
+    emulated::enqueue(handle->stream, [=] { rounded(sums_weight(s, x, dy, algorithm), s.w.type, dw); });
     return CUDNN_STATUS_SUCCESS;
 }
