@@ -39,7 +39,7 @@
  * Fashion-MNIST gained 0.03 of harmonic mean at five shots. */
 #define CALIBRATION_PRIOR_ROWS 3
 /* Found there by `make CIFAR10=DIR`, the same with BASE=0-4 NOVEL=5-9, and `make DATA=fashion`; on
- * three splits that played no part, by `make held-out`, the default was within 0.014 of harmonic
+ * three splits that took no part, by `make held-out`, the default was within 0.014 of harmonic
  * mean of each column's best method (results/held-out.md, with a prior of 5 rows). */
 #define CALIBRATION_EPISODE_ROWS 4
 #define CALIBRATION_PRIOR_SPREAD 3
