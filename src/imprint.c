@@ -35,8 +35,7 @@ static void set_balance(const char *word)
 {
     balance ignored;
     if (balance_parse(word, &ignored) < 0)
-        tool_usage("--balance takes harmonic, all or base:SHARE with a share of 0 to 1, not '%s'",
-                   word);
+        tool_usage("--balance takes " BALANCE_WORDS " with a share of 0 to 1, not '%s'", word);
     own.balance = word;
 }
 

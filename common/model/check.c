@@ -175,9 +175,8 @@ static int check_notes(const model *m, error *e)
     balance how;
     fit_settings s = fit_settings_of(m);
     if (s.balance && balance_parse(s.balance, &how) < 0)
-        return error_set(
-            e, "the model's note imprint/balance is '%.40s', and not harmonic, all or base:SHARE",
-            s.balance);
+        return error_set(e, "the model's note imprint/balance is '%.40s', and not " BALANCE_WORDS,
+                         s.balance);
     if (s.method != METHOD_PROXIES || !model_part(m, PART_IMPRINT_COUNT))
         return 0;
     if (s.proxies == 0 || s.proxies_seed < 0)

@@ -18,7 +18,8 @@ typedef struct {
     double share; /* of BALANCE_BASE: what base classes may lose of their right rows, 0 to 1 */
 } balance;
 
-/* "harmonic", "all", "base:SHARE"; -1 for another word. */
+#define BALANCE_WORDS "harmonic, all or base:SHARE"
+/* One of these; -1 for another word. */
 int balance_parse(const char *word, balance *out);
 
 /* How classes are to be fitted. A value in brackets stands for a note that is not there. */
