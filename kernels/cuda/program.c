@@ -240,9 +240,14 @@ int layer_forward(const run *r, const fused_layer *f, error *e)
         return pool_forward(r, f, e);
     case LAYER_BATCHNORM:
         return norm_forward(r, f, e);
-    default:
-        return elementwise_forward(r, f, e);
+    case LAYER_RELU:
+    case LAYER_DROPOUT:
+    case LAYER_SCALE:
+    case LAYER_SAVE:
+    case LAYER_ADD:
+        break;
     }
+    return elementwise_forward(r, f, e);
 }
 
 int layer_backward_mask(const run *r, const fused_layer *f, error *e)
@@ -264,11 +269,11 @@ int layer_backward_weight(const run *r, const fused_layer *f, error *e)
 int layer_backward_data(const run *r, const fused_layer *f, error *e)
 {
     layer_kind kind = f->layer->kind;
-    if (kind == LAYER_BATCHNORM) /* its parameters' gradients come with it */
-        return norm_backward(r, f, e);
-    if (f->d_input == NOWHERE)
+    if (f->d_input == NOWHERE && kind != LAYER_BATCHNORM)
         return 0;
     switch (kind) {
+    case LAYER_BATCHNORM: /* its parameters' gradients come with it */
+        return norm_backward(r, f, e);
     case LAYER_CONV:
         return conv_backward_data(r, f, e);
     case LAYER_DENSE:
@@ -276,9 +281,14 @@ int layer_backward_data(const run *r, const fused_layer *f, error *e)
     case LAYER_MAXPOOL:
     case LAYER_AVGPOOL:
         return pool_backward(r, f, e);
-    default:
-        return elementwise_backward(r, f, e);
+    case LAYER_RELU:
+    case LAYER_DROPOUT:
+    case LAYER_SCALE:
+    case LAYER_SAVE:
+    case LAYER_ADD:
+        break;
     }
+    return elementwise_backward(r, f, e);
 }
 
 static int forward(const run *r, error *e)
