@@ -37,7 +37,12 @@ NVCC   =
 endif
 
 WARN = -Wall -Wextra -Wpedantic $(if $(CI),-Werror)
-ALL_CFLAGS = -std=c17 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -fopenmp -fno-math-errno -MMD -MP $(WARN) $(CFLAGS)
+# Hardened as Debian's packages are; who sets a level of _FORTIFY_SOURCE, or none by -O0, keeps it.
+HARDEN = $(if $(SANITIZE),,-fstack-protector-strong $(if $(findstring _FORTIFY_SOURCE,$(CPPFLAGS) $(CFLAGS))$(filter \
+           -O0,$(CFLAGS)),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2))
+ALL_CFLAGS = -std=c17 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -fopenmp -fno-math-errno -MMD -MP $(WARN) $(HARDEN) \
+             $(CPPFLAGS) $(CFLAGS)
+LINK = $(CC) $(CFLAGS) -fopenmp $(if $(SANITIZE),,-Wl,-z,relro -Wl,-z,now) $(LDFLAGS)
 # msgpack's C library was renamed between Debian 12 and 13.
 MSGPACK = $(shell echo 'int main(void){return 0;}' | $(CC) -x c - -lmsgpackc -o /dev/null 2>/dev/null \
             && echo -lmsgpackc || echo -lmsgpack-c)
@@ -103,13 +108,13 @@ $B/libkernels.a: $(KERNELS)
 $B/lib%.a:
 	@rm -f $@
 	$(call tell,AR,$@)
-	$(Q)ar rcs $@ $^
+	$(Q)$(AR) rcs $@ $^
 
 # A tool that calls no kernel takes nothing from libkernels.a and so links no library of it.
 $(BIN)/%: $B/src/%.o $B/libparts.a $B/libcommon.a $B/libkernels.a
 	@mkdir -p $(@D)
 	$(call tell,LD,$@)
-	$(Q)$(CC) $(CFLAGS) -fopenmp -o $@ $< $B/libparts.a $B/libkernels.a $B/libcommon.a -Wl,--as-needed $(LIBS)
+	$(Q)$(LINK) -o $@ $< $B/libparts.a $B/libkernels.a $B/libcommon.a -Wl,--as-needed $(LIBS)
 
 # ---- the CUDA plug-in: target `cuda` ---------------------------------------------------------------------
 -include kernels/cuda/build.mk
@@ -139,16 +144,16 @@ $(UNITS:$B/tests/%=$B/tests/unit/%.o): | $B/ready-units
 $B/tests/%: $B/tests/unit/%.o $B/libparts.a $B/libcommon.a $B/libkernels.a
 	@mkdir -p $(@D)
 	$(call tell,LD,$@)
-	$(Q)$(CC) $(CFLAGS) -fopenmp -o $@ $< $B/libparts.a $B/libkernels.a $B/libcommon.a -Wl,--as-needed -lcmocka $(LIBS)
+	$(Q)$(LINK) -o $@ $< $B/libparts.a $B/libkernels.a $B/libcommon.a -Wl,--as-needed -lcmocka $(LIBS)
 $B/bench/%: $B/tests/bench/%.o $B/libcommon.a $B/libkernels.a
 	@mkdir -p $(@D)
 	$(call tell,LD,$@)
-	$(Q)$(CC) $(CFLAGS) -fopenmp -o $@ $< $B/libkernels.a $B/libcommon.a -Wl,--as-needed $(LIBS)
+	$(Q)$(LINK) -o $@ $< $B/libkernels.a $B/libcommon.a -Wl,--as-needed $(LIBS)
 
 $B/gpu/%: $B/tests/gpu/%.o $B/libcommon.a $B/libkernels.a
 	@mkdir -p $(@D)
 	$(call tell,LD,$@)
-	$(Q)$(CC) $(CFLAGS) -fopenmp -o $@ $< $B/libkernels.a $B/libcommon.a -Wl,--as-needed $(LIBS)
+	$(Q)$(LINK) -o $@ $< $B/libkernels.a $B/libcommon.a -Wl,--as-needed $(LIBS)
 
 bench:
 	@.ci/packages $(BENCH_PACKAGES)
@@ -168,12 +173,12 @@ build-fuzz/%: tests/fuzz/%.c $(wildcard common/*/*.[ch])
 
 # ---- the rest --------------------------------------------------------------------------------------------
 install: all
-	$(call tell,INST,$(DESTDIR)$(PREFIX))
-	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5
-	$(Q)install $(TOOLS) $(DESTDIR)$(PREFIX)/bin
-	$(Q)for f in $(wildcard $(BIN)/*.so); do install $$f $(DESTDIR)$(PREFIX)/bin || exit; done
-	$(Q)install -m 644 $(filter %.1,$(PAGES)) $(DESTDIR)$(PREFIX)/share/man/man1
-	$(Q)install -m 644 $(filter %.5,$(PAGES)) $(DESTDIR)$(PREFIX)/share/man/man5
+	$(call tell,INST,"$(DESTDIR)$(PREFIX)")
+	$(Q)install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/share/man/man1" "$(DESTDIR)$(PREFIX)/share/man/man5"
+	$(Q)install $(TOOLS) "$(DESTDIR)$(PREFIX)/bin"
+	$(Q)for f in $(wildcard $(BIN)/*.so); do install $$f "$(DESTDIR)$(PREFIX)/bin" || exit; done
+	$(Q)install -m 644 $(filter %.1,$(PAGES)) "$(DESTDIR)$(PREFIX)/share/man/man1"
+	$(Q)install -m 644 $(filter %.5,$(PAGES)) "$(DESTDIR)$(PREFIX)/share/man/man5"
 
 format:
 	@.ci/packages clang-format

@@ -57,3 +57,21 @@ setup() {
     cmp "$ROOT"/src/lowshot.1 d/p/share/man/man1/lowshot.1
     cmp "$ROOT"/src/tensor-stream.5 d/p/share/man/man5/tensor-stream.5
 }
+
+@test "flags of packagers reach the compiler, the linker and the archiver" {
+    plan=$(make -C "$ROOT" -n -B NVCC= V=1 bin/score CPPFLAGS=-D_FORTIFY_SOURCE=3 LDFLAGS=-Wl,-z,noexecstack AR=my-ar)
+    grep -q -- ' -D_FORTIFY_SOURCE=3 .*-c -o build/src/score.o' <<<"$plan"
+    run ! grep -q -- '-D_FORTIFY_SOURCE=2' <<<"$plan"
+    grep -q -- '-Wl,-z,now -Wl,-z,noexecstack -o bin/score' <<<"$plan"
+    grep -q '^my-ar rcs build/libcommon.a' <<<"$plan"
+}
+
+@test "installing into a folder with a space in its name" {
+    make -C "$ROOT" -n -o all NVCC= V=1 install DESTDIR="$PWD/dest dir" PREFIX=/usr | grep -E '^(install|for)' >recipe
+    mkdir bin
+    cp "$BIN"/* bin/
+    cp -r "$ROOT"/src .
+    sh -e recipe
+    [ -x "dest dir/usr/bin/score" ] && [ -e "dest dir/usr/share/man/man1/score.1" ]
+    [ ! -e dest ]
+}
