@@ -4,7 +4,6 @@
 
 #include <dlfcn.h>
 #include <limits.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,16 +30,6 @@ int precision_parse(const char *word, precision_kind *out)
         }
     }
     return -1;
-}
-
-int backend_threads(int threads)
-{
-    cpu_set_t allowed;
-    if (threads > 0)
-        return threads;
-    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0 || CPU_COUNT(&allowed) < 1)
-        return 1;
-    return CPU_COUNT(&allowed);
 }
 
 int backend_embed(backend *b, program *p, const uint8_t *images, size_t rows, float *embeddings,

@@ -154,9 +154,6 @@ struct backend {
  * or where $LOWSHOT_PLUGIN says. options->device NULL is "auto". */
 int backend_open(const backend_options *options, backend **out, const char **notice, error *e);
 
-/* CPU threads that options->threads comes to. */
-int backend_threads(int threads);
-
 /* Submits and waits. */
 int backend_embed(backend *b, program *p, const uint8_t *images, size_t rows, float *embeddings,
                   error *e);

@@ -1,5 +1,7 @@
 #include "offload.h"
 
+#include "../common/base/threads.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,7 +30,7 @@ offload_costs offload_costs_of(int threads)
      * one of 512 (1e11 by tests/gpu/driver); the figures of a Tesla T4, and of copies from memory
      * that is not page-locked. */
     return (offload_costs){.start = 0.5,
-                           .cpu = 6e10 * backend_threads(threads),
+                           .cpu = 6e10 * threads_usable(threads),
                            .device = 8e12,
                            .device_double = 2.5e11,
                            .link = 6e9};

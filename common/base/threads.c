@@ -5,6 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+/* Turns before a waiting thread sleeps. tests/bench/waiting finds it: on two cores 5,000 turns take
+ * as long alone as OpenMP's own 300,000 (0.93 to 1.0 times), and beside a busy process a core 2.4
+ * times that, where 50,000 take 11 times as long and none at all 1.2 times as long alone. */
+#define SPIN_TURNS "5000"
 
 /* The number that an environment variable begins with ("4,2" is 4); 0 for none. */
 static int environment_number(const char *name)
@@ -64,4 +70,12 @@ int threads_usable(int asked)
         if (limits[i] > 0 && (least == 0 || limits[i] < least))
             least = limits[i];
     return least;
+}
+
+void threads_wait_politely(char **argv)
+{
+    if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT"))
+        return;
+    if (setenv("GOMP_SPINCOUNT", SPIN_TURNS, 1) == 0)
+        execv("/proc/self/exe", argv);
 }

@@ -2,6 +2,7 @@
 #include "tool.h"
 
 #include "text.h"
+#include "threads.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -365,6 +366,8 @@ tool_operands tool_begin(const tool_description *about, int argc, char **argv)
             i++;
         take_option(all[i], optarg);
     }
+    if (about->shared) /* it computes */
+        threads_wait_politely(argv);
     return (tool_operands){argv + optind, (size_t)(argc - optind)};
 }
 

@@ -1,5 +1,6 @@
 #include "cpu.h"
 
+#include "../../common/base/threads.h"
 #include "dnnl_compat.h"
 #include "embedding.h"
 #include "linear.h"
@@ -98,12 +99,13 @@ static int cpu_start(backend *b, const backend_options *options, error *e)
     if (precision_choose(options->precision, &b->precision, e) < 0)
         return -1;
     own->type = b->precision == PRECISION_BF16 ? ELEMENT_BF16 : ELEMENT_F32;
-    own->threads = backend_threads(options->threads);
+    own->threads = threads_usable(options->threads);
     dnnl_status_t status = dnnl_engine_create(&own->engine, dnnl_cpu, 0);
     if (status == dnnl_success)
         status = dnnl_stream_create(&own->stream, own->engine, dnnl_stream_default_flags);
     if (status != dnnl_success)
         return error_set(e, "oneDNN does not start: %s", dnnl_status_text(status));
+    omp_set_dynamic(0); /* what was asked for comes, or our threads wait for ones that do not */
     openblas_set_num_threads(own->threads);
     cpu_begin(own);
     snprintf(b->device, sizeof b->device, "%d thread%s, %s", own->threads,

@@ -466,3 +466,35 @@ PYTHON
         peak_memory cnn-train --quiet --device reference --arch @least.net --epochs 1 --batch 1000 >model
     [ "$(cat peak)" -lt $((100000 * 3072 / 1024 + 500 * 1024)) ]
 }
+
+@test "threads are no more than the environment allows, and none waits for one that never comes" {
+    make_cifar pictures.bin 200
+    cifar-read pictures.bin >pictures
+    train() { timeout 60 cnn-train --device cpu --precision fp32 --epochs 1 --seed 1 --progress "$@" pictures -o out; }
+    OMP_NUM_THREADS=1 train 2>said
+    grep -q 'computes on cpu (1 thread,' said
+    OMP_THREAD_LIMIT=1 train --threads 2 2>said
+    grep -q 'computes on cpu (1 thread,' said
+    cp out limited
+    taskset -c "$(taskset -cp $$ | sed 's/.*: *\([0-9]*\).*/\1/')" env - PATH="$PATH" timeout 60 cnn-train --device cpu \
+        --precision fp32 --epochs 1 --seed 1 --threads 8 --progress pictures -o out 2>said
+    grep -q 'computes on cpu (1 thread,' said
+    cmp out limited
+    OMP_DYNAMIC=true train --threads 2
+}
+
+@test "a tool sets how long threads spin, unless the environment does" {
+    make_cifar pictures.bin 100
+    mkfifo pipe
+    spins() { tr '\0' '\n' <"/proc/$1/environ" | sed -n 's/^GOMP_SPINCOUNT=//p'; }
+    for set in "" "OMP_WAIT_POLICY=passive" "GOMP_SPINCOUNT=7"; do
+        env -u OMP_WAIT_POLICY -u GOMP_SPINCOUNT $set cnn-train --quiet --device cpu --epochs 1 <pipe >out &
+        tool=$!
+        exec 5>pipe
+        sleep 0.5
+        [ "$(spins $tool)" = "$(case $set in "") echo 5000 ;; G*) echo 7 ;; esac)" ]
+        cifar-read --quiet pictures.bin >&5
+        exec 5>&-
+        wait $tool
+    done
+}
