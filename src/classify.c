@@ -166,19 +166,6 @@ static tensor make_tensor(tensor_type type, size_t rows, size_t columns, void *d
     return (tensor){.type = type, .rank = columns ? 2 : 1, .shape = {rows, columns}, .data = data};
 }
 
-/* Rows first .. first + rows of a batch, without copying. */
-static batch slice(const batch *b, size_t first, size_t rows)
-{
-    batch part = *b;
-    part.rows = rows;
-    for (size_t f = 0; f < b->field_count; f++) {
-        tensor *t = &part.fields[f].value;
-        t->data = (char *)t->data + first * tensor_row_size(t) * type_size(t->type);
-        t->shape[0] = rows;
-    }
-    return part;
-}
-
 static void write_records(work *w, batch *part)
 {
     error e = {0};
@@ -326,7 +313,7 @@ static void classify_batch(work *w, batch *b)
         labels[r] = w->place[labels[r]];
     for (size_t first = 0; first < b->rows; first += ROWS_AT_ONCE) {
         batch part =
-            slice(b, first, b->rows - first < ROWS_AT_ONCE ? b->rows - first : ROWS_AT_ONCE);
+            batch_part(b, first, b->rows - first < ROWS_AT_ONCE ? b->rows - first : ROWS_AT_ONCE);
         classify_part(w, &part, labelled);
     }
 }

@@ -54,18 +54,10 @@ typedef struct {
     size_t classes;
 } summary;
 
-static bool same_rows(const field *a, const field *b)
-{
-    return strcmp(a->name, b->name) == 0 && a->value.type == b->value.type &&
-           a->value.rank == b->value.rank &&
-           memcmp(a->value.shape + 1, b->value.shape + 1, (a->value.rank - 1) * sizeof(size_t)) ==
-               0;
-}
-
 static void add_field(summary *s, const field *f)
 {
     for (size_t i = 0; i < s->shape_count; i++) {
-        if (same_rows(&s->shapes[i], f)) {
+        if (field_alike(&s->shapes[i], f)) {
             s->shapes[i].value.shape[0] += f->value.shape[0];
             return;
         }

@@ -208,7 +208,7 @@ void model_free(model *m)
  * place earlier, new ones zero. skip SIZE_MAX leaves none out. */
 static int with_rows(const tensor *t, size_t rows, size_t skip, tensor *out, error *e)
 {
-    size_t row = tensor_row_size(t) * type_size(t->type);
+    size_t row = tensor_row_bytes(t);
     if (row && rows > STREAM_BATCH_BYTES_MAX / row)
         return error_set(e, "a tensor of the model would be larger than 1 GiB");
     *out = *t;

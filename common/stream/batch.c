@@ -56,10 +56,31 @@ void batch_drop(batch *b, const char *name)
     }
 }
 
+batch batch_part(const batch *b, size_t first, size_t rows)
+{
+    batch part = *b;
+    part.rows = rows;
+    for (size_t i = 0; i < b->field_count; i++) {
+        tensor *t = &part.fields[i].value;
+        t->data = (char *)t->data + first * tensor_row_bytes(t);
+        t->shape[0] = rows;
+    }
+    return part;
+}
+
+bool field_alike(const field *a, const field *b)
+{
+    const tensor *x = &a->value, *y = &b->value;
+    if (strcmp(a->name, b->name) != 0 || x->type != y->type || x->rank != y->rank)
+        return false;
+    return x->type == TYPE_TEXT ||
+           memcmp(x->shape + 1, y->shape + 1, (x->rank - 1) * sizeof *x->shape) == 0;
+}
+
 /* Moves the kept rows to the front, a run of neighbours at a time. */
 static size_t keep_rows(tensor *t, const bool *keep, size_t rows)
 {
-    size_t width = tensor_row_size(t) * type_size(t->type), kept = 0;
+    size_t width = tensor_row_bytes(t), kept = 0;
     char *data = t->data;
     for (size_t row = 0; row < rows;) {
         size_t run = row;

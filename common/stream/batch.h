@@ -29,6 +29,10 @@ tensor *batch_find(batch *b, const char *name); /* NULL if it has none */
 /* Appends a field that borrows `value`, or replaces the one of that name in place. */
 int batch_put(batch *b, const char *name, tensor value, error *e);
 void batch_drop(batch *b, const char *name);
+/* `rows` of a batch's rows from `first` on, in its memory; labels are not made for them. */
+batch batch_part(const batch *b, size_t first, size_t rows);
+/* Whether rows of both fields are alike: name, type and shape, but for the width of texts. */
+bool field_alike(const field *a, const field *b);
 /* Keeps the rows whose flag is set, in order, in every field, in place. */
 void batch_keep(batch *b, const bool *keep);
 /* The field, or an error that says which tool makes it; checked for type, rank and finite floats.

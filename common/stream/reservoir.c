@@ -52,28 +52,13 @@ void sample_free(sample *s)
     free(s);
 }
 
-static size_t field_row_bytes(const field *f)
-{
-    return tensor_row_size(&f->value) * type_size(f->value.type);
-}
-
-static bool same_rows(const field *a, const field *b)
-{
-    if (a->value.type == TYPE_TEXT && b->value.type == TYPE_TEXT)
-        return strcmp(a->name, b->name) == 0;
-    return strcmp(a->name, b->name) == 0 && a->value.type == b->value.type &&
-           a->value.rank == b->value.rank &&
-           memcmp(a->value.shape + 1, b->value.shape + 1, (a->value.rank - 1) * sizeof(size_t)) ==
-               0;
-}
-
 /* Makes a column of texts wider in every row that is kept. */
 static int widen(sample *s, size_t index, size_t width, error *e)
 {
     tensor *t = &s->layout.fields[index].value;
     size_t before = t->shape[1], offset = 0;
     for (size_t i = 0; i < index; i++)
-        offset += field_row_bytes(&s->layout.fields[i]);
+        offset += tensor_row_bytes(&s->layout.fields[i].value);
     size_t after = s->row_bytes - offset - before;
     for (size_t c = 0; c < s->class_count; c++)
         for (size_t i = 0; i < s->classes[c].count; i++) {
@@ -98,14 +83,14 @@ static int check_layout(sample *s, const batch *b, error *e)
         l->field_count = b->field_count;
         for (size_t i = 0; i < b->field_count; i++) {
             l->fields[i] = b->fields[i];
-            s->row_bytes += field_row_bytes(&b->fields[i]);
+            s->row_bytes += tensor_row_bytes(&b->fields[i].value);
         }
         return 0;
     }
     bool same = l->field_count == b->field_count;
     for (size_t i = 0; same && i < b->field_count; i++) {
         const tensor *t = &b->fields[i].value;
-        same = same_rows(&l->fields[i], &b->fields[i]);
+        same = field_alike(&l->fields[i], &b->fields[i]);
         if (same && t->type == TYPE_TEXT && t->shape[1] > l->fields[i].value.shape[1] &&
             widen(s, i, t->shape[1], e) < 0)
             return -1;
@@ -174,8 +159,8 @@ static int offer_row(sample *s, const batch *b, size_t row, size_t class, error 
     r->rows[place].number = s->offered;
     char *to = r->rows[place].data;
     for (size_t i = 0; i < b->field_count; i++) {
-        size_t bytes = field_row_bytes(&b->fields[i]);
-        size_t room = field_row_bytes(&s->layout.fields[i]);
+        size_t bytes = tensor_row_bytes(&b->fields[i].value);
+        size_t room = tensor_row_bytes(&s->layout.fields[i].value);
         memcpy(to, (const char *)b->fields[i].value.data + row * bytes, bytes);
         memset(to + bytes, 0, room - bytes); /* a narrower column of texts */
         to += room;
@@ -208,7 +193,7 @@ static int write_rows(sample *s, const kept_row *rows, size_t count, stream_writ
     l->rows = count;
     size_t offset = 0;
     for (size_t i = 0; i < l->field_count; i++) {
-        size_t bytes = field_row_bytes(&l->fields[i]);
+        size_t bytes = tensor_row_bytes(&l->fields[i].value);
         char *to = l->fields[i].value.data;
         for (size_t row = 0; row < count; row++)
             memcpy(to + row * bytes, rows[row].data + offset, bytes);
@@ -226,7 +211,7 @@ static int write_sorted(sample *s, const kept_row *rows, size_t count, stream_wr
         return error_set(e, "out of memory to write the sample");
     for (size_t i = 0; i < s->layout.field_count; i++) {
         s->layout.fields[i].value.data = at;
-        at += step * field_row_bytes(&s->layout.fields[i]);
+        at += step * tensor_row_bytes(&s->layout.fields[i].value);
     }
     int status = 0;
     for (size_t i = 0; i < count && status == 0; i += step)

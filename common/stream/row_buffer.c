@@ -3,12 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A column of texts is kept at the width that it came with. */
 static bool same_row(const field *a, const field *b)
 {
-    return strcmp(a->name, b->name) == 0 && a->value.type == b->value.type &&
-           a->value.rank == b->value.rank &&
-           memcmp(a->value.shape + 1, b->value.shape + 1, (a->value.rank - 1) * sizeof(size_t)) ==
-               0;
+    return field_alike(a, b) && tensor_row_bytes(&a->value) == tensor_row_bytes(&b->value);
 }
 
 bool row_buffer_fits(const row_buffer *to, const batch *from)
@@ -23,16 +21,11 @@ bool row_buffer_fits(const row_buffer *to, const batch *from)
     return true;
 }
 
-static size_t row_bytes(const tensor *t)
-{
-    return tensor_row_size(t) * type_size(t->type);
-}
-
 /* Makes room for rows of field i. */
 static int reserve(row_buffer *to, size_t i, size_t rows, error *e)
 {
     tensor *t = &to->held.fields[i].value;
-    size_t bytes = rows * row_bytes(t);
+    size_t bytes = rows * tensor_row_bytes(t);
     if (bytes <= to->bytes[i])
         return 0;
     size_t room = (bytes + 63) / 64 * 64;
@@ -40,7 +33,7 @@ static int reserve(row_buffer *to, size_t i, size_t rows, error *e)
     if (!grown)
         return error_set(e, "out of memory for %zu rows of %s", rows, to->held.fields[i].name);
     if (to->held.rows > 0)
-        memcpy(grown, t->data, to->held.rows * row_bytes(t));
+        memcpy(grown, t->data, to->held.rows * tensor_row_bytes(t));
     free(t->data);
     t->data = grown;
     to->bytes[i] = room;
@@ -74,7 +67,7 @@ int row_buffer_append(row_buffer *to, const batch *from, size_t first, size_t co
         if (reserve(to, i, to->held.rows + count, e) < 0)
             return -1;
     for (size_t i = 0; i < from->field_count; i++) {
-        size_t size = row_bytes(&from->fields[i].value);
+        size_t size = tensor_row_bytes(&from->fields[i].value);
         if (size > 0) /* a row may be of no elements, and then there is no memory */
             memcpy((char *)to->held.fields[i].value.data + to->held.rows * size,
                    (const char *)from->fields[i].value.data + first * size, count * size);
@@ -89,7 +82,7 @@ int row_buffer_repeat(row_buffer *rows, size_t times, error *e)
     for (size_t i = 0; i < rows->held.field_count; i++) {
         if (reserve(rows, i, count * times, e) < 0)
             return -1;
-        size_t size = row_bytes(&rows->held.fields[i].value);
+        size_t size = tensor_row_bytes(&rows->held.fields[i].value);
         char *data = rows->held.fields[i].value.data;
         /* From the end, so that no row is overwritten before it is copied. */
         for (size_t to = size > 0 ? count * times : 0; to-- > 0;)

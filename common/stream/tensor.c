@@ -92,9 +92,14 @@ size_t tensor_row_size(const tensor *t)
     return size;
 }
 
+size_t tensor_row_bytes(const tensor *t)
+{
+    return tensor_row_size(t) * type_size(t->type);
+}
+
 size_t tensor_bytes(const tensor *t)
 {
-    return tensor_rows(t) * tensor_row_size(t) * type_size(t->type);
+    return tensor_rows(t) * tensor_row_bytes(t);
 }
 
 char *tensor_describe(const tensor *t, char *text, size_t size)

@@ -41,7 +41,8 @@ bool type_is_integer(tensor_type type); /* whole numbers; not bool */
 
 size_t tensor_rows(const tensor *t);
 size_t tensor_row_size(const tensor *t); /* elements in one row */
-size_t tensor_bytes(const tensor *t);    /* of all rows */
+size_t tensor_row_bytes(const tensor *t);
+size_t tensor_bytes(const tensor *t); /* of all rows */
 
 /* Element i of a tensor of whole numbers, for labels; INT64_MAX for what int64 cannot hold. */
 int64_t tensor_integer(const tensor *t, size_t i);

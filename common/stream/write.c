@@ -197,19 +197,6 @@ int stream_write_whole(stream_writer *w, const batch *b, error *e)
     return bytes > LARGE_BYTES ? output_flush(w->out, e) : 0;
 }
 
-/* Rows of a batch; they share its memory. */
-static batch part_of(const batch *b, size_t first, size_t rows)
-{
-    batch part = *b;
-    part.rows = rows;
-    for (size_t i = 0; i < b->field_count; i++) {
-        tensor *t = &part.fields[i].value;
-        t->data = (char *)t->data + first * tensor_row_size(t) * type_size(t->type);
-        t->shape[0] = rows;
-    }
-    return part;
-}
-
 int stream_write(stream_writer *w, const batch *b, error *e)
 {
     size_t bytes = 0;
@@ -221,7 +208,7 @@ int stream_write(stream_writer *w, const batch *b, error *e)
         return -1;
     size_t row = bytes / b->rows, step = row < STREAM_RECORD_BYTES ? STREAM_RECORD_BYTES / row : 1;
     for (size_t first = 0; first < b->rows; first += step) {
-        batch part = part_of(b, first, b->rows - first < step ? b->rows - first : step);
+        batch part = batch_part(b, first, b->rows - first < step ? b->rows - first : step);
         if (stream_write_whole(w, &part, e) < 0)
             return -1;
     }

@@ -58,14 +58,9 @@ static bool has_class_rows(const char *name)
     return part_form_named(name)->shape[0] == SIZE_CLASSES;
 }
 
-static size_t row_bytes(const tensor *t)
-{
-    return tensor_row_size(t) * type_size(t->type);
-}
-
 static void *row_of(const tensor *t, size_t row)
 {
-    return (char *)t->data + row * row_bytes(t);
+    return (char *)t->data + row * tensor_row_bytes(t);
 }
 
 static bool same_row_shape(const tensor *a, const tensor *b)
@@ -174,7 +169,7 @@ static int compare_class(const model *a, size_t i, const model *b, size_t k, err
             (part_form_named(tensor_name)->group == SUMS_BASE && has_class_rows(tensor_name)) ||
             (untouched && x->data == model_part(a, PART_HEAD_WEIGHT));
         if (fixed &&
-            (!same_row_shape(x, y) || memcmp(row_of(x, i), row_of(y, k), row_bytes(x)) != 0))
+            (!same_row_shape(x, y) || memcmp(row_of(x, i), row_of(y, k), tensor_row_bytes(x)) != 0))
             return error_set(e, "has another '%s' of class '%.100s'", tensor_name, name);
     }
     return 0;
@@ -324,7 +319,7 @@ static int add_rows(merging *g, const model *m, const size_t *places, const bool
             return error_set(e, "has another shape of '%s'", name);
         for (size_t k = 0; k < m->classes.count; k++)
             if (owner[k])
-                memcpy(row_of(own, places[k]), row_of(t, k), row_bytes(t));
+                memcpy(row_of(own, places[k]), row_of(t, k), tensor_row_bytes(t));
     }
     return 0;
 }

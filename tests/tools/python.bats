@@ -173,6 +173,8 @@ for r in msgpack.Unpacker(sys.stdin.buffer, object_hook=msgpack_numpy.decode):
 
 @test "columns of texts ride along, of any length, through filters and samples" {
     write_texts
+    tensor-info texts | grep -q 'path   text \[45\]'
+    [ "$(tensor-info texts | grep -c 'path ')" -eq 1 ]
     class-filter --keep a,b texts | paths | diff all.txt -
     class-filter --keep b texts | paths | diff b.txt -
     class-filter --keep a,b --per-class 1000 --seed 1 texts | paths | diff all.txt -
