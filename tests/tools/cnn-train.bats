@@ -394,7 +394,7 @@ ends_by_term() {
 @test "progress counts the time left of all epochs, and its line makes way for the epoch's" {
     need_terminal
     make_rows
-    for _ in $(seq 10); do cat rows; done >more
+    for _ in $(seq 40); do cat rows; done >more # an epoch is to last some 0.2 s on any machine
     run -0 script -qec "stty columns 80; cnn-train --device reference --arch @tiny.net --epochs 3 -o out more" /dev/null </dev/null
     erase=$'\r\e[K'
     for epoch in 1 2 3; do [[ $output == *"${erase}cnn-train: epoch $epoch/3: loss "* ]]; done
@@ -404,7 +404,7 @@ ends_by_term() {
     left() { grep -E "of epoch $1/3, " <<<"$text" | head -n 1 | sed -E 's/^cnn-train: ([0-9]+) of ([0-9]+) .*, ([0-9]+)\/s, ([0-9]+) s left.*/\1 \2 \3 \4/'; }
     for epoch in 1 2 3; do
         read -r done total rate seconds <<<"$(left $epoch)"
-        [ "$total" -eq 1600 ]
+        [ "$total" -eq 6400 ]
         awk -v d="$done" -v t="$total" -v r="$rate" -v s="$seconds" -v later=$((3 - epoch)) \
             'BEGIN { want = (t - d + later * t) / r; exit !(s - want <= 0.6 + 0.01 * want && want - s <= 0.6 + 0.01 * want) }'
     done
