@@ -64,12 +64,18 @@ const char *output_note(const output *o)
     return o->note;
 }
 
+/* The folder that a path's last name stands in; NULL without memory. */
+static char *folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+}
+
 /* In a folder such as /tmp only a file's owner, or the folder's, may replace it. */
 static bool is_kept_by_folder(const char *path, uid_t owner)
 {
     struct stat folder;
-    const char *slash = strrchr(path, '/');
-    char *name = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+    char *name = folder_of(path);
     bool known = name && stat(name, &folder) == 0;
     free(name);
     return known && folder.st_mode & S_ISVTX && geteuid() != 0 && owner != geteuid() &&
@@ -315,61 +321,39 @@ _Noreturn static void end_quietly(void)
     _exit(0);
 }
 
-static int write_parts(output *o, struct iovec *parts, int count, error *e)
+static int write_all(output *o, const char *data, size_t bytes, error *e)
 {
-    while (count > 0) {
-        if (parts->iov_len == 0) {
-            parts++, count--;
-            continue;
-        }
-        ssize_t wrote = writev(o->fd, parts, count < IOV_MAX ? count : IOV_MAX);
+    while (bytes > 0) {
+        ssize_t wrote = write(o->fd, data, bytes);
         if (wrote < 0 && errno == EINTR)
             continue;
         if (wrote < 0 && errno == EPIPE)
             end_quietly();
         if (wrote < 0)
             return error_system(e, "cannot write to %s", o->shown);
-        size_t left = (size_t)wrote;
-        while (count > 0 && left >= parts->iov_len) {
-            left -= parts->iov_len;
-            parts++, count--;
-        }
-        if (count > 0) {
-            parts->iov_base = (char *)parts->iov_base + left;
-            parts->iov_len -= left;
-        }
+        data += wrote;
+        bytes -= (size_t)wrote;
     }
     return 0;
 }
 
 int output_flush(output *o, error *e)
 {
-    struct iovec part = {o->buffer, o->used};
+    size_t bytes = o->used;
     o->used = 0;
-    return write_parts(o, &part, 1, e);
-}
-
-int output_writev(output *o, struct iovec *parts, int count, error *e)
-{
-    size_t bytes = 0;
-    for (int i = 0; i < count; i++)
-        bytes += parts[i].iov_len;
-    if (bytes > BUFFER_BYTES - o->used && output_flush(o, e) < 0)
-        return -1;
-    if (bytes > BUFFER_BYTES / 2)
-        return output_flush(o, e) == 0 ? write_parts(o, parts, count, e) : -1;
-    for (int i = 0; i < count; i++) {
-        if (parts[i].iov_len)
-            memcpy(o->buffer + o->used, parts[i].iov_base, parts[i].iov_len);
-        o->used += parts[i].iov_len;
-    }
-    return o->immediate ? output_flush(o, e) : 0;
+    return write_all(o, o->buffer, bytes, e);
 }
 
 int output_write(output *o, const void *data, size_t bytes, error *e)
 {
-    struct iovec part = {(void *)data, bytes};
-    return output_writev(o, &part, 1, e);
+    if (bytes > BUFFER_BYTES - o->used && output_flush(o, e) < 0)
+        return -1;
+    if (bytes > BUFFER_BYTES / 2)
+        return output_flush(o, e) == 0 ? write_all(o, data, bytes, e) : -1;
+    if (bytes)
+        memcpy(o->buffer + o->used, data, bytes);
+    o->used += bytes;
+    return o->immediate ? output_flush(o, e) : 0;
 }
 
 int output_printf(output *o, error *e, const char *format, ...)
@@ -396,8 +380,7 @@ int output_printf(output *o, error *e, const char *format, ...)
 /* A renamed file outlives a power cut only once its folder is on the disk too. */
 static void sync_folder(const char *path)
 {
-    const char *slash = strrchr(path, '/');
-    char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+    char *folder = folder_of(path);
     int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     free(folder);
     if (fd < 0)

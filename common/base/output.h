@@ -10,7 +10,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/uio.h>
 
 typedef struct output output;
 
@@ -32,7 +31,6 @@ int output_descriptor(const char *path, int *fd, error *e);
 /* Writes it all. A reader that went away (EPIPE) ends the process quietly with exit status 0 after
  * removing temporary files: nobody wants the rest. */
 int output_write(output *o, const void *data, size_t bytes, error *e);
-int output_writev(output *o, struct iovec *parts, int count, error *e); /* parts are used up */
 int output_printf(output *o, error *e, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* Writes what waits in the buffer, which output_write does by itself once there is much. */
