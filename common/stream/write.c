@@ -100,18 +100,22 @@ int stream_write_header(stream_writer *w, const stream_header *h, error *e)
 
 /* ---- batches ---- */
 
-static int check_batch(const batch *b, error *e)
+static int check_batch(const stream_writer *w, const batch *b, size_t *bytes, error *e)
 {
-    size_t bytes = 0;
+    *bytes = 0;
+    if (!w->begun)
+        return error_set(e, "a batch without a header before it");
+    if (b->field_count == 0)
+        return error_set(e, "a batch with no fields");
     for (size_t i = 0; i < b->field_count; i++) {
         const tensor *t = &b->fields[i].value;
         if (t->rank == 0 || tensor_rows(t) != b->rows)
             return error_set(e, "field '%s' has %zu rows where the batch has %zu",
                              b->fields[i].name, tensor_rows(t), b->rows);
-        bytes += tensor_bytes(t);
+        *bytes += tensor_bytes(t);
     }
-    if (bytes > STREAM_BATCH_BYTES_MAX)
-        return error_set(e, "a batch of %zu bytes; at most %zu are allowed", bytes,
+    if (*bytes > STREAM_BATCH_BYTES_MAX)
+        return error_set(e, "a batch of %zu bytes; at most %zu are allowed", *bytes,
                          STREAM_BATCH_BYTES_MAX);
     return 0;
 }
@@ -165,16 +169,9 @@ static size_t data_bytes(const tensor *t)
     return t->type == TYPE_TEXT ? 0 : tensor_bytes(t);
 }
 
-int stream_write_whole(stream_writer *w, const batch *b, error *e)
+/* Of a batch that was checked. */
+static int write_record(stream_writer *w, const batch *b, error *e)
 {
-    if (b->rows == 0)
-        return 0;
-    if (!w->begun)
-        return error_set(e, "a batch without a header before it");
-    if (b->field_count == 0)
-        return error_set(e, "a batch with no fields");
-    if (check_batch(b, e) < 0)
-        return -1;
     size_t cuts[STREAM_FIELDS_MAX + 1] = {0}; /* where each field's head begins within the heads */
     msgpack_sbuffer_clear(&w->heads);
     int status = msgpack_pack_map(&w->packer, b->field_count);
@@ -197,19 +194,27 @@ int stream_write_whole(stream_writer *w, const batch *b, error *e)
     return bytes > LARGE_BYTES ? output_flush(w->out, e) : 0;
 }
 
+int stream_write_whole(stream_writer *w, const batch *b, error *e)
+{
+    size_t bytes;
+    if (b->rows == 0)
+        return 0;
+    return check_batch(w, b, &bytes, e) < 0 ? -1 : write_record(w, b, e);
+}
+
 int stream_write(stream_writer *w, const batch *b, error *e)
 {
-    size_t bytes = 0;
-    for (size_t i = 0; i < b->field_count; i++)
-        bytes += tensor_bytes(&b->fields[i].value);
-    if (bytes <= STREAM_RECORD_BYTES || b->rows < 2)
-        return stream_write_whole(w, b, e);
-    if (check_batch(b, e) < 0)
+    size_t bytes;
+    if (b->rows == 0)
+        return 0;
+    if (check_batch(w, b, &bytes, e) < 0)
         return -1;
+    if (bytes <= STREAM_RECORD_BYTES)
+        return write_record(w, b, e);
     size_t row = bytes / b->rows, step = row < STREAM_RECORD_BYTES ? STREAM_RECORD_BYTES / row : 1;
     for (size_t first = 0; first < b->rows; first += step) {
         batch part = batch_part(b, first, b->rows - first < step ? b->rows - first : step);
-        if (stream_write_whole(w, &part, e) < 0)
+        if (write_record(w, &part, e) < 0)
             return -1;
     }
     return 0;
