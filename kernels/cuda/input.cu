@@ -2,22 +2,29 @@
  * and zero in the padding channels. One block a row: its view is drawn once. */
 #include "device.cuh"
 
+/* A block's first thread finds, for all of them, which picture the row is of and how it is seen;
+ * the row's first block puts its label in place. */
+__device__ static void begin_row(const gather_task &t, size_t row, random_view *view, size_t *from)
+{
+    if (threadIdx.x == 0) {
+        uint64_t step = t.state ? t.state->step : t.view;
+        *from = t.order ? t.order[t.state->first + row] : row;
+        *view = random_view{0, 0, 0, 0, 0};
+        if (t.augmented)
+            *view = random_augment(t.seed, step, t.first_row + row, t.flip, t.shift, t.cutout,
+                                   t.height, t.width);
+        if (t.labels && blockIdx.y == 0)
+            t.batch_labels[row] = t.labels[*from];
+    }
+    __syncthreads();
+}
+
 template <class T> __global__ static void gather(gather_task t)
 {
     __shared__ random_view view;
     __shared__ size_t from;
     size_t row = blockIdx.x;
-    if (threadIdx.x == 0) {
-        uint64_t step = t.state ? t.state->step : t.view;
-        from = t.order ? t.order[t.state->first + row] : row;
-        view = random_view{0, 0, 0, 0, 0};
-        if (t.augmented)
-            view = random_augment(t.seed, step, t.first_row + row, t.flip, t.shift, t.cutout,
-                                  t.height, t.width);
-        if (t.labels)
-            t.batch_labels[row] = t.labels[from];
-    }
-    __syncthreads();
+    begin_row(t, row, &view, &from);
     int places = t.height * t.width;
     const uint8_t *image = t.images + from * (size_t)places * (size_t)t.channels;
     T *out = (T *)t.out + row * (size_t)places * (size_t)t.stored;
@@ -40,17 +47,7 @@ __global__ static void gather_eight(gather_task t)
     __shared__ random_view view;
     __shared__ size_t from;
     size_t row = blockIdx.x;
-    if (threadIdx.x == 0) {
-        uint64_t step = t.state ? t.state->step : t.view;
-        from = t.order ? t.order[t.state->first + row] : row;
-        view = random_view{0, 0, 0, 0, 0};
-        if (t.augmented)
-            view = random_augment(t.seed, step, t.first_row + row, t.flip, t.shift, t.cutout,
-                                  t.height, t.width);
-        if (t.labels && blockIdx.y == 0)
-            t.batch_labels[row] = t.labels[from];
-    }
-    __syncthreads();
+    begin_row(t, row, &view, &from);
     int places = t.height * t.width, place = (int)(blockIdx.y * blockDim.x + threadIdx.x);
     if (place >= places)
         return;
