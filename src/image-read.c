@@ -12,8 +12,7 @@
 #define SIDE_MOST 16384
 #define BATCH_BYTES ((size_t)4 << 20) /* a batch's pictures: a few MiB pass best through pipes */
 
-static extent size; /* height 0: as the first picture has it */
-static picture_recipe recipe = {.size = {.channels = 3}};
+static picture_recipe recipe = {.size = {.channels = 3}}; /* height 0: as the first picture */
 static const char *model_path, *list_path;
 static uint64_t edge, seed = 1;
 static int threads, fit, filter;
@@ -25,8 +24,9 @@ static void parse_size(const char *word)
 {
     char *by = strchr(word, 'x'), first[32];
     snprintf(first, sizeof first, "%.*s", by ? (int)(by - word) : (int)strlen(word), word);
-    size.height = (size_t)tool_integer("--size", first, 1, SIDE_MOST);
-    size.width = by ? (size_t)tool_integer("--size", by + 1, 1, SIDE_MOST) : size.height;
+    extent *size = &recipe.size;
+    size->height = (size_t)tool_integer("--size", first, 1, SIDE_MOST);
+    size->width = by ? (size_t)tool_integer("--size", by + 1, 1, SIDE_MOST) : size->height;
 }
 
 /* "train=0.8" takes the first of a class's pictures, "test=0.2" the last. */
@@ -124,10 +124,11 @@ static int size_of_model(error *e)
     model m;
     if (model_load(model_path, &m, e) < 0)
         return -1;
-    size = recipe.size = m.net.input;
+    recipe.size = m.net.input;
     model_free(&m);
-    return size.height ? 0
-                       : error_set(e, "%s: has no network, so it takes no pictures", model_path);
+    return recipe.size.height
+               ? 0
+               : error_set(e, "%s: has no network, so it takes no pictures", model_path);
 }
 
 /* The size of the first picture that can be read. */
@@ -138,7 +139,7 @@ static int size_of_first(const picture_list *l, error *e)
         size_t bytes;
         if (file_read(l->files[i].path, &data, &bytes, e) < 0)
             continue;
-        int status = picture_extent(data, bytes, &size, e);
+        int status = picture_extent(data, bytes, &recipe.size, e);
         free(data);
         if (status == 0)
             return 0;
@@ -149,22 +150,22 @@ static int size_of_first(const picture_list *l, error *e)
 
 static int choose_recipe(const picture_list *l, error *e)
 {
+    const extent *size = &recipe.size;
     recipe.fit = (picture_fit)fit;
     recipe.filter = (resample_filter)filter;
     recipe.edge = (size_t)edge;
     recipe.fast = fast;
-    recipe.exact = !model_path && size.height == 0;
+    recipe.exact = !model_path && size->height == 0;
     if ((model_path ? size_of_model(e) : recipe.exact ? size_of_first(l, e) : 0) < 0)
         return -1;
-    if (edge && (edge < size.height || edge < size.width))
+    if (!model_path)
+        recipe.size.channels = grey ? 1 : 3;
+    if (edge && (edge < size->height || edge < size->width))
         return error_set(e, "--edge %zu is shorter than what is cut from it, %zu x %zu",
-                         recipe.edge, size.height, size.width);
-    recipe.size.height = size.height;
-    recipe.size.width = size.width;
-    recipe.size.channels = model_path ? size.channels : grey ? 1 : 3;
-    if (extent_size(recipe.size) > STREAM_BATCH_BYTES_MAX)
+                         recipe.edge, size->height, size->width);
+    if (extent_size(*size) > STREAM_BATCH_BYTES_MAX)
         return error_set(e, "pictures of %zu x %zu are larger than a batch may be; give --size",
-                         size.width, size.height);
+                         size->width, size->height);
     return 0;
 }
 
@@ -205,8 +206,9 @@ static int write_batch(job *j, const loaded *in, error *e)
     if (reserve_paths(j, in, e) < 0)
         return -1;
     batch b = {0};
+    extent size = recipe.size;
     size_t rows = keep_read(j, in);
-    tensor image = {TYPE_U8, 4, {rows, size.height, size.width, recipe.size.channels}, in->images};
+    tensor image = {TYPE_U8, 4, {rows, size.height, size.width, size.channels}, in->images};
     tensor label = {TYPE_I32, 1, {rows}, j->labels};
     tensor path = {TYPE_TEXT, 2, {rows, j->path_width}, j->paths};
     if (batch_put(&b, "image", image, e) < 0 || batch_put(&b, "path", path, e) < 0 ||
@@ -248,11 +250,11 @@ static void check_options(tool_operands paths)
 {
     if (paths.count == 0 && !list_path)
         tool_usage("no picture named; name files or folders, or - for a list on standard input");
-    if (model_path && (size.height || grey))
+    if (model_path && (recipe.size.height || grey))
         tool_usage("--model tells the size and the channels; --size and --grey go without it");
     if (edge && fit != FIT_CROP)
         tool_usage("--edge goes with --fit crop");
-    if ((edge || fast || fit || filter) && !size.height && !model_path)
+    if ((edge || fast || fit || filter) && !recipe.size.height && !model_path)
         tool_usage("nothing is resized without --size or --model");
 }
 
