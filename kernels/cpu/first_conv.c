@@ -20,12 +20,12 @@ bool first_conv_fits(const layer *l)
 /* Numbers of a picture's line with the zeros around it, and one pixel more for the pairs. */
 static size_t line_size(const layer *l)
 {
-    return (l->in.width + 2 * l->pad_width + 2) * l->in.channels;
+    return (l->in.width + 2 * l->pad.left + 2) * l->in.channels;
 }
 
 static size_t picture_size(const layer *l)
 {
-    size_t count = (l->in.height + 2 * l->pad_height) * line_size(l);
+    size_t count = (l->in.height + 2 * l->pad.top) * line_size(l);
     return (count + LANES - 1) / LANES * LANES;
 }
 
@@ -55,7 +55,7 @@ static float *thread_sums(const layer *l, float *scratch, size_t thread)
 static void picture_pad(const layer *l, const void *x, size_t row, element type, float *out)
 {
     size_t width = l->in.width * l->in.channels, line = line_size(l);
-    out += l->pad_height * line + l->pad_width * l->in.channels;
+    out += l->pad.top * line + l->pad.left * l->in.channels;
     for (size_t y = 0; y < l->in.height; y++) {
         size_t first = (row * l->in.height + y) * width;
         for (size_t i = 0; i < width; i++)
@@ -67,10 +67,10 @@ static void picture_pad(const layer *l, const void *x, size_t row, element type,
 static void picture_pad_pairs(const layer *l, const uint16_t *x, size_t row, uint32_t *out)
 {
     size_t channels = l->in.channels, width = l->in.width * channels, line = line_size(l);
-    out += l->pad_height * line + l->pad_width * channels;
+    out += l->pad.top * line + l->pad.left * channels;
     for (size_t y = 0; y < l->in.height; y++, out += line) {
         const uint16_t *from = x + (row * l->in.height + y) * width;
-        for (size_t i = 0; l->pad_width > 0 && i < channels; i++)
+        for (size_t i = 0; l->pad.left > 0 && i < channels; i++)
             out[i - channels] = (uint32_t)from[i] << 16;
         for (size_t i = 0; i < width; i++)
             out[i] = from[i] | (i + channels < width ? (uint32_t)from[i + channels] << 16 : 0);

@@ -181,8 +181,8 @@ void maxpool_forward(const layer *l, const void *x, void *y, uint8_t *codes, ele
     size_t line = in.width * in.channels, out_line = out.width * out.channels;
     stretch s = {.pixel = in.channels,
                  .line = line,
-                 .high = l->window_height,
-                 .wide = l->window_width,
+                 .high = l->kernel_height,
+                 .wide = l->kernel_width,
                  .relu = relu,
                  .threshold = d ? (uint16_t)d->threshold : 0,
                  .factor = d ? d->factor : 1};
@@ -232,7 +232,7 @@ void maxpool_backward(const layer *l, const void *y_gradient, const uint8_t *cod
                       void *x_gradient, element type, size_t rows, float factor)
 {
     extent in = l->in, out = l->out;
-    size_t high = l->window_height, wide = l->window_width;
+    size_t high = l->kernel_height, wide = l->kernel_width;
     size_t line = in.width * in.channels, out_line = out.width * out.channels;
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < rows * in.height; i++) {
@@ -266,7 +266,7 @@ void maxpool_backward_search(const layer *l, const void *y_gradient, const void 
                              void *x_gradient, element type, size_t rows)
 {
     extent in = l->in, out = l->out;
-    size_t high = l->window_height, wide = l->window_width;
+    size_t high = l->kernel_height, wide = l->kernel_width;
     size_t line = in.width * in.channels, size = extent_size(in);
 #pragma omp parallel for schedule(static)
     for (size_t row = 0; row < rows; row++) {

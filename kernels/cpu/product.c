@@ -114,7 +114,7 @@ static int describe(const maker *m, product_maker *make, const ingredients *g, l
                          .weights = weights,
                          .bias = g->bias,
                          .target = target,
-                         .padding = {(dnnl_dim_t)l->pad_height, (dnnl_dim_t)l->pad_width},
+                         .padding = {(dnnl_dim_t)l->pad.top, (dnnl_dim_t)l->pad.left},
                          .attributes = attributes,
                          .training = m->s->training,
                          .hint = hint};

@@ -157,11 +157,18 @@ static int layers_new(program *p, error *e)
     return 0;
 }
 
+static bool computes(const network *n, const layer *l, bool training)
+{
+    (void)training;
+    return layer_is_plain(n, l);
+}
+
 static int program_make(program *p, error *e)
 {
     plan_rules rules = {.type = p->own->type,
                         .float_tail = true,
                         .input_multiple = 1,
+                        .computes = computes,
                         .window_most = POOL_CODES_MAX,
                         .code_bytes = 1};
     size_t most = EMBED_ROWS_A_THREAD * (size_t)p->own->threads;
@@ -347,6 +354,7 @@ static int layer_forward(program *p, const primitive_set *s, size_t i, run_mode 
             elements_convert(in, type, out, type, count);
         return 0;
     case LAYER_SAVE:
+    default: /* computes() has refused what is not here */
         return 0;
     }
     if (drops)
@@ -451,6 +459,7 @@ static int layer_backward(program *p, const primitive_set *s, size_t i, error *e
         break;
     case LAYER_RELU:
     case LAYER_ADD: /* d_input is d_output */
+    default:
         break;
     }
     time_to(p, &p->times.layers[i].back);

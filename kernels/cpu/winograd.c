@@ -61,18 +61,18 @@ static shape shape_of(extent in, extent out, size_t pad_height, size_t pad_width
 
 static shape shape_forward(const layer *l, size_t rows)
 {
-    return shape_of(l->in, l->out, l->pad_height, l->pad_width, rows);
+    return shape_of(l->in, l->out, l->pad.top, l->pad.left, rows);
 }
 
 static shape shape_backward(const layer *l, size_t rows)
 {
-    return shape_of(l->out, l->in, 2 - l->pad_height, 2 - l->pad_width, rows);
+    return shape_of(l->out, l->in, 2 - l->pad.top, 2 - l->pad.left, rows);
 }
 
 bool winograd_fits(const layer *l, int threads)
 {
-    if (l->kind != LAYER_CONV || l->kernel_height != 3 || l->kernel_width != 3 ||
-        l->pad_height > 2 || l->pad_width > 2 || l->in.channels % PANEL || l->out.channels % PANEL)
+    if (l->kind != LAYER_CONV || l->kernel_height != 3 || l->kernel_width != 3 || l->pad.top > 2 ||
+        l->pad.left > 2 || l->in.channels % PANEL || l->out.channels % PANEL)
         return false;
     if (winograd_scratch_count(l, threads) > SCRATCH_MAX)
         return false;

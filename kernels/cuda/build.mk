@@ -16,7 +16,7 @@ CUDA_CODE    = $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$a,code=sm_$a) \
 CUDA_CXX_WARN = -Wall -Wextra -Wno-maybe-uninitialized $(if $(CI),-Werror)
 CUDA_WARN    = -Xcompiler -Wall,-Wextra$(if $(CI),$(comma)-Werror) $(if $(CI),-Werror all-warnings)
 CUDA_SOURCES = $(wildcard kernels/cuda/*.c kernels/plan/*.c) kernels/absence.c common/base/error.c common/base/text.c \
-               common/model/network.c
+               common/model/network.c common/model/network_words.c
 CUDA_OBJECTS = $(patsubst %.c,$B/cuda/%.o,$(CUDA_SOURCES)) \
                $(patsubst %.cu,$B/cuda/%.cu.o,$(wildcard kernels/cuda/*.cu))
 comma := ,

@@ -37,9 +37,9 @@ static int describe_conv(const struct cuda *g, const layer *l, conv_ready *c, er
     for (int d = 0; d < 3; d++) {
         if (check_dnn(cudnnCreateConvolutionDescriptor(&c->conv[d]), "describing a convolution",
                       e) < 0 ||
-            check_dnn(cudnnSetConvolution2dDescriptor(c->conv[d], (int)l->pad_height,
-                                                      (int)l->pad_width, 1, 1, 1, 1,
-                                                      CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT),
+            check_dnn(cudnnSetConvolution2dDescriptor(c->conv[d], (int)l->pad.top, (int)l->pad.left,
+                                                      1, 1, 1, 1, CUDNN_CROSS_CORRELATION,
+                                                      CUDNN_DATA_FLOAT),
                       "describing a convolution", e) < 0 ||
             check_dnn(cudnnSetConvolutionMathType(c->conv[d], math_allowed(g)), "precision", e) < 0)
             return -1;
@@ -113,7 +113,7 @@ static conv_shape shape_of(const run *r, const fused_layer *f)
     return (conv_shape){(int)r->rows,         (int)l->in.height,     (int)l->in.width,
                         (int)f->in_channels,  (int)l->out.height,    (int)l->out.width,
                         (int)l->out.channels, (int)l->kernel_height, (int)l->kernel_width,
-                        (int)l->pad_height,   (int)l->pad_width};
+                        (int)l->pad.top,      (int)l->pad.left};
 }
 
 static const conv_ready *ready(const run *r, const fused_layer *f)

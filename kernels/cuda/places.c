@@ -26,9 +26,9 @@ static int limits_check(const plan *p, const fused_layer *f, bool training, erro
 {
     const layer *l = f->layer;
     size_t out = extent_size(f->out), in = f->in.height * f->in.width * f->in_channels;
-    if (l->kind == LAYER_MAXPOOL && l->window_height * l->window_width > WINDOW_LIMIT)
+    if (l->kind == LAYER_MAXPOOL && l->kernel_height * l->kernel_width > WINDOW_LIMIT)
         return error_set(e, "cuda: a pool of %zux%zu; at most %d places: take --device cpu",
-                         l->window_height, l->window_width, WINDOW_LIMIT);
+                         l->kernel_height, l->kernel_width, WINDOW_LIMIT);
     if (l->kind == LAYER_CONV && p->rows > (ELEMENTS_LIMIT - 1) / (in > out ? in : out))
         return error_set(e,
                          "cuda: %zu rows of a convolution's pictures at once are too many; take a "
@@ -173,11 +173,18 @@ static int places_make(const placer *k, error *e)
     return arena_lay_out(&k->p->arena, e);
 }
 
+static bool computes(const network *n, const layer *l, bool training)
+{
+    (void)training;
+    return layer_is_plain(n, l);
+}
+
 int places_new(const program_spec *spec, precision_kind precision, plan *p, places *out, error *e)
 {
     bool bf16 = precision == PRECISION_BF16;
     plan_rules rules = {.type = bf16 ? ELEMENT_BF16 : ELEMENT_F32,
                         .input_multiple = bf16 ? 8 : 1,
+                        .computes = computes,
                         .window_most = WINDOW_LIMIT,
                         .code_bytes = 2,
                         .weights_beside = true};

@@ -6,7 +6,7 @@ static pool_shape shape_of(const run *r, const layer *l)
 {
     return (pool_shape){(int)r->rows,          (int)l->in.height,   (int)l->in.width,
                         (int)l->out.height,    (int)l->out.width,   (int)l->out.channels,
-                        (int)l->window_height, (int)l->window_width};
+                        (int)l->kernel_height, (int)l->kernel_width};
 }
 
 int pool_forward(const run *r, const fused_layer *f, error *e)

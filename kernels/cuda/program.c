@@ -245,6 +245,7 @@ int layer_forward(const run *r, const fused_layer *f, error *e)
     case LAYER_SCALE:
     case LAYER_SAVE:
     case LAYER_ADD:
+    default: /* computes() of places.c has refused what is not here */
         break;
     }
     return elementwise_forward(r, f, e);
@@ -286,6 +287,7 @@ int layer_backward_data(const run *r, const fused_layer *f, error *e)
     case LAYER_SCALE:
     case LAYER_SAVE:
     case LAYER_ADD:
+    default: /* computes() of places.c has refused what is not here */
         break;
     }
     return elementwise_backward(r, f, e);

@@ -8,6 +8,32 @@ typedef struct {
     const plan_rules *rules;
 } planner;
 
+bool layer_is_plain(const network *n, const layer *l)
+{
+    switch (l->kind) {
+    case LAYER_CONV:
+        return l->stride_height == 1 && l->stride_width == 1 && l->dilation_height == 1 &&
+               l->dilation_width == 1 && l->groups == 1 && l->pad.top == l->pad.bottom &&
+               l->pad.left == l->pad.right;
+    case LAYER_MAXPOOL:
+        return l->out.height == l->in.height / l->kernel_height && pool_tiles(l);
+    case LAYER_AVGPOOL:
+        return l->out.height == 1 && l->out.width == 1 && l->kernel_height == l->in.height &&
+               l->kernel_width == l->in.width && pool_tiles(l);
+    case LAYER_DENSE:
+    case LAYER_RELU:
+    case LAYER_DROPOUT:
+    case LAYER_BATCHNORM:
+    case LAYER_SCALE:
+    case LAYER_SAVE:
+        return true;
+    case LAYER_ADD:
+        return n->layers[n->operands[l->operands]].kind == LAYER_SAVE;
+    default:
+        return false;
+    }
+}
+
 bool fused_multiplies(const fused_layer *f)
 {
     return f->layer->kind == LAYER_CONV || f->layer->kind == LAYER_DENSE;
@@ -27,7 +53,7 @@ bool fused_masks(const fused_layer *f)
 
 static bool has_codes(const planner *k, const layer *l)
 {
-    return l->kind == LAYER_MAXPOOL && l->window_height * l->window_width <= k->rules->window_most;
+    return l->kind == LAYER_MAXPOOL && l->kernel_height * l->kernel_width <= k->rules->window_most;
 }
 
 static bool follows(const network *n, size_t i, layer_kind kind)
@@ -80,6 +106,22 @@ static int layers_read(planner *k, error *e)
         i = layers_join(k, i, &f);
         if (f.layer->kind != LAYER_DROPOUT || f.drop > 0)
             p->layers[p->count++] = f;
+    }
+    return 0;
+}
+
+/* Layers below what learns are computed as in inference. */
+static int layers_check(const planner *k, error *e)
+{
+    const network *n = k->p->net;
+    bool training = k->spec->training && !k->spec->freeze_backbone;
+    for (size_t i = 0; i < n->layer_count; i++) {
+        const layer *l = &n->layers[i];
+        if (k->rules->computes && !k->rules->computes(n, l, training))
+            return error_set(e,
+                             "word %zu of the network, %s: this device does not %s it; --device "
+                             "reference does, slowly",
+                             i + 1, layer_name(l->kind), training ? "train" : "compute");
     }
     return 0;
 }
@@ -260,7 +302,7 @@ int plan_new(const program_spec *spec, size_t rows, const plan_rules *rules, pla
 {
     planner k = {.p = out, .spec = spec, .rules = rules};
     *out = (plan){.net = spec->net, .rows = rows, .d_embedding = NOWHERE};
-    if (layers_read(&k, e) < 0)
+    if (layers_check(&k, e) < 0 || layers_read(&k, e) < 0)
         return -1;
     partners_find(out);
     masks_choose(&k);

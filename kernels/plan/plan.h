@@ -33,6 +33,8 @@ typedef struct {
     size_t window_most; /* elements of a pool's window that a code can name: a larger one takes no
                               dropout and masks for no layer */
     size_t code_bytes;
+    /* Whether the backend has the layer, in training too if asked; NULL for all. */
+    bool (*computes)(const network *n, const layer *l, bool training);
     bool weights_beside; /* the weights' gradients are computed beside the rest, and may read until
                             the step's end */
 } plan_rules;
@@ -80,6 +82,10 @@ typedef struct {
  * zeroed plan. */
 int plan_new(const program_spec *spec, size_t rows, const plan_rules *rules, plan *out, error *e);
 void plan_free(plan *p);
+
+/* A layer of a straight line with residuals: convolutions of stride 1 over all channels, padded
+ * alike on both sides, pools that tile, ReLU, batchnorm, dropout, scale, save and add. */
+bool layer_is_plain(const network *n, const layer *l);
 
 bool fused_multiplies(const fused_layer *f); /* conv, dense */
 bool fused_learns(const fused_layer *f);     /* conv, dense, batchnorm */

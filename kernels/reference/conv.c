@@ -1,39 +1,61 @@
 /* conv.c: convolution (cross-correlation, as every neural network library has it).
  *
- *   out[r][y][x][o] = bias[o] + sum over i, j, c of
- *                     in[r][y + i - pad_height][x + j - pad_width][c] * weight[o][i][j][c]
+ *   out[r][y][x][o] = bias[o] + sum over i, j, c of weight[o][i][j][c] *
+ *       in[r][y stride_height + i dilation_height - pad.top]
+ *            [x stride_width + j dilation_width - pad.left][g C/G + c]
  *
- * where `in` is zero outside. For one i the terms of all j and c lie side by side both in `in` and
- * in `weight`: a run. The three functions walk over the same runs. */
+ * where `in` is zero outside and g = floor(o G / out.channels) is the filter's group. Where nothing
+ * lies between them, the terms of all j and c of one i lie side by side both in `in` and in
+ * `weight`: a run; else those of one j do. The functions walk over the same runs. */
 #include "reference.h"
 
 #include <string.h>
 
-/* Where the filter's row i lies on the picture, for the output at (y, x). */
+/* Where a part of the filter lies on the picture, for the output at (y, x). */
 typedef struct {
-    size_t in, weight; /* offsets into one picture and into one filter */
-    size_t length;     /* 0 if the row lies outside */
+    size_t in, weight; /* offsets into one picture (of group 0) and into one filter */
+    size_t length;     /* 0 if the part lies outside */
 } run;
 
-static run run_find(const layer *l, size_t i, size_t y, size_t x)
+/* Channels that a filter reads. */
+static size_t depth(const layer *l)
 {
-    long row = (long)(y + i) - (long)l->pad_height;
-    long column = (long)x - (long)l->pad_width;
+    return l->in.channels / l->groups;
+}
+
+/* How many columns of a filter make one run. */
+static size_t run_span(const layer *l)
+{
+    return l->dilation_width == 1 && l->groups == 1 ? l->kernel_width : 1;
+}
+
+/* The run of the filter's row i from its column j on. */
+static run run_find(const layer *l, size_t i, size_t j, size_t y, size_t x)
+{
+    long row = (long)(y * l->stride_height + i * l->dilation_height) - (long)l->pad.top;
+    long column = (long)(x * l->stride_width + j * l->dilation_width) - (long)l->pad.left;
     if (row < 0 || row >= (long)l->in.height)
         return (run){0, 0, 0};
-    long first = column < 0 ? -column : 0; /* the first and last j that lie on the picture */
-    long last = (long)l->kernel_width - 1;
+    long first = column < 0 ? -column : 0; /* the first and last of its columns on the picture */
+    long last = (long)run_span(l) - 1;
     if (column + last >= (long)l->in.width)
         last = (long)l->in.width - 1 - column;
-    size_t channels = l->in.channels;
-    return (run){.in = ((size_t)row * l->in.width + (size_t)(column + first)) * channels,
-                 .weight = (i * l->kernel_width + (size_t)first) * channels,
-                 .length = (size_t)(last - first + 1) * channels};
+    if (last < first)
+        return (run){0, 0, 0};
+    return (run){.in = ((size_t)row * l->in.width + (size_t)(column + first)) * l->in.channels,
+                 .weight = (i * l->kernel_width + j + (size_t)first) * depth(l),
+                 .length = (size_t)(last - first + 1) * depth(l)};
 }
 
 static size_t filter_size(const layer *l)
 {
-    return l->kernel_height * l->kernel_width * l->in.channels;
+    return l->kernel_height * l->kernel_width * depth(l);
+}
+
+/* Where the channels that filter o reads begin. */
+static size_t group_start(const layer *l, size_t o)
+{
+    return o / (l->out.channels / l->groups) * depth(l);
 }
 
 /* One output position: out[o] for all o. */
@@ -42,14 +64,16 @@ static void position_forward(const layer *l, const float *weight, const float *b
 {
     for (size_t o = 0; o < l->out.channels; o++)
         out[o] = bias ? bias[o] : 0.0;
-    for (size_t i = 0; i < l->kernel_height; i++) {
-        run r = run_find(l, i, y, x);
-        for (size_t o = 0; o < l->out.channels; o++) {
+    size_t span = run_span(l), runs = l->kernel_height * (l->kernel_width / span);
+    for (size_t t = 0; t < runs; t++) {
+        run r = run_find(l, t * span / l->kernel_width, t * span % l->kernel_width, y, x);
+        for (size_t o = 0; r.length && o < l->out.channels; o++) {
             const float *w = weight + o * filter_size(l) + r.weight;
+            const double *from = in + r.in + group_start(l, o);
             double sum = 0;
 #pragma omp simd reduction(+ : sum)
             for (size_t k = 0; k < r.length; k++)
-                sum += in[r.in + k] * (double)w[k];
+                sum += from[k] * (double)w[k];
             out[o] += sum;
         }
     }
@@ -71,9 +95,11 @@ static void position_backward(const layer *l, const float *weight, const double 
                               const double *d_out, size_t y, size_t x, double *d_weight,
                               double *d_in)
 {
-    for (size_t i = 0; i < l->kernel_height; i++) {
-        run r = run_find(l, i, y, x);
-        for (size_t o = 0; o < l->out.channels; o++) {
+    size_t span = run_span(l), runs = l->kernel_height * (l->kernel_width / span);
+    for (size_t t = 0; t < runs; t++) {
+        run r = run_find(l, t * span / l->kernel_width, t * span % l->kernel_width, y, x);
+        for (size_t o = 0; r.length && o < l->out.channels; o++) {
+            size_t from = r.in + group_start(l, o);
             const float *w = weight + o * filter_size(l) + r.weight;
             double *d_w = d_weight + o * filter_size(l) + r.weight;
             double d = d_out[o];
@@ -81,12 +107,12 @@ static void position_backward(const layer *l, const float *weight, const double 
                 continue;
 #pragma omp simd
             for (size_t k = 0; k < r.length; k++)
-                d_w[k] += d * in[r.in + k];
+                d_w[k] += d * in[from + k];
             if (!d_in)
                 continue;
 #pragma omp simd
             for (size_t k = 0; k < r.length; k++)
-                d_in[r.in + k] += d * (double)w[k];
+                d_in[from + k] += d * (double)w[k];
         }
     }
 }

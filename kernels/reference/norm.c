@@ -120,3 +120,95 @@ void reference_batchnorm_backward(const layer *l, size_t rows, const float *gamm
         }
     }
 }
+
+/* ---- over the channels of one place ---- */
+
+/* Ba, Kiros, Hinton: "Layer normalization", 2016. */
+static slice place_measure(const layer *l, size_t place, const double *in)
+{
+    size_t channels = l->in.channels;
+    slice s = {.first = place * channels, .n = channels, .step = 1};
+    for (size_t c = 0; c < channels; c++)
+        s.mean += in[s.first + c] / (double)channels;
+    for (size_t c = 0; c < channels; c++) {
+        double off = in[s.first + c] - s.mean;
+        s.variance += off * off / (double)channels;
+    }
+    s.inverse = 1 / sqrt(s.variance + (double)l->rate);
+    return s;
+}
+
+static size_t place_count(const layer *l, size_t rows)
+{
+    return rows * l->in.height * l->in.width;
+}
+
+void reference_layernorm_forward(const layer *l, size_t rows, const float *gamma, const float *beta,
+                                 const double *in, double *out)
+{
+    for (size_t place = 0; place < place_count(l, rows); place++) {
+        slice s = place_measure(l, place, in);
+        for (size_t c = 0; c < s.n; c++) {
+            double z = (in[s.first + c] - s.mean) * s.inverse;
+            out[s.first + c] = (double)gamma[c] * z + (double)beta[c];
+        }
+    }
+}
+
+void reference_layernorm_backward(const layer *l, size_t rows, const float *gamma, const double *in,
+                                  const double *d_out, double *d_gamma, double *d_beta,
+                                  double *d_in)
+{
+    for (size_t place = 0; place < place_count(l, rows); place++) {
+        slice s = place_measure(l, place, in);
+        double sum = 0, along = 0; /* of the gradient of z, and of it times z, over the channels */
+        for (size_t c = 0; c < s.n; c++) {
+            double z = (in[s.first + c] - s.mean) * s.inverse, d = d_out[s.first + c];
+            d_gamma[c] += d * z;
+            d_beta[c] += d;
+            sum += d * (double)gamma[c] / (double)s.n;
+            along += d * (double)gamma[c] * z / (double)s.n;
+        }
+        for (size_t c = 0; c < s.n; c++) {
+            double z = (in[s.first + c] - s.mean) * s.inverse;
+            d_in[s.first + c] =
+                s.inverse * (d_out[s.first + c] * (double)gamma[c] - sum - z * along);
+        }
+    }
+}
+
+/* ---- each channel alone ---- */
+
+void reference_affine_forward(const layer *l, size_t rows, const float *gamma, const float *beta,
+                              const double *in, double *out)
+{
+    size_t channels = l->in.channels;
+    for (size_t i = 0; i < place_count(l, rows) * channels; i++)
+        out[i] = (double)gamma[i % channels] * in[i] + (double)beta[i % channels];
+}
+
+void reference_affine_backward(const layer *l, size_t rows, const float *gamma, const double *in,
+                               const double *d_out, double *d_gamma, double *d_beta, double *d_in)
+{
+    size_t channels = l->in.channels;
+    for (size_t i = 0; i < place_count(l, rows) * channels; i++) {
+        d_gamma[i % channels] += d_out[i] * in[i];
+        d_beta[i % channels] += d_out[i];
+        d_in[i] = d_out[i] * (double)gamma[i % channels];
+    }
+}
+
+void reference_normalize_forward(const layer *l, size_t rows, const double *in, double *out)
+{
+    size_t channels = l->in.channels;
+    for (size_t i = 0; i < place_count(l, rows) * channels; i++)
+        out[i] = (in[i] - (double)l->input_mean[i % channels]) /
+                 (double)l->input_deviation[i % channels];
+}
+
+void reference_normalize_backward(const layer *l, size_t rows, const double *d_out, double *d_in)
+{
+    size_t channels = l->in.channels;
+    for (size_t i = 0; i < place_count(l, rows) * channels; i++)
+        d_in[i] = d_out[i] / (double)l->input_deviation[i % channels];
+}

@@ -21,6 +21,8 @@ struct program {
     int32_t *batch_labels;
     /* What layer i reads is activation[i], what it writes activation[i + 1]; gradients alike. */
     double **activation, **d_activation;
+    const double **operands; /* of network.operands, what they are */
+    double *attention;       /* scratch of reference_attention_... */
     double *logits, *d_logits;
 };
 
@@ -58,6 +60,23 @@ static void activations_free(const network *n, double **all)
     free(all);
 }
 
+/* The scratch and the operands' places. */
+static bool blocks_new(program *p)
+{
+    const network *n = p->net;
+    size_t places = 0;
+    for (size_t i = 0; i < n->layer_count; i++) {
+        extent e = n->layers[i].in;
+        if (n->layers[i].kind == LAYER_ATTENTION && e.height * e.width > places)
+            places = e.height * e.width;
+    }
+    p->attention = calloc(2 * places + 1, sizeof *p->attention);
+    p->operands = calloc(n->operand_count + 1, sizeof *p->operands);
+    for (size_t k = 0; p->operands && k < n->operand_count; k++)
+        p->operands[k] = p->activation[n->operands[k]];
+    return p->attention && p->operands;
+}
+
 static bool training_new(program *p)
 {
     size_t total = p->net->total, batch = p->spec.batch;
@@ -84,6 +103,8 @@ static void reference_program_free(backend *b, program *p)
     free(p->first);
     free(p->second);
     free(p->gradient);
+    free(p->operands);
+    free(p->attention);
     free(p->logits);
     free(p->d_logits);
     free(p->batch_labels);
@@ -103,7 +124,8 @@ static int reference_program_new(backend *b, const program_spec *spec, program *
     p->parameters = calloc(p->net->total, sizeof *p->parameters);
     p->weights = calloc(p->net->total, sizeof *p->weights);
     p->activation = activations_new(p->net, spec->batch);
-    if (!p->parameters || !p->weights || !p->activation || (spec->training && !training_new(p))) {
+    if (!p->parameters || !p->weights || !p->activation || !blocks_new(p) ||
+        (spec->training && !training_new(p))) {
         reference_program_free(b, p);
         return program_fail(spec, e);
     }
@@ -247,7 +269,15 @@ static void forward_layer(program *p, size_t index, size_t rows, mode m)
         reference_dense_forward(l, rows, value_of(p, l->weight), value_of(p, l->offset), in, out);
         break;
     case LAYER_RELU:
-        reference_relu_forward(count, in, out);
+    case LAYER_CLIP:
+    case LAYER_LEAKYRELU:
+    case LAYER_SIGMOID:
+    case LAYER_SILU:
+    case LAYER_HARDSIGMOID:
+    case LAYER_HARDSWISH:
+    case LAYER_GELU:
+    case LAYER_TANHGELU:
+        reference_activation_forward(l, count, in, out);
         break;
     case LAYER_MAXPOOL:
         reference_maxpool_forward(l, rows, in, out);
@@ -265,11 +295,40 @@ static void forward_layer(program *p, size_t index, size_t rows, mode m)
     case LAYER_SCALE:
         reference_scale(count, (double)l->rate, in, out);
         break;
+    case LAYER_LAYERNORM:
+        reference_layernorm_forward(l, rows, value_of(p, l->weight), value_of(p, l->offset), in,
+                                    out);
+        break;
+    case LAYER_AFFINE:
+        reference_affine_forward(l, rows, value_of(p, l->weight), value_of(p, l->offset), in, out);
+        break;
+    case LAYER_NORMALIZE:
+        reference_normalize_forward(l, rows, in, out);
+        break;
+    case LAYER_TOKENS:
+        reference_tokens_forward(l, rows, value_of(p, l->weight), in, out);
+        break;
+    case LAYER_POSITION:
+        reference_position_forward(l, rows, value_of(p, l->weight), in, out);
+        break;
+    case LAYER_ATTENTION:
+        reference_attention_forward(l, rows, in, p->attention, out);
+        break;
+    case LAYER_TAKE:
+    case LAYER_CHANNELS:
+    case LAYER_SHUFFLE:
+        reference_select_forward(l, rows, in, out);
+        break;
     case LAYER_SAVE:
         reference_scale(count, 1, in, out);
         break;
+    case LAYER_BRANCH:
+        reference_scale(rows * extent_size(l->out), 1, p->activation[l->partner], out);
+        break;
     case LAYER_ADD:
-        reference_add(count, in, p->activation[l->partner], out);
+    case LAYER_MULTIPLY:
+    case LAYER_CONCAT:
+        reference_close_forward(p->net, l, rows, p->operands + l->operands, out);
         break;
     }
 }
@@ -294,6 +353,45 @@ static void forward_head(program *p, size_t rows, const double *embedding)
 
 /* ---- back ---- */
 
+static void add_to(size_t count, const double *from, double *to)
+{
+    for (size_t i = 0; i < count; i++)
+        to[i] += from[i];
+}
+
+/* Gradients of all operands but a save's, which backward_save adds to what else reaches it. */
+static void backward_close(program *p, size_t index, size_t rows)
+{
+    const network *n = p->net;
+    const layer *l = &n->layers[index];
+    for (size_t k = 0; k < l->operand_count; k++) {
+        size_t from = n->operands[l->operands + k];
+        if (n->layers[from].kind == LAYER_SAVE)
+            continue;
+        double *d = p->d_activation[from];
+        memset(d, 0, rows * extent_size(n->layers[from].in) * sizeof *d);
+        reference_close_backward(n, l, rows, p->operands + l->operands, k,
+                                 p->d_activation[index + 1], d);
+    }
+}
+
+/* What was saved reaches the first branch, those behind each "|", and, without any, the layer that
+ * closes the block. */
+static void backward_save(program *p, size_t index, size_t rows)
+{
+    const network *n = p->net;
+    const layer *l = &n->layers[index], *closes = &n->layers[l->partner];
+    size_t count = rows * extent_size(l->in);
+    double *d_in = p->d_activation[index];
+    memcpy(d_in, p->d_activation[index + 1], count * sizeof *d_in);
+    for (size_t i = index + 1; i < l->partner; i++)
+        if (n->layers[i].kind == LAYER_BRANCH && n->layers[i].partner == index)
+            add_to(count, p->d_activation[i + 1], d_in);
+    if (n->operands[closes->operands] == index)
+        reference_close_backward(n, closes, rows, p->operands + closes->operands, 0,
+                                 p->d_activation[l->partner + 1], d_in);
+}
+
 static void backward_layer(program *p, size_t index, size_t rows)
 {
     const layer *l = &p->net->layers[index];
@@ -312,7 +410,15 @@ static void backward_layer(program *p, size_t index, size_t rows)
                                  index ? d_in : NULL);
         break;
     case LAYER_RELU:
-        reference_relu_backward(count, in, d_out, d_in);
+    case LAYER_CLIP:
+    case LAYER_LEAKYRELU:
+    case LAYER_SIGMOID:
+    case LAYER_SILU:
+    case LAYER_HARDSIGMOID:
+    case LAYER_HARDSWISH:
+    case LAYER_GELU:
+    case LAYER_TANHGELU:
+        reference_activation_backward(l, count, in, d_out, d_in);
         break;
     case LAYER_MAXPOOL:
         reference_maxpool_backward(l, rows, in, d_out, d_in);
@@ -330,11 +436,40 @@ static void backward_layer(program *p, size_t index, size_t rows)
     case LAYER_SCALE:
         reference_scale(count, (double)l->rate, d_out, d_in);
         break;
-    case LAYER_SAVE: /* what `add` got reaches both of its sides */
-        reference_add(count, d_out, p->d_activation[l->partner + 1], d_in);
+    case LAYER_LAYERNORM:
+        reference_layernorm_backward(l, rows, value_of(p, l->weight), in, d_out,
+                                     gradient_of(p, l->weight), gradient_of(p, l->offset), d_in);
+        break;
+    case LAYER_AFFINE:
+        reference_affine_backward(l, rows, value_of(p, l->weight), in, d_out,
+                                  gradient_of(p, l->weight), gradient_of(p, l->offset), d_in);
+        break;
+    case LAYER_NORMALIZE:
+        reference_normalize_backward(l, rows, d_out, d_in);
+        break;
+    case LAYER_TOKENS:
+        reference_tokens_backward(l, rows, d_out, gradient_of(p, l->weight), d_in);
+        break;
+    case LAYER_POSITION:
+        reference_position_backward(l, rows, d_out, gradient_of(p, l->weight), d_in);
+        break;
+    case LAYER_ATTENTION:
+        reference_attention_backward(l, rows, in, d_out, p->attention, d_in);
+        break;
+    case LAYER_TAKE:
+    case LAYER_CHANNELS:
+    case LAYER_SHUFFLE:
+        reference_select_backward(l, rows, d_out, d_in);
+        break;
+    case LAYER_SAVE:
+        backward_save(p, index, rows);
+        break;
+    case LAYER_BRANCH: /* its input is an operand of the layer that closes the block */
         break;
     case LAYER_ADD:
-        reference_scale(count, 1, d_out, d_in);
+    case LAYER_MULTIPLY:
+    case LAYER_CONCAT:
+        backward_close(p, index, rows);
         break;
     }
 }

@@ -33,10 +33,10 @@ void reference_avgpool_forward(const layer *l, size_t rows, const double *in, do
 void reference_avgpool_backward(const layer *l, size_t rows, const double *d_out, double *d_in);
 
 /* elementwise.c: over `count` elements. */
-void reference_relu_forward(size_t count, const double *in, double *out);
-void reference_relu_backward(size_t count, const double *in, const double *d_out, double *d_in);
+void reference_activation_forward(const layer *l, size_t count, const double *in, double *out);
+void reference_activation_backward(const layer *l, size_t count, const double *in,
+                                   const double *d_out, double *d_in);
 void reference_scale(size_t count, double factor, const double *in, double *out);
-void reference_add(size_t count, const double *a, const double *b, double *out);
 /* Dropout is linear: the same function takes activations forward and gradients back. */
 void reference_dropout(size_t count, float rate, uint64_t seed, uint32_t layer, uint64_t step,
                        const double *in, double *out);
@@ -52,6 +52,46 @@ void reference_batchnorm_infer(const layer *l, size_t rows, const float *gamma, 
 void reference_batchnorm_backward(const layer *l, size_t rows, const float *gamma, const double *in,
                                   const double *d_out, double *d_gamma, double *d_beta,
                                   double *d_in);
+
+/* By the channels of each place. */
+void reference_layernorm_forward(const layer *l, size_t rows, const float *gamma, const float *beta,
+                                 const double *in, double *out);
+void reference_layernorm_backward(const layer *l, size_t rows, const float *gamma, const double *in,
+                                  const double *d_out, double *d_gamma, double *d_beta,
+                                  double *d_in);
+void reference_affine_forward(const layer *l, size_t rows, const float *gamma, const float *beta,
+                              const double *in, double *out);
+void reference_affine_backward(const layer *l, size_t rows, const float *gamma, const double *in,
+                               const double *d_out, double *d_gamma, double *d_beta, double *d_in);
+void reference_normalize_forward(const layer *l, size_t rows, const double *in, double *out);
+void reference_normalize_backward(const layer *l, size_t rows, const double *d_out, double *d_in);
+
+/* tokens.c: what moves places and channels about. weight is NULL where tokens:0 has none. */
+void reference_tokens_forward(const layer *l, size_t rows, const float *weight, const double *in,
+                              double *out);
+void reference_tokens_backward(const layer *l, size_t rows, const double *d_out, double *d_weight,
+                               double *d_in);
+void reference_position_forward(const layer *l, size_t rows, const float *weight, const double *in,
+                                double *out);
+void reference_position_backward(const layer *l, size_t rows, const double *d_out, double *d_weight,
+                                 double *d_in);
+/* take, channels, shuffle */
+void reference_select_forward(const layer *l, size_t rows, const double *in, double *out);
+void reference_select_backward(const layer *l, size_t rows, const double *d_out, double *d_in);
+
+/* attention.c: in has the channels of queries, keys and values. scratch: 2 numbers a place. */
+void reference_attention_forward(const layer *l, size_t rows, const double *in, double *scratch,
+                                 double *out);
+void reference_attention_backward(const layer *l, size_t rows, const double *in,
+                                  const double *d_out, double *scratch, double *d_in);
+
+/* branches.c: add, multiply and concat of operands, of the extents that the layers network.operands
+ * names read. The backward function adds to the gradient of operand k, d_operand. */
+void reference_close_forward(const network *n, const layer *l, size_t rows,
+                             const double *const *operands, double *out);
+void reference_close_backward(const network *n, const layer *l, size_t rows,
+                              const double *const *operands, size_t k, const double *d_out,
+                              double *d_operand);
 
 /* head.c: logits [row][class] of embeddings [row][dimension]; scale NULL for the softmax head. */
 void reference_head_forward(const network *n, size_t rows, const float *scale, const float *weight,

@@ -116,8 +116,7 @@ static layer some_conv(void)
     return (layer){.kind = LAYER_CONV,
                    .kernel_height = 3,
                    .kernel_width = 5,
-                   .pad_height = 1,
-                   .pad_width = 2,
+                   .pad = {1, 2, 1, 2},
                    .in = {32, 30, 3},
                    .out = {32, 30, 16}};
 }
@@ -140,8 +139,8 @@ static void every_part_of_a_key_counts(void **state)
     others[count++] = conv_key_make(CONV_FORWARD, &l, 8, 64, PRECISION_BF16, true, true, false);
     others[count++] = conv_key_make(CONV_FORWARD, &l, 8, 64, PRECISION_BF16, false, false, false);
     others[count++] = conv_key_make(CONV_FORWARD, &l, 8, 64, PRECISION_BF16, false, true, true);
-    size_t *parts[] = {&l.kernel_height, &l.kernel_width, &l.pad_height,
-                       &l.pad_width,     &l.in.height,    &l.in.width,
+    size_t *parts[] = {&l.kernel_height, &l.kernel_width, &l.pad.top,
+                       &l.pad.left,      &l.in.height,    &l.in.width,
                        &l.out.height,    &l.out.width,    &l.out.channels};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         ++*parts[i];

@@ -59,14 +59,54 @@ static void layers_have_their_shapes(void **state)
         const char *text;
         size_t height, width, channels;
     } each[] = {
-        {"conv:3x3x8:same", 28, 28, 8}, {"conv:3x5x8", 26, 24, 8},
-        {"conv:28x28x8", 1, 1, 8},      {"conv:5x3x8:nobias:same", 28, 28, 8},
-        {"dense:17", 1, 1, 17},         {"relu", 28, 28, 1},
-        {"maxpool:2", 14, 14, 1},       {"maxpool:3", 9, 9, 1},
-        {"maxpool:all", 1, 1, 1},       {"avgpool", 1, 1, 1},
-        {"dropout:0.25", 28, 28, 1},    {"batchnorm", 28, 28, 1},
-        {"batchnorm:32", 28, 28, 1},    {"scale:-1e-3", 28, 28, 1},
-        {"save relu add", 28, 28, 1},   {"maxpool:3 maxpool:3 maxpool:3", 1, 1, 1},
+        {"conv:3x3x8:same", 28, 28, 8},
+        {"conv:3x5x8", 26, 24, 8},
+        {"conv:28x28x8", 1, 1, 8},
+        {"conv:5x3x8:nobias:same", 28, 28, 8},
+        {"dense:17", 1, 1, 17},
+        {"relu", 28, 28, 1},
+        {"maxpool:2", 14, 14, 1},
+        {"maxpool:3", 9, 9, 1},
+        {"maxpool:all", 1, 1, 1},
+        {"avgpool", 1, 1, 1},
+        {"dropout:0.25", 28, 28, 1},
+        {"batchnorm", 28, 28, 1},
+        {"batchnorm:32", 28, 28, 1},
+        {"scale:-1e-3", 28, 28, 1},
+        {"save relu add", 28, 28, 1},
+        {"maxpool:3 maxpool:3 maxpool:3", 1, 1, 1},
+        /* As PyTorch's layers of the same numbers give. */
+        {"conv:3x3x8:same:stride=2", 14, 14, 8},
+        {"conv:7x7x4:pad=3:stride=2", 14, 14, 4},
+        {"conv:3x3x4:pad=0,0,1,1:stride=2", 14, 14, 4},
+        {"conv:3x5x4:stride=2x3", 13, 8, 4},
+        {"conv:3x3x4:dilation=2", 24, 24, 4},
+        {"conv:3x3x4:dilation=2:same", 28, 28, 4},
+        {"conv:5x3x4:dilation=3x5:pad=6,5,6,5", 28, 28, 4},
+        {"conv:1x1x6 conv:3x3x12:groups=3", 26, 26, 12},
+        {"maxpool:3:stride=2", 13, 13, 1},
+        {"maxpool:3:stride=2:ceil", 14, 14, 1},
+        {"maxpool:3:stride=2:pad=1", 14, 14, 1},
+        {"maxpool:3:ceil", 10, 10, 1},
+        {"maxpool:3x2", 9, 14, 1},
+        {"avgpool:3:stride=1:pad=1", 28, 28, 1},
+        {"avgpool:2:ceil:within", 14, 14, 1},
+        {"clip:0,6", 28, 28, 1},
+        {"leakyrelu:0.01", 28, 28, 1},
+        {"tanhgelu", 28, 28, 1},
+        {"layernorm:1e-6", 28, 28, 1},
+        {"normalize:0.5:0.25 affine", 28, 28, 1},
+        {"conv:14x14x6:stride=14 tokens:2 position", 1, 6, 6},
+        {"conv:14x14x18 attention:3", 15, 15, 6},
+        {"conv:4x4x6:stride=4 take:1-9", 1, 9, 6},
+        {"conv:4x4x6 channels:2-4", 25, 25, 3},
+        {"conv:4x4x6 shuffle:3", 25, 25, 6},
+        {"save conv:3x3x4:same | conv:1x1x4 | conv:5x5x4:same add", 28, 28, 4},
+        {"save conv:3x3x4:same | conv:1x1x2 | concat", 28, 28, 7},
+        {"save conv:3x3x4:same concat", 28, 28, 5},
+        {"conv:3x3x4 save avgpool conv:1x1x4 sigmoid multiply", 26, 26, 4},
+        {"conv:3x3x4 save avgpool conv:1x1x4 | multiply", 26, 26, 4},
+        {"save save relu | concat | conv:1x1x3 concat", 28, 28, 5},
     };
     for (size_t i = 0; i < sizeof each / sizeof *each; i++) {
         network n = parsed(each[i].text, grey, HEAD_COSINE, 3);
@@ -117,6 +157,45 @@ static void saves_and_adds_nest(void **state)
     network_free(&n);
 }
 
+/* In the order of the text; what was saved is one of them where there is no "|". */
+static void branches_are_operands(void **state)
+{
+    (void)state;
+    network n = parsed("save relu | save relu add | concat relu", grey, HEAD_COSINE, 3);
+    assert_int_equal(n.operand_count, 5);
+    const layer *add = &n.layers[5], *concat = &n.layers[7];
+    assert_int_equal(add->operand_count, 2);
+    assert_int_equal(n.operands[add->operands], 3);
+    assert_int_equal(n.operands[add->operands + 1], 5);
+    assert_int_equal(concat->operand_count, 3);
+    assert_int_equal(n.operands[concat->operands], 2);
+    assert_int_equal(n.operands[concat->operands + 1], 6);
+    assert_int_equal(n.operands[concat->operands + 2], 7);
+    assert_int_equal(n.layers[0].partner, 7);
+    assert_int_equal(n.layers[2].partner, 0);
+    assert_int_equal(n.layers[6].partner, 0);
+    assert_extent(concat->out, 28, 28, 3);
+    network_free(&n);
+}
+
+static void tokens_and_groups_have_their_parameters(void **state)
+{
+    (void)state;
+    network n = parsed("conv:4x4x6:stride=4 conv:3x3x12:groups=3 tokens:1 position layernorm", grey,
+                       HEAD_COSINE, 3);
+    const parameter *w = parameter_named(&n, "1.conv/weight");
+    assert_int_equal(w->shape[0], 12);
+    assert_int_equal(w->shape[3], 2);
+    assert_int_equal(w->fan_in, 18);
+    assert_int_equal(w->fan_out, 36);
+    assert_int_equal(parameter_named(&n, "2.tokens/weight")->count, 12);
+    const parameter *position = parameter_named(&n, "3.position/weight");
+    assert_int_equal(position->rank, 3);
+    assert_int_equal(position->shape[1], 26);
+    assert_int_equal(parameter_named(&n, "4.layernorm/gamma")->count, 12);
+    network_free(&n);
+}
+
 static void white_space_is_made_single_blanks(void **state)
 {
     (void)state;
@@ -150,6 +229,7 @@ static void wrong_texts_are_refused(void **state)
         {"conv:3x3", "write conv:HEIGHTxWIDTHxFILTERS"},
         {"conv:3x3x", "write conv"},
         {"conv:3x3x8x2", "write conv"},
+        {"conv:3x3x8,2", "write conv"},
         {"conv:0x3x8", "write conv"},
         {"conv:3x-3x8", "write conv"},
         {"conv:3x3x 8", "word 1"},
@@ -170,10 +250,45 @@ static void wrong_texts_are_refused(void **state)
         {"relu:1", "takes no numbers"},
         {"maxpool", "write maxpool"},
         {"maxpool:0", "write maxpool"},
-        {"maxpool:2:2", "one size"},
+        {"maxpool:2:2", "maxpool's options"},
         {"maxpool:29", "larger than"},
+        {"maxpool:3:pad=3", "its padding larger"},
+        {"maxpool:3:stride=0", "maxpool's options"},
+        {"maxpool:3:within", "maxpool's options"},
+        {"conv:3x3x8:stride=2:stride=2", "each once"},
+        {"conv:3x3x8:same:pad=1", "two ways"},
+        {"conv:3x3x8:pad=1,1", "conv's options"},
+        {"conv:3x3x8:pad=1,1,1,1,1", "conv's options"},
+        {"conv:3x3x8:dilation=14", "larger than"},
+        {"conv:3x3x8:stride=9999999", "larger than"},
+        {"conv:3x3x8:groups=2", "must divide"},
+        {"conv:1x1x4 conv:3x3x6:groups=4", "must divide"},
+        {"clip:1", "write clip"},
+        {"clip:6,0", "write clip"},
+        {"leakyrelu:-1", "write leakyrelu"},
+        {"layernorm:0", "write layernorm"},
+        {"gelu:tanh", "takes no numbers"},
+        {"relu normalize:0:1", "before all others"},
+        {"normalize:0.5", "write normalize"},
+        {"normalize:0.5:0", "write normalize"},
+        {"normalize:0.5,0.5:1", "write normalize"},
+        {"tokens:", "write tokens"},
+        {"tokens:3x2", "write tokens"},
+        {"attention:1", "queries, keys and values"},
+        {"conv:1x1x12 attention:3", "multiple of the heads"},
+        {"take:784", "write take"},
+        {"take:3-2", "write take"},
+        {"channels:0-1", "write channels"},
+        {"shuffle:2", "write shuffle"},
+        {"|", "no save"},
+        {"save | relu", "no add takes it up"},
+        {"save relu | dense:5 add", "1x1x5 here, but word 3 left 28x28x1"},
+        {"save relu | relu | relu multiply", "two branches"},
+        {"save conv:3x3x1 multiply", "26x26x1 here, but word 1 saved 28x28x1"},
+        {"save avgpool conv:1x1x2 multiply", "1x1x2 here"},
+        {"save conv:3x3x1 concat", "26x26x1 here"},
         {"maxpool:15 maxpool:2", "word 2, maxpool:2"},
-        {"avgpool:2", "takes no numbers"},
+        {"avgpool:0", "write avgpool"},
         {"dropout", "write dropout"},
         {"dropout:1", "write dropout"},
         {"dropout:-0.1", "write dropout"},
@@ -312,6 +427,8 @@ int main(void)
         cmocka_unit_test(layers_have_their_shapes),
         cmocka_unit_test(parameters_have_names_shapes_and_places),
         cmocka_unit_test(saves_and_adds_nest),
+        cmocka_unit_test(branches_are_operands),
+        cmocka_unit_test(tokens_and_groups_have_their_parameters),
         cmocka_unit_test(white_space_is_made_single_blanks),
         cmocka_unit_test(an_empty_text_leaves_the_input),
         cmocka_unit_test(wrong_texts_are_refused),
