@@ -61,6 +61,13 @@ bool layer_closes(layer_kind kind)
     return kind == LAYER_ADD || kind == LAYER_MULTIPLY || kind == LAYER_CONCAT;
 }
 
+bool conv_is_plain(const layer *l)
+{
+    return l->stride_height == 1 && l->stride_width == 1 && l->dilation_height == 1 &&
+           l->dilation_width == 1 && l->groups == 1 && l->pad.top == l->pad.bottom &&
+           l->pad.left == l->pad.right;
+}
+
 bool pool_tiles(const layer *l)
 {
     return l->stride_height == l->kernel_height && l->stride_width == l->kernel_width &&

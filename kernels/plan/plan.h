@@ -7,6 +7,10 @@
  *   conv, dense, batchnorm + relu   the ReLU is done where the output is written
  *   ... + dropout                   (behind a ReLU) in place
  *   maxpool + dropout               in one pass
+ *   conv, dense + activation        in inference, where the backend can
+ *   conv + add [+ activation]       in inference, where the backend can: the sum is made where the
+ *                                   other operand lies, which nothing else reads
+ *   normalize                       as the pictures are loaded
  *
  * An output behind a ReLU is positive only where it was neither cut off nor dropped: that is how
  * the backward pass masks its gradient. A pool behind conv, dense or batchnorm does the layer's
@@ -35,6 +39,10 @@ typedef struct {
     size_t code_bytes;
     /* Whether the backend has the layer, in training too if asked; NULL for all. */
     bool (*computes)(const network *n, const layer *l, bool training);
+    /* Whether it does an activation other than ReLU, or an addition, in the same pass as that conv
+     * or dense layer, in inference; NULL for never. */
+    bool (*joins)(const void *own, const layer *product, const layer *next);
+    const void *own;     /* the backend's, for `joins` */
     bool weights_beside; /* the weights' gradients are computed beside the rest, and may read until
                             the step's end */
 } plan_rules;
@@ -42,20 +50,23 @@ typedef struct {
 /* A layer with those that are done in the same pass. */
 typedef struct {
     const layer *layer;
-    size_t index;      /* the layer's, in the network */
-    bool relu;         /* a ReLU follows, in the same pass */
+    size_t index;            /* the layer's, in the network */
+    bool relu;               /* a ReLU follows, in the same pass */
+    const layer *activation; /* or another activation; NULL for none */
+    bool sums;               /* before that, what lies in the output's place is added */
     float drop;        /* then, in training, a dropout of this rate; 0 for none. Of dropout itself:
                           its own rate */
     size_t drop_layer; /* which layer that is (its random numbers) */
     extent in, out;
     size_t in_channels; /* of the input as it is stored: in.channels, or padded */
     element in_type, out_type;
-    size_t partner;   /* save, add: the other one, among the fused layers */
+    size_t partner;   /* save, "|", add ...: layer.partner's, among the fused layers; NOWHERE where
+                         that is not one of its own */
     size_t masks_for; /* maxpool: the fused layer for which it masks; NOWHERE for none */
     bool masked;      /* the one behind does this one's masking */
 
     size_t input, output;
-    size_t saved; /* add: the output that was saved */
+    size_t saved; /* add: its first operand */
     size_t codes; /* maxpool in training: which element of its window each output is */
 
     /* Gradients; NOWHERE below plan.lowest. d_input may be d_output. */
@@ -63,7 +74,9 @@ typedef struct {
     size_t d_masked;          /* conv, dense: of the outputs before ReLU; may be d_output */
     size_t d_converted; /* conv, dense of another out_type than what is multiplied: d_masked in that
                            type */
-    size_t d_saved;     /* save: the gradient that reached its add */
+    size_t d_saved;     /* save, "|": another gradient of what was saved, to be added to d_output;
+                           NOWHERE where there is none yet. The sum is d_input. Of a "|", d_input is
+                           not what the layer before it gets: that is its operand's gradient */
 } fused_layer;
 
 typedef struct {
@@ -72,7 +85,9 @@ typedef struct {
     size_t count;
     fused_layer *layers;
     size_t lowest; /* the first of them that learns, down to which gradients go; count for none */
-    size_t input, input_channels; /* pictures: [rows][height][width][input_channels] */
+    size_t *operands, *d_operands; /* of network.operands: where they and their gradients lie */
+    const layer *normalize;        /* NULL where the network has none */
+    size_t input, input_channels;  /* pictures: [rows][height][width][input_channels] */
     element input_type;
     size_t embedding, d_embedding; /* what the last one writes, and its gradient (training) */
     arena arena;
@@ -88,7 +103,7 @@ void plan_free(plan *p);
 bool layer_is_plain(const network *n, const layer *l);
 
 bool fused_multiplies(const fused_layer *f); /* conv, dense */
-bool fused_learns(const fused_layer *f);     /* conv, dense, batchnorm */
+bool fused_learns(const fused_layer *f);     /* has parameters */
 /* Whether its own backward pass goes through a ReLU. */
 bool fused_masks(const fused_layer *f);
 

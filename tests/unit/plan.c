@@ -54,7 +54,14 @@ static void arrays_of_other_times_share_memory(void **state)
 
 /* ---- plans ---- */
 
-static const plan_rules cpu_rules = {.type = ELEMENT_BF16,
+static bool joins_all(const void *own, const layer *product, const layer *next)
+{
+    (void)own, (void)product, (void)next;
+    return true;
+}
+
+static const plan_rules cpu_rules = {.joins = joins_all,
+                                     .type = ELEMENT_BF16,
                                      .float_tail = true,
                                      .input_multiple = 1,
                                      .window_most = 255,
@@ -129,6 +136,37 @@ static void dropout_is_no_pass_outside_training(void **state)
     planned_free(p);
     p = plan_text("dense:8 relu dropout:0.5 dropout:0.5 dropout:0", 4, true, false, &cpu_rules);
     assert_int_equal(p->plan.count, 2);
+    planned_free(p);
+}
+
+/* A block of ResNet's is two passes in inference, and its sum is made where its input lies. */
+static void inference_joins_sums_and_activations(void **state)
+{
+    (void)state;
+    planned *p =
+        plan_text("conv:3x3x8:same gelu save conv:3x3x8:same relu conv:3x3x8:same add silu "
+                  "dense:9 sigmoid",
+                  4, false, false, &cpu_rules);
+    assert_int_equal(p->plan.count, 5);
+    const fused_layer *f = p->plan.layers;
+    assert_int_equal(f[0].activation->kind, LAYER_GELU);
+    assert_int_equal(f[1].layer->kind, LAYER_SAVE);
+    assert_true(f[2].relu && !f[2].sums && !f[2].activation);
+    assert_true(f[3].sums && !f[3].relu);
+    assert_int_equal(f[3].activation->kind, LAYER_SILU);
+    assert_int_equal(f[3].output, f[0].output);
+    assert_int_equal(f[4].activation->kind, LAYER_SIGMOID);
+    planned_free(p);
+    /* What another block saved, too, or what was loaded, keeps its place. */
+    p = plan_text("save conv:3x3x3:same add save save conv:3x3x3:same add conv:3x3x3:same add", 4,
+                  false, false, &cpu_rules);
+    assert_int_equal(p->plan.count, 8);
+    assert_false(p->plan.layers[1].sums);
+    assert_int_equal(p->plan.layers[2].layer->kind, LAYER_ADD);
+    assert_false(p->plan.layers[5].sums);
+    assert_true(p->plan.layers[6].output != p->plan.layers[2].output);
+    assert_true(p->plan.layers[7].sums);
+    assert_int_equal(p->plan.layers[7].output, p->plan.layers[2].output);
     planned_free(p);
 }
 
@@ -211,7 +249,8 @@ typedef struct {
     const char *text;
     const plan *p;
     size_t *pieces, results;
-    size_t *output, *d_output; /* a fused layer: what its results were when it wrote or got them */
+    size_t *output;              /* of each fused layer: what its result was when it wrote it */
+    size_t *operand, *d_operand; /* of network.operands: what they and their gradients were */
 } memory;
 
 static void piece_range(const memory *m, size_t block, size_t *first, size_t *last)
@@ -246,6 +285,12 @@ static size_t bytes_of(const plan *p, extent e, element type)
     return p->rows * extent_size(e) * element_size(type);
 }
 
+static void operands_read(const memory *m, const layer *closes, size_t i)
+{
+    for (size_t o = closes->operands; o < closes->operands + closes->operand_count; o++)
+        memory_read(m, m->p->operands[o], m->operand[o], "an operand", i);
+}
+
 static size_t forward(memory *m, size_t *codes)
 {
     const plan *p = m->p;
@@ -253,10 +298,18 @@ static size_t forward(memory *m, size_t *codes)
     size_t at = memory_write(m, p->input, bytes_of(p, pictures, p->input_type));
     for (size_t i = 0; i < p->count; i++) {
         const fused_layer *f = &p->layers[i];
+        layer_kind kind = f->layer->kind;
         memory_read(m, f->input, at, "the input", i);
-        if (f->layer->kind == LAYER_ADD)
-            memory_read(m, f->saved, m->output[f->partner], "the saved output", i);
-        if (f->layer->kind != LAYER_SAVE)
+        for (size_t o = 0; o < p->net->operand_count; o++)
+            if (p->net->operands[o] == f->index)
+                m->operand[o] = at;
+        if (layer_closes(kind))
+            operands_read(m, f->layer, i);
+        if (f->sums)
+            memory_read(m, f->output, m->operand[f->layer[1].operands], "what is added to", i);
+        if (kind == LAYER_BRANCH)
+            at = m->output[f->partner];
+        else if (kind != LAYER_SAVE)
             at = memory_write(m, f->output, bytes_of(p, f->out, f->out_type));
         memory_read(m, f->output, at, "the output", i);
         m->output[i] = at;
@@ -277,21 +330,72 @@ static size_t output_now(const memory *m, size_t i)
     return m->output[last];
 }
 
+/* The gradients of all operands; returns that of the last. */
+static size_t close_back(memory *m, const fused_layer *f, size_t at, size_t i)
+{
+    const plan *p = m->p;
+    const layer *l = f->layer;
+    if (l->kind == LAYER_MULTIPLY)
+        operands_read(m, l, i);
+    for (size_t o = l->operands; o < l->operands + l->operand_count; o++) {
+        extent e = p->net->layers[p->net->operands[o]].in;
+        bool adds = l->kind == LAYER_ADD;
+        m->d_operand[o] = adds ? at : memory_write(m, p->d_operands[o], bytes_of(p, e, f->in_type));
+    }
+    for (size_t o = l->operands; o < l->operands + l->operand_count; o++)
+        memory_read(m, p->d_operands[o], m->d_operand[o], "an operand's gradient", i);
+    return m->d_operand[l->operands + l->operand_count - 1];
+}
+
+/* Of a save or a "|", in whose block the gradients *gathered reached what was saved before. */
+static size_t branch_back(memory *m, const fused_layer *f, size_t at, size_t *gathered, size_t i)
+{
+    const plan *p = m->p;
+    bool save = f->layer->kind == LAYER_SAVE;
+    size_t index = save ? f->index : p->layers[f->partner].index, o = 0;
+    const layer *closes = &p->net->layers[p->net->layers[index].partner];
+    for (o = closes->operands; o < closes->operands + closes->operand_count; o++)
+        if (p->net->operands[o] == f->index)
+            break;
+    if (save && o < closes->operands + closes->operand_count)
+        *gathered = m->d_operand[o];
+    assert_int_equal(f->d_saved == NOWHERE, *gathered == 0);
+    if (*gathered) {
+        memory_read(m, f->d_saved, *gathered, "the other gradient", i);
+        at = memory_write(m, f->d_input, bytes_of(p, f->out, f->out_type));
+    }
+    *gathered = at;
+    return save ? at : m->d_operand[o];
+}
+
+static bool reads_input(layer_kind kind)
+{
+    return kind == LAYER_CONV || kind == LAYER_DENSE || kind == LAYER_BATCHNORM ||
+           kind == LAYER_LAYERNORM || kind == LAYER_AFFINE || kind == LAYER_ATTENTION ||
+           (layer_is_activation(kind) && kind != LAYER_RELU);
+}
+
+/* What fused layer i read: a "|" goes back to what its save read. */
+static size_t input_of(const memory *m, size_t i)
+{
+    return m->output[i - 1];
+}
+
 static void backward(memory *m, const size_t *codes, size_t embedding, bool beside)
 {
     const plan *p = m->p;
     size_t top = p->count - 1, *d_masked = array_new(p->count, sizeof *d_masked);
+    size_t *gathered = array_new(p->count, sizeof *gathered);
     size_t at =
         memory_write(m, p->d_embedding, bytes_of(p, p->layers[top].out, p->layers[top].out_type));
     for (size_t i = p->count; i-- > p->lowest;) {
         const fused_layer *f = &p->layers[i];
         layer_kind kind = f->layer->kind;
-        m->d_output[i] = at;
         memory_read(m, f->d_output, at, "the gradient", i);
         if (fused_masks(f) || kind == LAYER_RELU)
             memory_read(m, f->output, output_now(m, i), "the ReLU's output", i);
-        if (fused_learns(f) && i > 0)
-            memory_read(m, f->input, m->output[i - 1], "the input, on the way back,", i);
+        if (reads_input(kind) && i > 0)
+            memory_read(m, f->input, input_of(m, i), "the input, on the way back,", i);
         if (f->codes != NOWHERE)
             memory_read(m, f->codes, codes[i], "the codes", i);
         d_masked[i] = at;
@@ -299,14 +403,14 @@ static void backward(memory *m, const size_t *codes, size_t embedding, bool besi
             d_masked[i] = memory_write(m, f->d_masked, bytes_of(p, f->out, f->out_type));
         if (f->d_converted != NOWHERE)
             memory_write(m, f->d_converted, p->rows * extent_size(f->out) * 2);
-        if (kind == LAYER_SAVE)
-            memory_read(m, f->d_saved, m->d_output[f->partner], "the add's gradient", i);
-        if (f->d_input == NOWHERE)
+        if (layer_closes(kind))
+            at = close_back(m, f, at, i);
+        else if (kind == LAYER_SAVE || kind == LAYER_BRANCH)
+            at = branch_back(m, f, at, &gathered[kind == LAYER_SAVE ? i : f->partner], i);
+        else if (f->d_input == NOWHERE)
             assert_int_equal(i, p->lowest);
-        else if (kind != LAYER_ADD)
-            at = memory_write(m, f->d_input, bytes_of(p, f->in, f->in_type));
         else
-            assert_true(f->d_input == f->d_output);
+            at = memory_write(m, f->d_input, bytes_of(p, f->in, f->in_type));
         if (fused_multiplies(f) && f->d_input != NOWHERE)
             memory_read(m, f->d_masked, d_masked[i], "the masked gradient", i);
     }
@@ -316,9 +420,10 @@ static void backward(memory *m, const size_t *codes, size_t embedding, bool besi
             continue;
         memory_read(m, p->layers[i].d_masked, d_masked[i], "the masked gradient, at the end,", i);
         if (i > 0)
-            memory_read(m, p->layers[i].input, m->output[i - 1], "the input, at the end,", i);
+            memory_read(m, p->layers[i].input, input_of(m, i), "the input, at the end,", i);
     }
     free(d_masked);
+    free(gathered);
 }
 
 static void step_check(const char *text, bool training, bool freeze, const plan_rules *how)
@@ -329,7 +434,8 @@ static void step_check(const char *text, bool training, bool freeze, const plan_
                 .p = &p->plan,
                 .pieces = array_new(p->plan.arena.bytes / ARENA_ALIGNMENT + 1, sizeof *m.pieces),
                 .output = array_new(count, sizeof *m.output),
-                .d_output = array_new(count, sizeof *m.d_output)};
+                .operand = array_new(p->net.operand_count, sizeof *m.operand),
+                .d_operand = array_new(p->net.operand_count, sizeof *m.d_operand)};
     for (int step = 0; step < 2; step++) { /* what the first leaves does not matter */
         size_t embedding = forward(&m, codes);
         memory_read(&m, p->plan.embedding, embedding, "the embedding", count);
@@ -339,7 +445,8 @@ static void step_check(const char *text, bool training, bool freeze, const plan_
     free(codes);
     free(m.pieces);
     free(m.output);
-    free(m.d_output);
+    free(m.operand);
+    free(m.d_operand);
     planned_free(p);
 }
 
@@ -363,6 +470,19 @@ static void what_is_still_read_is_not_written_over(void **state)
         "conv:3x3x8:same batchnorm:4 relu maxpool:2 dropout:0.5 avgpool",
         "dense:9 save relu dense:9 relu dropout:0.5 add dense:4",
         "dropout:0.5",
+        "conv:3x3x8:same save conv:3x3x8:same relu conv:3x3x8:same | conv:1x1x8 add relu "
+        "save conv:3x3x8:same relu conv:3x3x8:same add relu avgpool",
+        "conv:3x3x8:same silu save avgpool conv:1x1x4 silu conv:1x1x8 sigmoid multiply conv:1x1x4 "
+        "save relu conv:3x3x4:same batchnorm concat hardswish save gelu multiply",
+        "conv:4x4x12:stride=4 tokens:1 position save layernorm conv:1x1x36 attention:3 conv:1x1x12 "
+        "add save layernorm conv:1x1x24 gelu conv:1x1x12 add layernorm take:0",
+        "conv:1x1x6 save relu | maxpool:3:stride=1:pad=1 conv:1x1x6 | save conv:1x1x6 | add | "
+        "concat affine relu",
+        "conv:1x1x6 save | | add save | relu | add save save | multiply add",
+        "normalize:0.5:0.5 save conv:1x1x3 relu | conv:1x1x3 add conv:1x1x8 dropout:0.5 save "
+        "dropout:0.5 save conv:1x1x8 add conv:1x1x8 add",
+        "conv:1x1x6 save channels:0-2 conv:1x1x3 | channels:3-5 concat shuffle:2 scale:2 relu",
+        "conv:1x1x3 save conv:1x1x3 save dropout:0.2 relu | tanhgelu multiply multiply sigmoid",
     };
     for (size_t t = 0; t < sizeof texts / sizeof *texts; t++)
         for (int how = 0; how < 8; how++)
@@ -376,6 +496,7 @@ int main(void)
         cmocka_unit_test(arrays_of_other_times_share_memory),
         cmocka_unit_test(keras_cnn_takes_seven_passes),
         cmocka_unit_test(dropout_is_no_pass_outside_training),
+        cmocka_unit_test(inference_joins_sums_and_activations),
         cmocka_unit_test(large_windows_have_no_codes),
         cmocka_unit_test(types_of_activations),
         cmocka_unit_test(only_a_first_convolution_is_padded),
