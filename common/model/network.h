@@ -200,7 +200,8 @@ const char *layer_name(layer_kind kind); /* its word in a text: "conv" */
 bool layer_is_activation(layer_kind kind);
 /* add, multiply, concat */
 bool layer_closes(layer_kind kind);
-/* Whether a convolution has stride 1, no dilation, one group, and the same padding on both sides. */
+/* Whether a convolution has stride 1, no dilation, one group, and the same padding on all opposite
+ * sides. */
 bool conv_is_plain(const layer *l);
 /* Whether a pool's windows tile its input: stride as the window, no padding, none incomplete. */
 bool pool_tiles(const layer *l);

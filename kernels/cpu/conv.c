@@ -13,11 +13,16 @@ static dnnl_status_t activation(size_t rows, extent e, dnnl_data_type_t type, la
     return layout_new(4, sizes, type, dnnl_nhwc, out);
 }
 
+/* Groups are a dimension of their own. */
 static dnnl_status_t weight(const layer *l, bool plain, dnnl_data_type_t type, layout *out)
 {
-    dnnl_dim_t sizes[] = {(dnnl_dim_t)l->out.channels, (dnnl_dim_t)l->in.channels,
-                          (dnnl_dim_t)l->kernel_height, (dnnl_dim_t)l->kernel_width};
-    return layout_new(4, sizes, type, plain ? dnnl_ohwi : dnnl_format_tag_any, out);
+    dnnl_dim_t groups = (dnnl_dim_t)l->groups;
+    dnnl_dim_t sizes[] = {groups, (dnnl_dim_t)l->out.channels / groups,
+                          (dnnl_dim_t)l->in.channels / groups, (dnnl_dim_t)l->kernel_height,
+                          (dnnl_dim_t)l->kernel_width};
+    bool one = groups == 1;
+    dnnl_format_tag_t tag = !plain ? dnnl_format_tag_any : one ? dnnl_ohwi : dnnl_abdec;
+    return layout_new(one ? 4 : 5, one ? sizes + 1 : sizes, type, tag, out);
 }
 
 const product_kind conv_product = {"convolution",
@@ -29,14 +34,18 @@ const product_kind conv_product = {"convolution",
 
 /* ---- the choice ---- */
 
+bool conv_is_winograd(const cpu *own, const layer *l)
+{
+    return !(own->type == ELEMENT_BF16 && cpu_has_tiles()) && winograd_fits(l, own->threads);
+}
+
 /* The way back through Winograd's also takes that through ReLU and dropout of the layer below. */
 void conv_choose(program *p, size_t i)
 {
     fused_layer *f = &p->plan.layers[i];
     layer_state *own = &p->layers[i];
     own->first_conv = p->spec.training && i >= p->plan.lowest && first_conv_fits(f->layer);
-    own->winograd = !(p->own->type == ELEMENT_BF16 && cpu_has_tiles()) &&
-                    winograd_fits(f->layer, p->own->threads);
+    own->winograd = conv_is_winograd(p->own, f->layer);
     if (!own->winograd || i == 0 || !fused_masks(f - 1))
         return;
     own->masks_below = true;
@@ -89,7 +98,7 @@ int conv_forward(program *p, const primitive_set *s, size_t i, error *e)
         return product_forward(p, s, i, e);
     winograd_forward(f->layer, program_at(p, f->input), p->layers[i].filters,
                      program_value(p, f->layer->offset), f->relu, program_at(p, f->output),
-                     f->in_type, f->out_type, s->rows, p->conv_scratch);
+                     f->in_type, f->out_type, s->rows, p->scratch);
     return 0;
 }
 
@@ -101,10 +110,10 @@ int conv_backward_weights(program *p, const primitive_set *s, size_t i, error *e
     float *gradient = program_gradient(p, l->weight), *bias = program_gradient(p, l->offset);
     if (p->layers[i].winograd)
         winograd_weight_gradient(l, x, program_at(p, f->d_masked), f->in_type, f->out_type, s->rows,
-                                 gradient, bias, p->conv_scratch);
+                                 gradient, bias, p->scratch);
     else if (p->layers[i].first_conv)
         first_conv_weight_gradient(l, x, product_gradient(p, f), p->own->type, s->rows, gradient,
-                                   bias, p->conv_scratch);
+                                   bias, p->scratch);
     else
         return product_backward_weights(p, s, i, e);
     return 0;
@@ -119,6 +128,6 @@ int conv_backward_data(program *p, const primitive_set *s, size_t i, error *e)
         winograd_backward(f->layer, program_at(p, f->d_masked), p->layers[i].rotated,
                           below ? program_at(p, below->output) : NULL,
                           below ? program_drop_factor(below) : 1, program_at(p, f->d_input),
-                          f->out_type, f->in_type, s->rows, p->conv_scratch);
+                          f->out_type, f->in_type, s->rows, p->scratch);
     return 0;
 }

@@ -7,6 +7,9 @@
 
 extern const product_kind conv_product;
 
+/* Whether it is done by Winograd's filtering, which takes a ReLU in the same pass, and nothing
+ * else. */
+bool conv_is_winograd(const cpu *own, const layer *l);
 /* Chooses how fused layer i is done, once the layers are planned. */
 void conv_choose(program *p, size_t i);
 /* Its memory, as program_take. */

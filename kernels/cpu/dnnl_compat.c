@@ -2,8 +2,6 @@
 
 #include <stdlib.h>
 
-static const dnnl_dims_t ones = {1, 1}, zeros = {0, 0};
-
 static dnnl_prop_kind_t forward_kind(const product_request *r)
 {
     return r->training ? dnnl_forward_training : dnnl_forward_inference;
@@ -34,30 +32,31 @@ void layout_free(layout l)
         dnnl_memory_desc_destroy((dnnl_memory_desc_t)l);
 }
 
-static dnnl_status_t append_relu(dnnl_post_ops_t operations)
+static dnnl_status_t append(dnnl_post_ops_t operations, const post_operation *o)
 {
-    return dnnl_post_ops_append_eltwise(operations, dnnl_eltwise_relu, 0, 0);
+    return o->sum ? dnnl_post_ops_append_sum(operations, 1, 0, dnnl_data_type_undef)
+                  : dnnl_post_ops_append_eltwise(operations, o->kind, o->alpha, o->beta);
 }
 
 dnnl_status_t convolution_forward(const product_request *r, dnnl_primitive_desc_t *out)
 {
     return dnnl_convolution_forward_primitive_desc_create(
         out, r->engine, forward_kind(r), dnnl_convolution_direct, r->source, r->weights, r->bias,
-        r->target, ones, zeros, r->padding, r->padding, r->attributes);
+        r->target, r->strides, r->dilation, r->padding, r->padding_behind, r->attributes);
 }
 
 dnnl_status_t convolution_backward_data(const product_request *r, dnnl_primitive_desc_t *out)
 {
     return dnnl_convolution_backward_data_primitive_desc_create(
-        out, r->engine, dnnl_convolution_direct, r->source, r->weights, r->target, ones, zeros,
-        r->padding, r->padding, r->hint, r->attributes);
+        out, r->engine, dnnl_convolution_direct, r->source, r->weights, r->target, r->strides,
+        r->dilation, r->padding, r->padding_behind, r->hint, r->attributes);
 }
 
 dnnl_status_t convolution_backward_weights(const product_request *r, dnnl_primitive_desc_t *out)
 {
     return dnnl_convolution_backward_weights_primitive_desc_create(
-        out, r->engine, dnnl_convolution_direct, r->source, r->weights, r->bias, r->target, ones,
-        zeros, r->padding, r->padding, r->hint, r->attributes);
+        out, r->engine, dnnl_convolution_direct, r->source, r->weights, r->bias, r->target,
+        r->strides, r->dilation, r->padding, r->padding_behind, r->hint, r->attributes);
 }
 
 dnnl_status_t dense_forward(const product_request *r, dnnl_primitive_desc_t *out)
@@ -102,9 +101,10 @@ void layout_free(layout l)
     free((dnnl_memory_desc_t *)l);
 }
 
-static dnnl_status_t append_relu(dnnl_post_ops_t operations)
+static dnnl_status_t append(dnnl_post_ops_t operations, const post_operation *o)
 {
-    return dnnl_post_ops_append_eltwise(operations, 1, dnnl_eltwise_relu, 0, 0);
+    return o->sum ? dnnl_post_ops_append_sum(operations, 1)
+                  : dnnl_post_ops_append_eltwise(operations, 1, o->kind, o->alpha, o->beta);
 }
 
 static dnnl_status_t create(dnnl_status_t described, const_dnnl_op_desc_t description,
@@ -120,7 +120,7 @@ dnnl_status_t convolution_forward(const product_request *r, dnnl_primitive_desc_
     dnnl_convolution_desc_t d;
     return create(dnnl_dilated_convolution_forward_desc_init(
                       &d, forward_kind(r), dnnl_convolution_direct, r->source, r->weights, r->bias,
-                      r->target, ones, zeros, r->padding, r->padding),
+                      r->target, r->strides, r->dilation, r->padding, r->padding_behind),
                   &d, r, out);
 }
 
@@ -128,8 +128,8 @@ dnnl_status_t convolution_backward_data(const product_request *r, dnnl_primitive
 {
     dnnl_convolution_desc_t d;
     return create(dnnl_dilated_convolution_backward_data_desc_init(
-                      &d, dnnl_convolution_direct, r->source, r->weights, r->target, ones, zeros,
-                      r->padding, r->padding),
+                      &d, dnnl_convolution_direct, r->source, r->weights, r->target, r->strides,
+                      r->dilation, r->padding, r->padding_behind),
                   &d, r, out);
 }
 
@@ -137,8 +137,8 @@ dnnl_status_t convolution_backward_weights(const product_request *r, dnnl_primit
 {
     dnnl_convolution_desc_t d;
     return create(dnnl_dilated_convolution_backward_weights_desc_init(
-                      &d, dnnl_convolution_direct, r->source, r->weights, r->bias, r->target, ones,
-                      zeros, r->padding, r->padding),
+                      &d, dnnl_convolution_direct, r->source, r->weights, r->bias, r->target,
+                      r->strides, r->dilation, r->padding, r->padding_behind),
                   &d, r, out);
 }
 
@@ -182,21 +182,22 @@ layout layout_of(const_dnnl_primitive_desc_t pd, dnnl_query_t what)
     return dnnl_primitive_desc_query_md(pd, what, 0);
 }
 
-dnnl_status_t attributes_new(bool relu, dnnl_primitive_attr_t *out)
+dnnl_status_t attributes_new(const post_operation *operations, size_t count,
+                             dnnl_primitive_attr_t *out)
 {
-    dnnl_post_ops_t operations = NULL;
+    dnnl_post_ops_t made = NULL;
     dnnl_status_t status = dnnl_primitive_attr_create(out);
     if (status == dnnl_success)
         status = dnnl_primitive_attr_set_scratchpad_mode(*out, dnnl_scratchpad_mode_user);
-    if (status == dnnl_success && relu) {
-        status = dnnl_post_ops_create(&operations);
-        if (status == dnnl_success)
-            status = append_relu(operations);
-        if (status == dnnl_success)
-            status = dnnl_primitive_attr_set_post_ops(*out, operations);
-        if (operations)
-            dnnl_post_ops_destroy(operations);
-    }
+    if (status != dnnl_success || count == 0)
+        return status;
+    status = dnnl_post_ops_create(&made);
+    for (size_t i = 0; i < count && status == dnnl_success; i++)
+        status = append(made, &operations[i]);
+    if (status == dnnl_success)
+        status = dnnl_primitive_attr_set_post_ops(*out, made);
+    if (made)
+        dnnl_post_ops_destroy(made);
     return status;
 }
 

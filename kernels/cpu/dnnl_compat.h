@@ -29,14 +29,25 @@ bool layout_equal(layout a, layout b);
  * it has none. */
 layout layout_of(const_dnnl_primitive_desc_t pd, dnnl_query_t what);
 
-/* Attributes with our own scratchpad, and ReLU as a post-operation if asked. */
-dnnl_status_t attributes_new(bool relu, dnnl_primitive_attr_t *out);
+/* What is done to a product's results before they are written: what lies there is added, or each
+ * goes through oneDNN's elementwise function of that kind. */
+typedef struct {
+    bool sum;
+    dnnl_alg_kind_t kind;
+    float alpha, beta;
+} post_operation;
 
-/* What a convolution of stride 1, or a dense layer, is made from. */
+/* Attributes with our own scratchpad and those post-operations. */
+dnnl_status_t attributes_new(const post_operation *operations, size_t count,
+                             dnnl_primitive_attr_t *out);
+
+/* What a convolution or a dense layer is made from. */
 typedef struct {
     dnnl_engine_t engine;
     layout source, weights, bias, target; /* bias may be NULL */
-    dnnl_dims_t padding;                  /* convolutions: the same on both sides */
+    /* Convolutions, height and width each: dilation 0 is none; padding above and left of it, and
+     * below and right. */
+    dnnl_dims_t strides, dilation, padding, padding_behind;
     dnnl_primitive_attr_t attributes;
     bool training;                    /* forward */
     const_dnnl_primitive_desc_t hint; /* backward: the forward descriptor of the same shape */

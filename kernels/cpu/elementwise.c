@@ -1,6 +1,7 @@
 #include "elementwise.h"
 
 #include "../random.h"
+#include "function.h"
 
 /* Each function: its loop over a part, once a type, and the call that shares the parts out. */
 
@@ -123,9 +124,166 @@ void elements_scale(const void *x, void *y, element type, size_t count, float fa
     IN_PARTS(count, (type == ELEMENT_BF16 ? scale_bf16 : scale_float)(x, y, first, last, factor))
 }
 
-void elements_add(const void *a, const void *b, void *sum, element type, size_t count)
+void elements_add(const void *a, const void *b, void *sum, element type, size_t count){
+    IN_PARTS(count, (type == ELEMENT_BF16 ? add_bf16 : add_float)(a, b, sum, first, last))}
+
+/* ---- activations ---- */
+
+/* Elements at once, as float. */
+#define PIECE 256
+
+ALWAYS_INLINE float sigmoid(float x)
 {
-    IN_PARTS(count, (type == ELEMENT_BF16 ? add_bf16 : add_float)(a, b, sum, first, last))
+    return 1 / (1 + exp_float(-x));
+}
+
+ALWAYS_INLINE float clamp(float x, float low, float high)
+{
+    x = x > low ? x : low;
+    return x < high ? x : high;
+}
+
+ALWAYS_INLINE float hard_sigmoid(float x)
+{
+    return clamp(x * (1.0f / 6) + 0.5f, 0, 1);
+}
+
+/* reference/elementwise.c has the formulas. */
+static const float cubic = 0.044715f, root = 0.7978845608f; /* sqrt(2 / pi) */
+
+ALWAYS_INLINE float inner_tanh(float x)
+{
+    return 1 - 2 / (1 + exp_float(2 * root * (x + cubic * x * x * x)));
+}
+
+#define EACH(expression)                                                                           \
+    for (size_t i = 0; i < count; i++) {                                                           \
+        float v = x[i];                                                                            \
+        x[i] = (expression);                                                                       \
+    }                                                                                              \
+    break
+
+CLONES static void activate(const layer *l, float *x, size_t count)
+{
+    const float rate = l->rate, high = l->high;
+    switch (l->kind) {
+    case LAYER_CLIP:
+        EACH(clamp(v, rate, high));
+    case LAYER_LEAKYRELU:
+        EACH(v > 0 ? v : rate * v);
+    case LAYER_SIGMOID:
+        EACH(sigmoid(v));
+    case LAYER_SILU:
+        EACH(v * sigmoid(v));
+    case LAYER_HARDSIGMOID:
+        EACH(hard_sigmoid(v));
+    case LAYER_HARDSWISH:
+        EACH(v * hard_sigmoid(v));
+    case LAYER_GELU:
+        EACH(v * normal_below(v));
+    case LAYER_TANHGELU:
+        EACH(0.5f * v * (1 + inner_tanh(v)));
+    default:
+        EACH(v > 0 ? v : 0);
+    }
+}
+
+ALWAYS_INLINE float silu_slope(float v)
+{
+    float s = sigmoid(v);
+    return s * (1 + v * (1 - s));
+}
+
+ALWAYS_INLINE float sigmoid_slope(float v)
+{
+    float s = sigmoid(v);
+    return s * (1 - s);
+}
+
+ALWAYS_INLINE float tanhgelu_slope(float v)
+{
+    float t = inner_tanh(v);
+    return 0.5f * (1 + t) + 0.5f * v * (1 - t * t) * root * (1 + 3 * cubic * v * v);
+}
+
+CLONES static void slope(const layer *l, float *x, size_t count)
+{
+    const float rate = l->rate, high = l->high;
+    switch (l->kind) {
+    case LAYER_CLIP:
+        EACH(v > rate && v < high ? 1.0f : 0.0f);
+    case LAYER_LEAKYRELU:
+        EACH(v > 0 ? 1.0f : rate);
+    case LAYER_SIGMOID:
+        EACH(sigmoid_slope(v));
+    case LAYER_SILU:
+        EACH(silu_slope(v));
+    case LAYER_HARDSIGMOID:
+        EACH(v > -3 && v < 3 ? 1.0f / 6 : 0.0f);
+    case LAYER_HARDSWISH:
+        EACH(hard_sigmoid(v) + (v > -3 && v < 3 ? v * (1.0f / 6) : 0.0f));
+    case LAYER_GELU:
+        EACH(normal_below(v) + v * normal_density(v));
+    case LAYER_TANHGELU:
+        EACH(tanhgelu_slope(v));
+    default:
+        EACH(v > 0 ? 1.0f : 0.0f);
+    }
+}
+
+/* Elements as float, and back. */
+static void floats_get(const void *x, element type, float *out, size_t count)
+{
+    if (type == ELEMENT_BF16)
+        to_float(x, out, 0, count);
+    else
+        memcpy(out, x, count * sizeof *out);
+}
+
+static void floats_put(const float *from, void *y, element type, size_t count)
+{
+    if (type == ELEMENT_BF16)
+        to_bf16(from, y, 0, count);
+    else
+        memcpy(y, from, count * sizeof *from);
+}
+
+static void activation_part(const layer *l, const void *x, void *y, element type, size_t first,
+                            size_t last)
+{
+    float values[PIECE];
+    for (size_t i = first; i < last; i += PIECE) {
+        size_t count = last - i < PIECE ? last - i : PIECE;
+        floats_get(element_at(x, i, type), type, values, count);
+        activate(l, values, count);
+        floats_put(values, element_at(y, i, type), type, count);
+    }
+}
+
+static void activation_backward_part(const layer *l, const void *x, void *gradient, element type,
+                                     size_t first, size_t last)
+{
+    float slopes[PIECE], values[PIECE];
+    for (size_t i = first; i < last; i += PIECE) {
+        size_t count = last - i < PIECE ? last - i : PIECE;
+        floats_get(element_at(x, i, type), type, slopes, count);
+        floats_get(element_at(gradient, i, type), type, values, count);
+        slope(l, slopes, count);
+        for (size_t k = 0; k < count; k++)
+            values[k] *= slopes[k];
+        floats_put(values, element_at(gradient, i, type), type, count);
+    }
+}
+
+void elements_activation(const layer *l, const void *x, void *y, element type, size_t count)
+{
+    IN_PARTS(count, activation_part(l, x, y, type, first, last))
+}
+
+void elements_activation_backward(const layer *l, const void *x, void *gradient, element type,
+                                  size_t count)
+{
+    IN_PARTS(count, activation_backward_part(l, x, gradient, type, first, last))
 }
 
 /* ---- dropout ---- */

@@ -2,6 +2,7 @@
 #ifndef KERNELS_CPU_ELEMENTWISE_H
 #define KERNELS_CPU_ELEMENTWISE_H
 
+#include "../../common/model/network.h"
 #include "loops.h"
 
 void elements_convert(const void *from, element from_type, void *to, element to_type, size_t count);
@@ -9,6 +10,10 @@ void elements_relu(const void *x, void *y, element type, size_t count);
 /* gradient = y > 0 ? gradient * factor : 0, in place. */
 void elements_relu_backward(void *gradient, const void *y, element type, size_t count,
                             float factor);
+/* Any activation of network.h, and, in place, the gradient of what it was computed from. */
+void elements_activation(const layer *l, const void *x, void *y, element type, size_t count);
+void elements_activation_backward(const layer *l, const void *x, void *gradient, element type,
+                                  size_t count);
 void elements_scale(const void *x, void *y, element type, size_t count, float factor);
 void elements_add(const void *a, const void *b, void *sum, element type, size_t count);
 

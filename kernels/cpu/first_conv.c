@@ -11,8 +11,9 @@
 
 bool first_conv_fits(const layer *l)
 {
-    return l->kind == LAYER_CONV && l->kernel_height == 3 && l->kernel_width == 3 &&
-           l->in.channels <= MOST && l->out.channels % LANES == 0 && avx512_here();
+    return l->kind == LAYER_CONV && conv_is_plain(l) && l->kernel_height == 3 &&
+           l->kernel_width == 3 && l->in.channels <= MOST && l->out.channels % LANES == 0 &&
+           avx512_here();
 }
 
 /* ---- memory ---- */

@@ -252,3 +252,161 @@ void batchnorm_backward(batchnorm *n, const void *x, void *gradient, element typ
         }
     }
 }
+
+/* ---- over the channels of a place ---- */
+
+/* Its mean, and the inverse of its deviation. */
+ALWAYS_INLINE void place_measure(const void *x, size_t channels, float floor, float *mean,
+                                 float *inverse, bool bf16)
+{
+    float sum = 0, square = 0;
+#pragma omp simd reduction(+ : sum)
+    for (size_t c = 0; c < channels; c++)
+        sum += element_get(x, c, bf16);
+    float middle = sum / (float)channels;
+#pragma omp simd reduction(+ : square)
+    for (size_t c = 0; c < channels; c++) {
+        float off = element_get(x, c, bf16) - middle;
+        square += off * off;
+    }
+    *mean = middle;
+    *inverse = 1 / sqrtf(square / (float)channels + floor);
+}
+
+ALWAYS_INLINE void layernorm_place(const void *x, void *y, size_t channels, float floor,
+                                   const float *gamma, const float *beta, bool bf16)
+{
+    float mean, inverse;
+    place_measure(x, channels, floor, &mean, &inverse, bf16);
+    for (size_t c = 0; c < channels; c++)
+        element_put(y, c, (element_get(x, c, bf16) - mean) * inverse * gamma[c] + beta[c], bf16);
+}
+
+CLONES static void layernorm_place_type(const void *x, void *y, size_t channels, float floor,
+                                        const float *gamma, const float *beta, element type)
+{
+    OF_TYPE(layernorm_place, x, y, channels, floor, gamma, beta);
+}
+
+void layernorm_forward(const layer *l, const void *x, void *y, element type, size_t places,
+                       const float *gamma, const float *beta)
+{
+    size_t channels = l->in.channels;
+#pragma omp parallel for schedule(static)
+    for (size_t p = 0; p < places; p++)
+        layernorm_place_type(element_at(x, p * channels, type), element_at(y, p * channels, type),
+                             channels, l->rate, gamma, beta, type);
+}
+
+ALWAYS_INLINE void affine_place(const void *x, void *y, size_t channels, const float *gamma,
+                                const float *beta, bool bf16)
+{
+    for (size_t c = 0; c < channels; c++)
+        element_put(y, c, element_get(x, c, bf16) * gamma[c] + beta[c], bf16);
+}
+
+CLONES static void affine_place_type(const void *x, void *y, size_t channels, const float *gamma,
+                                     const float *beta, element type)
+{
+    OF_TYPE(affine_place, x, y, channels, gamma, beta);
+}
+
+void affine_forward(const layer *l, const void *x, void *y, element type, size_t places,
+                    const float *gamma, const float *beta)
+{
+    size_t channels = l->in.channels;
+#pragma omp parallel for schedule(static)
+    for (size_t p = 0; p < places; p++)
+        affine_place_type(element_at(x, p * channels, type), element_at(y, p * channels, type),
+                          channels, gamma, beta, type);
+}
+
+/* Adds this place's share to the thread's sums of gamma's and beta's gradients. `mean` and
+ * `inverse` are 0 and 1 for an affine layer. */
+ALWAYS_INLINE void place_gradients(const void *x, const void *d, size_t channels, float mean,
+                                   float inverse, float *sums, bool bf16)
+{
+    for (size_t c = 0; c < channels; c++) {
+        float g = element_get(d, c, bf16);
+        sums[c] += g * (element_get(x, c, bf16) - mean) * inverse;
+        sums[channels + c] += g;
+    }
+}
+
+ALWAYS_INLINE void layernorm_place_backward(const void *x, const void *d, void *d_x,
+                                            size_t channels, float floor, const float *gamma,
+                                            float *sums, bool bf16)
+{
+    float mean, inverse, sum = 0, along = 0;
+    place_measure(x, channels, floor, &mean, &inverse, bf16);
+    place_gradients(x, d, channels, mean, inverse, sums, bf16);
+    if (!d_x)
+        return;
+#pragma omp simd reduction(+ : sum, along)
+    for (size_t c = 0; c < channels; c++) {
+        float g = element_get(d, c, bf16) * gamma[c];
+        sum += g;
+        along += g * (element_get(x, c, bf16) - mean) * inverse;
+    }
+    sum /= (float)channels;
+    along /= (float)channels;
+    for (size_t c = 0; c < channels; c++) {
+        float z = (element_get(x, c, bf16) - mean) * inverse;
+        element_put(d_x, c, inverse * (element_get(d, c, bf16) * gamma[c] - sum - z * along), bf16);
+    }
+}
+
+CLONES static void layernorm_place_backward_type(const void *x, const void *d, void *d_x,
+                                                 size_t channels, float floor, const float *gamma,
+                                                 float *sums, element type)
+{
+    OF_TYPE(layernorm_place_backward, x, d, d_x, channels, floor, gamma, sums);
+}
+
+ALWAYS_INLINE void affine_place_backward(const void *x, const void *d, void *d_x, size_t channels,
+                                         const float *gamma, float *sums, bool bf16)
+{
+    place_gradients(x, d, channels, 0, 1, sums, bf16);
+    for (size_t c = 0; d_x && c < channels; c++)
+        element_put(d_x, c, element_get(d, c, bf16) * gamma[c], bf16);
+}
+
+CLONES static void affine_place_backward_type(const void *x, const void *d, void *d_x,
+                                              size_t channels, const float *gamma, float *sums,
+                                              element type)
+{
+    OF_TYPE(affine_place_backward, x, d, d_x, channels, gamma, sums);
+}
+
+/* Each thread's sums over a part of the places, then those of all. */
+void places_backward(const layer *l, const void *x, const void *y_gradient, void *x_gradient,
+                     element type, size_t places, const float *gamma, float *gamma_gradient,
+                     float *beta_gradient, float *scratch)
+{
+    size_t channels = l->in.channels, threads = 1;
+#pragma omp parallel
+    {
+        size_t first, last;
+        float *sums = scratch + (size_t)omp_get_thread_num() * 2 * channels;
+        thread_part(places, 1, &first, &last);
+        memset(sums, 0, 2 * channels * sizeof *sums);
+#pragma omp single
+        threads = (size_t)omp_get_num_threads();
+        for (size_t p = first; p < last; p++) {
+            const void *from = element_at(x, p * channels, type);
+            const void *d = element_at(y_gradient, p * channels, type);
+            void *d_x = x_gradient ? element_at(x_gradient, p * channels, type) : NULL;
+            if (l->kind == LAYER_LAYERNORM)
+                layernorm_place_backward_type(from, d, d_x, channels, l->rate, gamma, sums, type);
+            else
+                affine_place_backward_type(from, d, d_x, channels, gamma, sums, type);
+        }
+    }
+    for (size_t c = 0; c < channels; c++) {
+        gamma_gradient[c] = beta_gradient[c] = 0;
+        for (size_t t = 0; t < threads; t++) {
+            gamma_gradient[c] += scratch[t * 2 * channels + c];
+            beta_gradient[c] += scratch[t * 2 * channels + channels + c];
+        }
+    }
+}

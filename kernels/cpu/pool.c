@@ -1,5 +1,7 @@
 #include "pool.h"
 
+#include <math.h>
+
 /* ---- forward ---- */
 
 /* A stretch of outputs: some whole pixels of a line, or some channels of one pixel. */
@@ -310,4 +312,126 @@ void avgpool_backward(const void *y_gradient, void *x_gradient, element type, si
                 element_put(x_gradient, (row * pixels + p) * in.channels + c,
                             element_get(y_gradient, row * in.channels + c, bf16) / (float)pixels,
                             bf16);
+}
+
+/* ---- any windows ---- */
+
+/* The part of a window that lies on the input, and the number by which its mean divides. */
+typedef struct {
+    size_t top, left, bottom, right; /* the last two are the first behind it */
+    float counted;
+} window;
+
+static void window_side(size_t at, size_t stride, size_t size, size_t before, size_t in,
+                        size_t after, size_t *first, size_t *last, size_t *padded)
+{
+    size_t begin = at * stride, end = begin + size; /* counted from the padding's beginning */
+    size_t limit = before + in + after;
+    *padded = (end < limit ? end : limit) - begin;
+    *first = begin > before ? begin - before : 0;
+    *last = (end < before + in ? end : before + in) - before;
+}
+
+static window window_at(const layer *l, size_t y, size_t x)
+{
+    window w;
+    size_t high, wide;
+    window_side(y, l->stride_height, l->kernel_height, l->pad.top, l->in.height, l->pad.bottom,
+                &w.top, &w.bottom, &high);
+    window_side(x, l->stride_width, l->kernel_width, l->pad.left, l->in.width, l->pad.right,
+                &w.left, &w.right, &wide);
+    w.counted = (float)(l->within ? (w.bottom - w.top) * (w.right - w.left) : high * wide);
+    return w;
+}
+
+/* One output's channels, up to BLOCK of them. */
+ALWAYS_INLINE void window_reduce(const layer *l, const void *x, void *y, window w, size_t first,
+                                 size_t count, bool bf16)
+{
+    float best[BLOCK];
+    bool most = l->kind == LAYER_MAXPOOL;
+    size_t channels = l->in.channels;
+    for (size_t c = 0; c < count; c++)
+        best[c] = most ? -INFINITY : 0;
+    for (size_t row = w.top; row < w.bottom; row++) {
+        for (size_t column = w.left; column < w.right; column++) {
+            size_t from = (row * l->in.width + column) * channels + first;
+            for (size_t c = 0; c < count; c++) {
+                float v = element_get(x, from + c, bf16);
+                best[c] = most ? (v > best[c] ? v : best[c]) : best[c] + v;
+            }
+        }
+    }
+    for (size_t c = 0; c < count; c++)
+        element_put(y, first + c, most ? best[c] : best[c] / w.counted, bf16);
+}
+
+CLONES static void window_output(const layer *l, const void *x, void *y, window w, element type)
+{
+    for (size_t c = 0; c < l->in.channels; c += BLOCK) {
+        size_t left = l->in.channels - c;
+        OF_TYPE(window_reduce, l, x, y, w, c, left < BLOCK ? left : BLOCK);
+    }
+}
+
+void windows_forward(const layer *l, const void *x, void *y, element type, size_t rows)
+{
+    extent in = l->in, out = l->out;
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < rows * out.height; i++) {
+        const void *picture = element_at(x, i / out.height * extent_size(in), type);
+        for (size_t ox = 0; ox < out.width; ox++)
+            window_output(l, picture, element_at(y, (i * out.width + ox) * out.channels, type),
+                          window_at(l, i % out.height, ox), type);
+    }
+}
+
+/* The place of the window's first largest element of channel c. */
+static size_t window_largest(const layer *l, const void *x, window w, size_t c, bool bf16)
+{
+    size_t best = SIZE_MAX;
+    for (size_t row = w.top; row < w.bottom; row++) {
+        for (size_t column = w.left; column < w.right; column++) {
+            size_t at = (row * l->in.width + column) * l->in.channels + c;
+            if (best == SIZE_MAX || element_get(x, at, bf16) > element_get(x, best, bf16))
+                best = at;
+        }
+    }
+    return best;
+}
+
+static void window_spread(const layer *l, const void *d, const void *x, float *d_x, window w,
+                          bool bf16)
+{
+    size_t channels = l->in.channels;
+    if (l->kind == LAYER_MAXPOOL) {
+        for (size_t c = 0; c < channels; c++)
+            d_x[window_largest(l, x, w, c, bf16)] += element_get(d, c, bf16);
+        return;
+    }
+    for (size_t row = w.top; row < w.bottom; row++)
+        for (size_t column = w.left; column < w.right; column++)
+            for (size_t c = 0; c < channels; c++)
+                d_x[(row * l->in.width + column) * channels + c] +=
+                    element_get(d, c, bf16) / w.counted;
+}
+
+void windows_backward(const layer *l, const void *y_gradient, const void *x, void *x_gradient,
+                      element type, size_t rows, float *scratch)
+{
+    extent in = l->in, out = l->out;
+    bool bf16 = type == ELEMENT_BF16;
+    size_t size = extent_size(in);
+#pragma omp parallel for schedule(static)
+    for (size_t row = 0; row < rows; row++) {
+        float *sums = scratch + (size_t)omp_get_thread_num() * size;
+        memset(sums, 0, size * sizeof *sums);
+        for (size_t i = 0; i < out.height * out.width; i++) {
+            size_t at = row * extent_size(out) + i * out.channels;
+            window_spread(l, element_at(y_gradient, at, type), element_at(x, row * size, type),
+                          sums, window_at(l, i / out.width, i % out.width), bf16);
+        }
+        for (size_t i = 0; i < size; i++)
+            element_put(x_gradient, row * size + i, sums[i], bf16);
+    }
 }

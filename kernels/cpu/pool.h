@@ -1,4 +1,4 @@
-/* pool.h: pooling over windows that do not overlap. */
+/* pool.h: pooling, over windows that tile their input and over others. */
 #ifndef KERNELS_CPU_POOL_H
 #define KERNELS_CPU_POOL_H
 
@@ -19,6 +19,11 @@ void maxpool_backward(const layer *l, const void *y_gradient, const uint8_t *cod
 /* Without codes, for larger windows: finds the maximum again. */
 void maxpool_backward_search(const layer *l, const void *y_gradient, const void *x,
                              void *x_gradient, element type, size_t rows);
+
+/* Any windows. Scratch: a picture of floats a thread. */
+void windows_forward(const layer *l, const void *x, void *y, element type, size_t rows);
+void windows_backward(const layer *l, const void *y_gradient, const void *x, void *x_gradient,
+                      element type, size_t rows, float *scratch);
 
 /* The mean over height x width, to rows x channels. */
 void avgpool_forward(const void *x, void *y, element type, size_t rows, extent in);

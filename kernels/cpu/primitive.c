@@ -31,7 +31,7 @@ dnnl_status_t reorder_make(const cpu *c, primitive *o, layout from, void *from_d
                            void *to_data)
 {
     dnnl_primitive_attr_t attributes = NULL;
-    dnnl_status_t status = attributes_new(false, &attributes);
+    dnnl_status_t status = attributes_new(NULL, 0, &attributes);
     if (status == dnnl_success)
         status =
             dnnl_reorder_primitive_desc_create(&o->pd, from, c->engine, to, c->engine, attributes);

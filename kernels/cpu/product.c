@@ -62,8 +62,63 @@ typedef struct {
     layout source, target, gradient; /* gradient: of the target, in the type that is multiplied */
     layout plain, any, any_float;    /* weights */
     layout bias;
-    dnnl_primitive_attr_t plainly, through_relu;
+    dnnl_primitive_attr_t plainly, finished;
 } ingredients;
+
+#if DNNL_VERSION_MAJOR >= 3
+#define HARD_SWISH 1.0f / 6, 0.5f
+#else
+#define HARD_SWISH 0, 0
+#endif
+
+/* The activation as post-operations; returns how many. */
+static size_t activation_operations(const layer *l, post_operation *out)
+{
+    switch (l->kind) {
+    case LAYER_CLIP:
+        out[0] = (post_operation){false, dnnl_eltwise_clip, l->rate, l->high};
+        return 1;
+    case LAYER_LEAKYRELU:
+        out[0] = (post_operation){false, dnnl_eltwise_relu, l->rate, 0};
+        return 1;
+    case LAYER_SIGMOID:
+        out[0] = (post_operation){false, dnnl_eltwise_logistic, 0, 0};
+        return 1;
+    case LAYER_SILU:
+        out[0] = (post_operation){false, dnnl_eltwise_swish, 1, 0};
+        return 1;
+    case LAYER_HARDSIGMOID:
+        out[0] = (post_operation){false, dnnl_eltwise_linear, 1.0f / 6, 0.5f};
+        out[1] = (post_operation){false, dnnl_eltwise_clip, 0, 1};
+        return 2;
+    case LAYER_HARDSWISH:
+        out[0] = (post_operation){false, dnnl_eltwise_hardswish, HARD_SWISH};
+        return 1;
+    case LAYER_GELU:
+        out[0] = (post_operation){false, dnnl_eltwise_gelu_erf, 0, 0};
+        return 1;
+    case LAYER_TANHGELU:
+        out[0] = (post_operation){false, dnnl_eltwise_gelu_tanh, 0, 0};
+        return 1;
+    default:
+        out[0] = (post_operation){false, dnnl_eltwise_relu, 0, 0};
+        return 1;
+    }
+}
+
+/* What happens to the product's results in the same pass. */
+static dnnl_status_t finish_attributes(const fused_layer *f, dnnl_primitive_attr_t *out)
+{
+    post_operation operations[4];
+    size_t count = 0;
+    if (f->sums)
+        operations[count++] = (post_operation){.sum = true};
+    if (f->relu)
+        operations[count++] = (post_operation){false, dnnl_eltwise_relu, 0, 0};
+    else if (f->activation)
+        count += activation_operations(f->activation, operations + count);
+    return attributes_new(operations, count, out);
+}
 
 static int ingredients_new(const maker *m, ingredients *g)
 {
@@ -80,8 +135,8 @@ static int ingredients_new(const maker *m, ingredients *g)
         check(m, k->weight(l, true, dnnl_f32, &g->plain)) < 0 ||
         check(m, k->weight(l, false, type, &g->any)) < 0 ||
         check(m, k->weight(l, false, dnnl_f32, &g->any_float)) < 0 ||
-        check(m, attributes_new(false, &g->plainly)) < 0 ||
-        check(m, attributes_new(f->relu, &g->through_relu)) < 0)
+        check(m, attributes_new(NULL, 0, &g->plainly)) < 0 ||
+        check(m, finish_attributes(f, &g->finished)) < 0)
         return -1;
     if (l->offset == SIZE_MAX)
         return 0;
@@ -99,8 +154,8 @@ static void ingredients_free(ingredients *g)
     layout_free(g->bias);
     if (g->plainly)
         dnnl_primitive_attr_destroy(g->plainly);
-    if (g->through_relu)
-        dnnl_primitive_attr_destroy(g->through_relu);
+    if (g->finished)
+        dnnl_primitive_attr_destroy(g->finished);
 }
 
 /* A primitive's descriptor; target is that of the product, or its gradient. */
@@ -109,15 +164,19 @@ static int describe(const maker *m, product_maker *make, const ingredients *g, l
                     dnnl_primitive_desc_t *out)
 {
     const layer *l = m->f->layer;
-    product_request r = {.engine = m->p->own->engine,
-                         .source = g->source,
-                         .weights = weights,
-                         .bias = g->bias,
-                         .target = target,
-                         .padding = {(dnnl_dim_t)l->pad.top, (dnnl_dim_t)l->pad.left},
-                         .attributes = attributes,
-                         .training = m->s->training,
-                         .hint = hint};
+    product_request r = {
+        .engine = m->p->own->engine,
+        .source = g->source,
+        .weights = weights,
+        .bias = g->bias,
+        .target = target,
+        .strides = {(dnnl_dim_t)l->stride_height, (dnnl_dim_t)l->stride_width},
+        .dilation = {(dnnl_dim_t)l->dilation_height - 1, (dnnl_dim_t)l->dilation_width - 1},
+        .padding = {(dnnl_dim_t)l->pad.top, (dnnl_dim_t)l->pad.left},
+        .padding_behind = {(dnnl_dim_t)l->pad.bottom, (dnnl_dim_t)l->pad.right},
+        .attributes = attributes,
+        .training = m->s->training,
+        .hint = hint};
     return check(m, make(&r, out));
 }
 
@@ -170,8 +229,7 @@ static int forward_make(const maker *m, const ingredients *g, primitive *o)
 {
     const fused_layer *f = m->f;
     void *weights;
-    if (describe(m, kind_of(m->p, f)->forward, g, g->any, g->target, g->through_relu, NULL,
-                 &o->pd) < 0)
+    if (describe(m, kind_of(m->p, f)->forward, g, g->any, g->target, g->finished, NULL, &o->pd) < 0)
         return -1;
     layout want = layout_of(o->pd, dnnl_query_weights_md);
     if (weights_prepare(m, g->plain, want, &weights) < 0 ||

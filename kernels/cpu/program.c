@@ -5,20 +5,10 @@
 #include "dense.h"
 #include "elementwise.h"
 #include "input.h"
+#include "layers.h"
 #include "pool.h"
 
 #include <stdlib.h>
-#include <time.h>
-
-/* The time since the last call goes to *total. */
-static void time_to(program *p, double *total)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    double seconds = (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-    *total += seconds - p->times.since;
-    p->times.since = seconds;
-}
 
 /* ---- memory ---- */
 
@@ -77,10 +67,14 @@ static void memory_take(program *p)
         conv_take(p, i);
         if (p->plan.layers[i].layer->kind == LAYER_BATCHNORM)
             norm_take(p, i);
-        size_t wanted = conv_scratch_count(p, i);
+        size_t wanted = layer_scratch_count(p, i);
         scratch = wanted > scratch ? wanted : scratch;
     }
-    p->conv_scratch = floats_take(p, scratch);
+    p->scratch = floats_take(p, scratch);
+    if (p->plan.normalize) {
+        p->input_factor = floats_take(p, n->input.width * n->input.channels);
+        p->input_offset = floats_take(p, n->input.width * n->input.channels);
+    }
     if (apart)
         p->features = floats_take(p, p->plan.rows * n->dimension);
     if (!p->spec.training)
@@ -108,6 +102,8 @@ static int memory_new(program *p, error *e)
                          a->bytes, p->plan.rows);
     memset(p->base, 0, a->bytes);
     memory_take(p);
+    if (p->plan.normalize)
+        input_scale(p->plan.normalize, p->net->input, p->input_factor, p->input_offset);
     if (!p->features)
         p->features = program_at(p, p->plan.embedding);
     if (!p->feature_gradient)
@@ -157,18 +153,13 @@ static int layers_new(program *p, error *e)
     return 0;
 }
 
-static bool computes(const network *n, const layer *l, bool training)
-{
-    (void)training;
-    return layer_is_plain(n, l);
-}
-
 static int program_make(program *p, error *e)
 {
     plan_rules rules = {.type = p->own->type,
                         .float_tail = true,
                         .input_multiple = 1,
-                        .computes = computes,
+                        .joins = layer_joins,
+                        .own = p->own,
                         .window_most = POOL_CODES_MAX,
                         .code_bytes = 1};
     size_t most = EMBED_ROWS_A_THREAD * (size_t)p->own->threads;
@@ -274,93 +265,7 @@ static int check_order(const program *p, const uint32_t *order, size_t rows, err
     return 0;
 }
 
-/* ---- forward ---- */
-
-typedef enum {
-    MODE_INFER,    /* running statistics, no dropout */
-    MODE_GRADIENT, /* as in training, but running statistics stay */
-    MODE_TRAIN
-} run_mode;
-
-static dropout dropout_of(const program *p, const fused_layer *f)
-{
-    return (dropout){.threshold = random_dropout_threshold(f->drop),
-                     .layer = (uint32_t)f->drop_layer,
-                     .factor = program_drop_factor(f),
-                     .seed = p->spec.seed,
-                     .step = p->step};
-}
-
-static void norm_forward(program *p, size_t i, size_t rows, run_mode mode)
-{
-    const fused_layer *f = &p->plan.layers[i];
-    const layer *l = f->layer;
-    batchnorm *n = &p->layers[i].norm;
-    const float *gamma = program_value(p, l->weight), *beta = program_value(p, l->offset);
-    float *mean = program_value(p, l->mean), *variance = program_value(p, l->variance);
-    const void *in = program_at(p, f->input);
-    void *out = program_at(p, f->output);
-    bool moves = mode == MODE_TRAIN && !p->spec.freeze_backbone;
-    if (mode == MODE_INFER)
-        batchnorm_infer(n, in, out, f->out_type, rows, gamma, beta, f->relu, mean, variance);
-    else
-        batchnorm_train(n, in, out, f->out_type, rows, gamma, beta, f->relu, moves ? mean : NULL,
-                        moves ? variance : NULL);
-}
-
-static int layer_forward(program *p, const primitive_set *s, size_t i, run_mode mode, error *e)
-{
-    const fused_layer *f = &p->plan.layers[i];
-    const layer *l = f->layer;
-    size_t rows = s->rows, count = rows * extent_size(f->out);
-    const void *in = program_at(p, f->input);
-    void *out = program_at(p, f->output);
-    element type = f->out_type;
-    dropout drop = dropout_of(p, f);
-    bool drops = mode != MODE_INFER && f->drop > 0;
-    switch (l->kind) {
-    case LAYER_CONV:
-        if (conv_forward(p, s, i, e) < 0)
-            return -1;
-        break;
-    case LAYER_DENSE:
-        if (product_forward(p, s, i, e) < 0)
-            return -1;
-        break;
-    case LAYER_BATCHNORM:
-        norm_forward(p, i, rows, mode);
-        break;
-    case LAYER_MAXPOOL:
-        maxpool_forward(l, in, out, mode != MODE_INFER ? program_at(p, f->codes) : NULL, type, rows,
-                        f->masks_for != NOWHERE && p->plan.layers[f->masks_for].relu,
-                        drops ? &drop : NULL);
-        return 0;
-    case LAYER_AVGPOOL:
-        avgpool_forward(in, out, type, rows, f->in);
-        break;
-    case LAYER_RELU:
-        elements_relu(in, out, type, count);
-        break;
-    case LAYER_SCALE:
-        elements_scale(in, out, type, count, l->rate);
-        break;
-    case LAYER_ADD:
-        elements_add(in, program_at(p, f->saved), out, type, count);
-        break;
-    case LAYER_DROPOUT:
-        if (drops)
-            dropout_apply(&drop, in, out, type, count);
-        else if (in != out)
-            elements_convert(in, type, out, type, count);
-        return 0;
-    case LAYER_SAVE:
-    default: /* computes() has refused what is not here */
-        return 0;
-    }
-    if (drops)
-        dropout_apply(&drop, out, out, type, count);
-    return 0;
-}
+/* ---- forward and back ---- */
 
 /* From the pictures to p->features. */
 static int forward(program *p, primitive_set *s, run_mode mode, error *e)
@@ -368,101 +273,15 @@ static int forward(program *p, primitive_set *s, run_mode mode, error *e)
     if (primitives_refresh(p, s, e) < 0)
         return -1;
     conv_refresh(p);
-    time_to(p, &p->times.weights);
+    program_time(p, &p->times.weights);
     for (size_t i = 0; i < p->plan.count; i++) {
         if (layer_forward(p, s, i, mode, e) < 0)
             return -1;
-        time_to(p, &p->times.layers[i].forward);
+        program_time(p, &p->times.layers[i].forward);
     }
     const void *top = program_at(p, p->plan.embedding);
     if (top != p->features)
         elements_convert(top, p->own->type, p->features, ELEMENT_F32, s->rows * p->net->dimension);
-    return 0;
-}
-
-/* ---- back ---- */
-
-/* Where the gradient of a layer's outputs is changed in place: an add may need the one that came
- * once more, as it is. */
-static void *gradient_begin(program *p, const fused_layer *f, size_t count)
-{
-    bool apart = !fused_multiplies(f) && f->d_input != NOWHERE;
-    void *came = program_at(p, f->d_output), *own = program_at(p, apart ? f->d_input : f->d_masked);
-    if (own != came)
-        elements_convert(came, f->out_type, own, f->out_type, count);
-    return own;
-}
-
-static int product_backward(program *p, const primitive_set *s, size_t i, error *e)
-{
-    const fused_layer *f = &p->plan.layers[i];
-    bool conv = f->layer->kind == LAYER_CONV;
-    if (f->d_converted != NOWHERE)
-        elements_convert(program_at(p, f->d_masked), f->out_type, program_at(p, f->d_converted),
-                         p->own->type, s->rows * extent_size(f->out));
-    if ((conv ? conv_backward_weights(p, s, i, e) : product_backward_weights(p, s, i, e)) < 0)
-        return -1;
-    time_to(p, &p->times.layers[i].weights);
-    return conv ? conv_backward_data(p, s, i, e) : product_backward_data(p, s, i, e);
-}
-
-static void pool_backward(program *p, const fused_layer *f, size_t rows)
-{
-    const layer *l = f->layer;
-    const void *d_output = program_at(p, f->d_output);
-    void *d_input = program_at(p, f->d_input);
-    if (l->kind == LAYER_AVGPOOL)
-        avgpool_backward(d_output, d_input, f->out_type, rows, f->in);
-    else if (f->codes != NOWHERE)
-        maxpool_backward(l, d_output, program_at(p, f->codes), d_input, f->out_type, rows,
-                         program_drop_factor(f));
-    else
-        maxpool_backward_search(l, d_output, program_at(p, f->input), d_input, f->out_type, rows);
-}
-
-static int layer_backward(program *p, const primitive_set *s, size_t i, error *e)
-{
-    const fused_layer *f = &p->plan.layers[i];
-    const layer *l = f->layer;
-    element type = f->out_type;
-    size_t rows = s->rows, count = rows * extent_size(f->out);
-    bool changes = fused_learns(f) || l->kind == LAYER_RELU;
-    void *gradient = changes ? gradient_begin(p, f, count) : program_at(p, f->d_output);
-    if (fused_masks(f) || l->kind == LAYER_RELU)
-        elements_relu_backward(gradient, program_at(p, f->output), type, count,
-                               program_drop_factor(f));
-    time_to(p, &p->times.layers[i].mask);
-    dropout drop = dropout_of(p, f);
-    switch (l->kind) {
-    case LAYER_CONV:
-    case LAYER_DENSE:
-        if (product_backward(p, s, i, e) < 0)
-            return -1;
-        break;
-    case LAYER_BATCHNORM:
-        batchnorm_backward(&p->layers[i].norm, program_at(p, f->input), gradient, type, rows,
-                           program_value(p, l->weight), program_gradient(p, l->weight),
-                           program_gradient(p, l->offset));
-        break;
-    case LAYER_MAXPOOL:
-    case LAYER_AVGPOOL:
-        pool_backward(p, f, rows);
-        break;
-    case LAYER_SCALE:
-        elements_scale(gradient, program_at(p, f->d_input), type, count, l->rate);
-        break;
-    case LAYER_DROPOUT:
-        dropout_apply(&drop, gradient, program_at(p, f->d_input), type, count);
-        break;
-    case LAYER_SAVE: /* what the addition got reaches both of its sides */
-        elements_add(gradient, program_at(p, f->d_saved), program_at(p, f->d_input), type, count);
-        break;
-    case LAYER_RELU:
-    case LAYER_ADD: /* d_input is d_output */
-    default:
-        break;
-    }
-    time_to(p, &p->times.layers[i].back);
     return 0;
 }
 
@@ -476,7 +295,7 @@ static int backward(program *p, const primitive_set *s, error *e)
     if (deep && top != p->feature_gradient)
         elements_convert(p->feature_gradient, ELEMENT_F32, top, p->own->type,
                          s->rows * p->net->dimension);
-    time_to(p, &p->times.head);
+    program_time(p, &p->times.head);
     for (size_t i = p->plan.count; i-- > p->plan.lowest;)
         if (layer_backward(p, s, i, e) < 0)
             return -1;
@@ -494,9 +313,10 @@ static void load(program *p, const uint8_t *images, const uint32_t *order, size_
                  bool changed, uint64_t step, uint64_t first_row)
 {
     picture_change change = {p->spec.augment, p->spec.seed, step, first_row};
-    time_to(p, &p->times.outside);
+    program_time(p, &p->times.outside);
     changed = changed && changes_pictures(&p->spec.augment);
-    input_load(images, order, rows, p->net->input, changed ? &change : NULL, p->picture_row,
+    picture_scale scale = {p->input_factor, p->input_offset};
+    input_load(images, order, rows, p->net->input, scale, changed ? &change : NULL, p->picture_row,
                program_at(p, p->plan.input), p->plan.input_type);
 }
 
@@ -511,7 +331,7 @@ static int step_gradient(program *p, const uint32_t *order, size_t rows, run_mod
         return -1;
     head_forward(&p->head, p->net, p->parameters, p->features, rows);
     head_loss(&p->head, p->labels, order, rows, p->spec.label_smoothing, true, total);
-    time_to(p, &p->times.head);
+    program_time(p, &p->times.head);
     return backward(p, s, e);
 }
 
@@ -520,7 +340,7 @@ static void step_apply(program *p, float rate)
     p->step++;
     optimizer_step(&p->spec.optimizer, p->parts, p->part_count, p->step, rate, p->parameters,
                    p->gradient, p->first, p->second);
-    time_to(p, &p->times.optimizer);
+    program_time(p, &p->times.optimizer);
     if (!p->spec.freeze_backbone)
         p->version++;
 }

@@ -9,6 +9,8 @@
 #include "optimizer.h"
 #include "product.h"
 
+#include <time.h>
+
 /* What there is beside a fused layer of the plan. */
 typedef struct {
     const product_kind *product; /* conv, dense */
@@ -51,7 +53,9 @@ struct program {
     learning_part *parts;
     size_t part_count;
     uint64_t step, version, filter_version;
-    float *conv_scratch; /* of winograd and first_conv */
+    float *scratch; /* of one layer at a time: winograd, attention ... */
+    float *input_factor,
+        *input_offset; /* picture_scale's; NULL for a network that has no normalize */
     primitive_set *sets[PRIMITIVE_SETS];
     uint64_t uses;
     const uint8_t *images;
@@ -59,6 +63,16 @@ struct program {
     size_t data_rows;
     program_times times;
 };
+
+/* The time since the last call goes to *total. */
+static inline void program_time(program *p, double *total)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    double seconds = (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+    *total += seconds - p->times.since;
+    p->times.since = seconds;
+}
 
 /* The address of a block of the plan; NULL for NOWHERE. */
 static inline void *program_at(const program *p, size_t block)

@@ -71,8 +71,9 @@ static shape shape_backward(const layer *l, size_t rows)
 
 bool winograd_fits(const layer *l, int threads)
 {
-    if (l->kind != LAYER_CONV || l->kernel_height != 3 || l->kernel_width != 3 || l->pad.top > 2 ||
-        l->pad.left > 2 || l->in.channels % PANEL || l->out.channels % PANEL)
+    if (l->kind != LAYER_CONV || !conv_is_plain(l) || l->kernel_height != 3 ||
+        l->kernel_width != 3 || l->pad.top > 2 || l->pad.left > 2 || l->in.channels % PANEL ||
+        l->out.channels % PANEL)
         return false;
     if (winograd_scratch_count(l, threads) > SCRATCH_MAX)
         return false;
