@@ -12,14 +12,15 @@
 # ---- Debian's packages, named here and nowhere else ----------------------------------------------------
 BUILD_PACKAGES = gcc libc6-dev libdnnl-dev libopenblas-openmp-dev libmsgpack-dev libjansson-dev zlib1g-dev libxxhash-dev
 PICTURE_PACKAGES = libjpeg-dev libpng-dev libwebp-dev
+ONNX_PACKAGES  = libonnx-dev protobuf-c-compiler libprotobuf-c-dev
 # What unpacks CIFAR-10 where ../shared/data has it needs xz and libjpeg.
 DATA_PACKAGES  = dataset-fashion-mnist $(if $(wildcard ../shared/data/unpack-cifar10),xz-utils libjpeg-dev)
 DEMO_PACKAGES  = $(BUILD_PACKAGES) $(DATA_PACKAGES) curl
-CHECK_PACKAGES = $(BUILD_PACKAGES) $(PICTURE_PACKAGES) $(DATA_PACKAGES) libcmocka-dev bats clang-format mandoc jq bsdutils \
+CHECK_PACKAGES = $(BUILD_PACKAGES) $(PICTURE_PACKAGES) $(ONNX_PACKAGES) $(DATA_PACKAGES) libcmocka-dev bats clang-format mandoc jq bsdutils \
                  python3-numpy python3-msgpack-numpy python3-xxhash python3-pil parallel
 EXAMPLE_PACKAGES = $(BUILD_PACKAGES) $(DATA_PACKAGES) jq gawk gnuplot-nox parallel
 BENCH_PACKAGES = $(BUILD_PACKAGES) $(DATA_PACKAGES) python3-numpy python3-torch
-FUZZ_PACKAGES  = $(BUILD_PACKAGES) $(PICTURE_PACKAGES) clang libclang-rt-dev
+FUZZ_PACKAGES  = $(BUILD_PACKAGES) $(PICTURE_PACKAGES) $(ONNX_PACKAGES) clang libclang-rt-dev
 
 # ---- settings ------------------------------------------------------------------------------------------
 CFLAGS ?= -O2 -g
@@ -49,20 +50,25 @@ MSGPACK = $(shell echo 'int main(void){return 0;}' | $(CC) -x c - -lmsgpackc -o 
 # image-read alone needs the libraries of PICTURE_PACKAGES; the rest builds without them.
 PICTURES := $(shell printf '\043include <%s>\n' stdio.h jpeglib.h png.h webp/decode.h | \
               $(CC) -E -x c - >/dev/null 2>&1 && echo yes)
-LIBS   := $(if $(PICTURES),-ljpeg -lpng -lwebp) -ldnnl -lopenblas -ljansson $(MSGPACK) -lxxhash -lz -lm -ldl -lpthread
+# onnx-read alone needs ONNX_PACKAGES: protoc-c makes C of libonnx-dev's description of the files.
+ONNX_PROTO := $(wildcard /usr/include/onnx/onnx.proto)
+ONNX := $(and $(ONNX_PROTO),$(shell command -v protoc-c),$(shell echo '\043include <protobuf-c/protobuf-c.h>' | \
+          $(CC) -E -x c - >/dev/null 2>&1 && echo yes))
+LIBS   := $(if $(PICTURES),-ljpeg -lpng -lwebp) $(if $(ONNX),-lprotobuf-c) -ldnnl -lopenblas -ljansson $(MSGPACK) -lxxhash -lz -lm -ldl -lpthread
 
-NEED_PICTURES = $(if $(PICTURES),,src/image-read.c tests/fuzz/picture.c \
-                  $(patsubst %,common/formats/%.c,picture picture_loader jpeg png webp pnm))
-TOOLS   = $(patsubst src/%.c,$(BIN)/%,$(filter-out $(NEED_PICTURES),$(wildcard src/*.c)))
+NEED_MORE = $(if $(PICTURES),,src/image-read.c tests/fuzz/picture.c \
+                  $(patsubst %,common/formats/%.c,picture picture_loader jpeg png webp pnm)) \
+                $(if $(ONNX),,src/onnx-read.c tests/fuzz/onnx.c $(wildcard common/formats/onnx*.c))
+TOOLS   = $(patsubst src/%.c,$(BIN)/%,$(filter-out $(NEED_MORE),$(wildcard src/*.c)))
 PAGES   = $(wildcard src/*.1 src/*.5)
-COMMON  = $(patsubst %.c,$B/%.o,$(filter-out $(NEED_PICTURES),$(wildcard common/*/*.c)))
+COMMON  = $(patsubst %.c,$B/%.o,$(filter-out $(NEED_MORE),$(wildcard common/*/*.c)))
 PARTS   = $(patsubst %.c,$B/%.o,$(wildcard src/*/*.c))
 # Of kernels/cuda, what is tested without CUDA.
 CUDA_PLAIN = kernels/cuda/choices.c kernels/cuda/places.c
 KERNELS = $(patsubst %.c,$B/%.o,$(wildcard kernels/*.c kernels/plan/*.c kernels/reference/*.c kernels/cpu/*.c) \
             $(CUDA_PLAIN))
 UNITS   = $(patsubst tests/unit/%.c,$B/tests/%,$(wildcard tests/unit/*.c))
-FUZZERS = $(patsubst tests/fuzz/%.c,build-fuzz/%,$(filter-out $(NEED_PICTURES),$(wildcard tests/fuzz/*.c)))
+FUZZERS = $(patsubst tests/fuzz/%.c,build-fuzz/%,$(filter-out $(NEED_MORE),$(wildcard tests/fuzz/*.c)))
 
 # Where no number of jobs is given, building takes all cores.
 ifeq ($(filter -j% --jobserver%,$(MAKEFLAGS))$(filter-out all cuda units install,$(MAKECMDGOALS)),)
@@ -75,6 +81,7 @@ tell = @printf '  %-5s %s\n' $(1) $(2)
 .PHONY: all help cuda units demo low-shot check bench fuzz install format clean
 all: $(TOOLS) $(if $(NVCC),cuda)
 	$(if $(PICTURES),,@echo "image-read is not built; it needs $(PICTURE_PACKAGES)" >&2)
+	$(if $(ONNX),,@echo "onnx-read is not built; it needs $(ONNX_PACKAGES)" >&2)
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -102,7 +109,18 @@ ifndef SANITIZE
 $B/kernels/%.o: CFLAGS += -O3
 endif
 
-$B/libcommon.a: $(COMMON)
+# What protoc-c writes is not ours: no warnings of it.
+$B/onnx/onnx.pb-c.c: $(ONNX_PROTO)
+	@mkdir -p $(@D)
+	$(call tell,PROTO,$<)
+	$(Q)protoc-c --proto_path=$(<D) --c_out=$(@D) $<
+$B/onnx/onnx.pb-c.o: $B/onnx/onnx.pb-c.c
+	$(call tell,CC,$<)
+	$(Q)$(CC) $(filter-out -W%,$(ALL_CFLAGS)) -w -c -o $@ $<
+$(patsubst %.c,$B/%.o,$(wildcard common/formats/onnx*.c)): CPPFLAGS += -isystem $B/onnx
+$(patsubst %.c,$B/%.o,$(wildcard common/formats/onnx*.c)): | $B/onnx/onnx.pb-c.c
+
+$B/libcommon.a: $(COMMON) $(if $(ONNX),$B/onnx/onnx.pb-c.o)
 $B/libparts.a: $(PARTS)
 $B/libkernels.a: $(KERNELS)
 $B/lib%.a:
@@ -165,11 +183,12 @@ fuzz:
 	@.ci/packages $(FUZZ_PACKAGES)
 	@$(MAKE) --no-print-directory $(FUZZERS)
 	@SECONDS_EACH=$(SECONDS) tests/fuzz/run $(FUZZERS)
-build-fuzz/%: tests/fuzz/%.c $(wildcard common/*/*.[ch])
+build-fuzz/%: tests/fuzz/%.c $(wildcard common/*/*.[ch]) $(if $(ONNX),$B/onnx/onnx.pb-c.c)
 	@mkdir -p $(@D)
 	$(call tell,FUZZ,$@)
 	$(Q)clang -std=c17 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -O1 -g -fsanitize=fuzzer,address,undefined \
-		-fno-sanitize-recover=undefined -o $@ $< $(filter-out $(NEED_PICTURES),$(wildcard common/*/*.c)) $(filter-out -ldnnl -lopenblas,$(LIBS))
+		-fno-sanitize-recover=undefined -isystem $B/onnx -o $@ $< $(if $(ONNX),$B/onnx/onnx.pb-c.c) \
+		$(filter-out $(NEED_MORE),$(wildcard common/*/*.c)) $(filter-out -ldnnl -lopenblas,$(LIBS))
 
 # ---- the rest --------------------------------------------------------------------------------------------
 install: all

@@ -132,6 +132,10 @@ static void begin(work *w)
     if (model_load(model_path, &w->m, &e) < 0 || stream_header_first(w->in, &header, &e) < 0)
         tool_fail(&e);
     w->device = embedding_device_open();
+    if (w->m.classes.count == 0) {
+        error_set(&e, "%s has no classes; imprint some first", model_path);
+        tool_fail(&e);
+    }
     if (classifier_new(w->device.algebra, &w->m, &w->scorer, &e) < 0)
         tool_fail(&e);
     if (unknown_rate) {

@@ -2,7 +2,7 @@
 #include "../common/base/threads.h"
 #include "../common/base/tool.h"
 #include "../common/formats/picture_loader.h"
-#include "../common/model/model.h"
+#include "../common/model/names.h"
 #include "../common/stream/write.h"
 
 #include <stdio.h>
@@ -124,7 +124,14 @@ static int size_of_model(error *e)
     model m;
     if (model_load(model_path, &m, e) < 0)
         return -1;
+    double shorter;
+    const char *how = model_get_text(&m, model_keys[KEY_INPUT_INTERPOLATION].key);
     recipe.size = m.net.input;
+    if (edge == 0 && fit == FIT_CROP &&
+        model_get_number(&m, model_keys[KEY_INPUT_EDGE].key, &shorter))
+        edge = (uint64_t)shorter;
+    if (how && strcmp(how, "bicubic") == 0 && !filter)
+        filter = RESAMPLE_BICUBIC; /* bilinear is no note, but the default */
     model_free(&m);
     return recipe.size.height
                ? 0
@@ -151,13 +158,13 @@ static int size_of_first(const picture_list *l, error *e)
 static int choose_recipe(const picture_list *l, error *e)
 {
     const extent *size = &recipe.size;
+    recipe.exact = !model_path && size->height == 0;
+    if ((model_path ? size_of_model(e) : recipe.exact ? size_of_first(l, e) : 0) < 0)
+        return -1;
     recipe.fit = (picture_fit)fit;
     recipe.filter = (resample_filter)filter;
     recipe.edge = (size_t)edge;
     recipe.fast = fast;
-    recipe.exact = !model_path && size->height == 0;
-    if ((model_path ? size_of_model(e) : recipe.exact ? size_of_first(l, e) : 0) < 0)
-        return -1;
     if (!model_path)
         recipe.size.channels = grey ? 1 : 3;
     if (edge && (edge < size->height || edge < size->width))

@@ -7,7 +7,7 @@
 
 static int check_classes(const model *m, error *e)
 {
-    if (m->classes.count == 0)
+    if (m->classes.count == 0 && m->net.layer_count == 0)
         return error_set(e, "the model has no classes");
     for (size_t i = 0; i < m->classes.count; i++) {
         if (!*m->classes.names[i])

@@ -276,6 +276,12 @@ static int load(stream_reader *r, model *m, bool *named, error *e)
     }
     if (*named)
         return -1;
+    /* A tensor without rows is no record. */
+    const char *weight = model_parts[PART_HEAD_WEIGHT].name;
+    tensor *none;
+    if (m->classes.count == 0 && !model_find(m, weight) &&
+        model_put(m, weight, TYPE_F32, 2, (size_t[]){0, m->net.dimension}, &none, e) < 0)
+        return -1;
     if (stream_count(r) != 1)
         return error_set(e, "another stream follows the model in it; a model stands alone");
     return model_check(m, e);

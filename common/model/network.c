@@ -214,8 +214,7 @@ static const char *text_resolve(const char *text)
     return builtin ? builtin : text;
 }
 
-/* A head alone may begin without classes. */
-static int check_input(const char *text, extent input, size_t class_count, error *e)
+static int check_input(extent input, size_t class_count, error *e)
 {
     if (input.height == 0 || input.width == 0 || input.channels == 0)
         return error_set(e, "network: pictures of %zux%zux%zu hold nothing", input.height,
@@ -225,15 +224,15 @@ static int check_input(const char *text, extent input, size_t class_count, error
         !product(product(input.height, input.width), input.channels))
         return error_set(e, "network: pictures of %zux%zux%zu have more than 2^31 elements",
                          input.height, input.width, input.channels);
-    if ((class_count == 0 && *text) || class_count > NETWORK_SIZE_MAX)
-        return error_set(e, "network: %zu classes; there must be from 1 to 2^31", class_count);
+    if (class_count > NETWORK_SIZE_MAX)
+        return error_set(e, "network: %zu classes; there may be 2^31", class_count);
     return 0;
 }
 
 int network_parse(const char *text, extent input, head_kind head, size_t class_count, network *out,
                   error *e)
 {
-    if (check_input(text, input, class_count, e) < 0)
+    if (check_input(input, class_count, e) < 0)
         return -1;
     text = text_resolve(text);
     size_t room = strlen(text) + 1;

@@ -181,7 +181,7 @@ typedef struct {
 /* The text of a built-in network ("keras-cnn", "resnet9"), or NULL if none has that name. */
 const char *network_builtin(const char *name);
 
-/* Reads `text` for pictures of that extent, class_count >= 1, or 0 where it is empty. Fails on an
+/* Reads `text` for pictures of that extent; without classes it gives embeddings alone. Fails on an
  * unknown word, a shape that does not fit, more than 1,000 layers, or more than 2^31 parameters or
  * elements in an activation; the error names the word and its place. *out is set on success only.
  * The caller frees it with network_free (also harmless on a zeroed one). */

@@ -188,12 +188,12 @@ static size_t reach(size_t kernel, size_t dilation)
 }
 
 /* How many windows there are along one side; 0 where the window is larger than what it is laid on
- * or padding is as large as the window or larger than the input. */
+ * or padding is as large as the window. */
 static size_t window_count(size_t in, size_t window, size_t stride, size_t before, size_t after,
                            bool ceil)
 {
     size_t room = in + before + after;
-    if (window > room || before >= window || after >= window || before > in || after > in)
+    if (window > room || before >= window || after >= window)
         return 0;
     size_t count = (room - window) / stride + 1;
     /* As PyTorch has it: a window more must begin on the input or on what pads it before. */
@@ -222,10 +222,10 @@ static int place_windows(parser *p, layer *l, bool ceil)
     if (fits && l->out.height && l->out.width)
         return 0;
     return parser_fail(p, l->kind == LAYER_CONV
-                              ? "the filter is larger than what it is laid on, or its padding "
-                                "larger than the filter or the input"
-                              : "the window is larger than what it is laid on, or its padding "
-                                "larger than the window or the input");
+                              ? "the filter is larger than what it is laid on, or its padding as "
+                                "large as the filter"
+                              : "the window is larger than what it is laid on, or its padding as "
+                                "large as the window");
 }
 
 /* ---- what multiplies ---- */

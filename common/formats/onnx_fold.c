@@ -1,0 +1,461 @@
+/* onnx_fold.c: nodes of constants, nearly all of them arithmetic on shapes. */
+#include "onnx_graph.h"
+
+#include <math.h>
+#include <string.h>
+
+static void put(array *a, size_t i, double x)
+{
+    if (a->whole)
+        a->i[i] = fabs(x) < 9e18 ? (int64_t)x : 0;
+    else
+        a->f[i] = (float)x;
+}
+
+static void copy_element(array *to, size_t i, const array *from, size_t k)
+{
+    if (to->whole && from->whole)
+        to->i[i] = from->i[k];
+    else
+        put(to, i, onnx_at(from, k));
+}
+
+/* ---- where an element lies ---- */
+
+static void split_index(size_t i, size_t rank, const size_t *dims, size_t *at)
+{
+    for (size_t d = rank; d-- > 0;) {
+        at[d] = i % dims[d];
+        i /= dims[d];
+    }
+}
+
+/* Of an array that is stretched to a larger shape of `rank` dimensions, at that place. */
+static size_t stretched(const array *a, size_t rank, const size_t *at)
+{
+    size_t i = 0;
+    for (size_t d = 0; d < a->rank; d++)
+        i = i * a->dims[d] + (a->dims[d] == 1 ? 0 : at[d + rank - a->rank]);
+    return i;
+}
+
+/* The shape that both are stretched to. */
+static size_t common_shape(reader *r, const node *n, const array *a, const array *b, size_t *dims)
+{
+    size_t rank = a->rank > b->rank ? a->rank : b->rank;
+    for (size_t d = 0; d < rank; d++) {
+        size_t x = d + a->rank < rank ? 1 : a->dims[d + a->rank - rank];
+        size_t y = d + b->rank < rank ? 1 : b->dims[d + b->rank - rank];
+        if (x != y && x != 1 && y != 1)
+            onnx_fail(r, n, "shapes that do not fit, %zu and %zu", x, y);
+        dims[d] = x == 1 ? y : x;
+    }
+    return rank;
+}
+
+/* ---- arithmetic ---- */
+
+static bool binary(const char *op, bool whole, double a, double b, double *out)
+{
+    if (strcmp(op, "Add") == 0)
+        *out = a + b;
+    else if (strcmp(op, "Sub") == 0)
+        *out = a - b;
+    else if (strcmp(op, "Mul") == 0)
+        *out = a * b;
+    else if (strcmp(op, "Div") == 0)
+        *out = whole ? (b != 0 ? trunc(a / b) : 0) : a / b;
+    else if (strcmp(op, "Mod") == 0)
+        *out = b != 0 ? a - b * floor(a / b) : 0;
+    else if (strcmp(op, "Pow") == 0)
+        *out = pow(a, b);
+    else if (strcmp(op, "Equal") == 0)
+        *out = a == b;
+    else if (strcmp(op, "Greater") == 0)
+        *out = a > b;
+    else if (strcmp(op, "Less") == 0)
+        *out = a < b;
+    else if (strcmp(op, "Max") == 0)
+        *out = fmax(a, b);
+    else if (strcmp(op, "Min") == 0)
+        *out = fmin(a, b);
+    else
+        return false;
+    return true;
+}
+
+static bool unary(const char *op, double a, double *out)
+{
+    if (strcmp(op, "Sqrt") == 0)
+        *out = sqrt(a);
+    else if (strcmp(op, "Neg") == 0)
+        *out = -a;
+    else if (strcmp(op, "Reciprocal") == 0)
+        *out = 1 / a;
+    else if (strcmp(op, "Floor") == 0)
+        *out = floor(a);
+    else if (strcmp(op, "Ceil") == 0)
+        *out = ceil(a);
+    else if (strcmp(op, "Abs") == 0)
+        *out = fabs(a);
+    else if (strcmp(op, "Exp") == 0)
+        *out = exp(a);
+    else if (strcmp(op, "Not") == 0)
+        *out = a == 0;
+    else
+        return false;
+    return true;
+}
+
+static bool fold_elements(reader *r, const node *n, array *out)
+{
+    const char *op = n->proto->op_type;
+    const array *a = onnx_constant(r, n, onnx_input(n, 0));
+    double x;
+    if (n->input_count == 1 && unary(op, 1, &x)) {
+        *out = onnx_array_new(r, a->whole, a->rank, a->dims);
+        for (size_t i = 0; i < a->count; i++) {
+            unary(op, onnx_at(a, i), &x);
+            put(out, i, x);
+        }
+        return true;
+    }
+    if (n->input_count != 2 || !binary(op, false, 1, 1, &x))
+        return false;
+    const array *b = onnx_constant(r, n, onnx_input(n, 1));
+    size_t dims[ONNX_RANK_MAX], at[ONNX_RANK_MAX], rank = common_shape(r, n, a, b, dims);
+    *out = onnx_array_new(r, a->whole && b->whole, rank, dims);
+    for (size_t i = 0; i < out->count; i++) {
+        split_index(i, rank, dims, at);
+        binary(op, out->whole, onnx_at(a, stretched(a, rank, at)),
+               onnx_at(b, stretched(b, rank, at)), &x);
+        put(out, i, x);
+    }
+    return true;
+}
+
+/* ---- shapes ---- */
+
+void onnx_reshape_dims(reader *r, const node *n, size_t rank, const size_t *dims, const array *to,
+                       size_t *out_rank, size_t *out)
+{
+    size_t count = 1, rest = 1, open = SIZE_MAX;
+    bool zero = onnx_int(n, "allowzero", 0) != 0;
+    if (to->count > ONNX_RANK_MAX || !to->whole)
+        onnx_fail(r, n, "a shape of %zu dimensions", to->count);
+    for (size_t d = 0; d < rank; d++)
+        count *= dims[d];
+    for (size_t d = 0; d < to->count; d++) {
+        int64_t size = to->i[d];
+        if (size == 0 && !zero && d < rank)
+            size = (int64_t)dims[d];
+        if (size < 0) {
+            if (open != SIZE_MAX)
+                onnx_fail(r, n, "a shape with two open dimensions");
+            open = d;
+            size = 1;
+        }
+        if (size > 0 && rest > ((size_t)1 << 40) / (size_t)size)
+            onnx_fail(r, n, "a shape that is too large");
+        out[d] = (size_t)size;
+        rest *= out[d];
+    }
+    if (open != SIZE_MAX && rest > 0)
+        out[open] = count / rest;
+    if (open == SIZE_MAX ? rest != count : rest == 0 || count % rest != 0)
+        onnx_fail(r, n, "%zu elements in a shape of %zu", count, rest);
+    *out_rank = to->count;
+}
+
+/* One axis: where it begins, how many it takes, and by which step. */
+static void slice_axis(int64_t size, int64_t begin, int64_t end, int64_t step, size_t *first,
+                       size_t *count)
+{
+    int64_t least = step < 0 ? -1 : 0, most = step < 0 ? size - 1 : size;
+    begin += begin < 0 ? size : 0;
+    end += end < 0 && end >= -size ? size : 0;
+    begin = begin < least ? least : begin > most ? most : begin;
+    end = end < least ? least : end > most ? most : end;
+    int64_t way = step < 0 ? begin - end : end - begin, by = step < 0 ? -step : step;
+    *first = (size_t)(begin < 0 ? 0 : begin);
+    *count = way > 0 ? (size_t)((way + by - 1) / by) : 0;
+}
+
+void onnx_slice_ranges(reader *r, const node *n, size_t rank, const size_t *dims, size_t *first,
+                       size_t *count, int64_t *step)
+{
+    array starts, ends, axes, steps;
+    if (!onnx_numbers(r, n, 1, "starts", &starts) || !onnx_numbers(r, n, 2, "ends", &ends) ||
+        starts.count != ends.count || !starts.whole || !ends.whole)
+        onnx_fail(r, n, "no range is given");
+    bool has_axes = onnx_numbers(r, n, 3, "axes", &axes);
+    bool has_steps = onnx_numbers(r, n, 4, "steps", &steps);
+    for (size_t d = 0; d < rank; d++) {
+        first[d] = 0;
+        count[d] = dims[d];
+        step[d] = 1;
+    }
+    for (size_t i = 0; i < starts.count; i++) {
+        int64_t at = has_axes && i < axes.count ? (int64_t)onnx_at(&axes, i) : (int64_t)i;
+        size_t d = onnx_axis(r, n, at, rank);
+        step[d] = has_steps && i < steps.count ? (int64_t)onnx_at(&steps, i) : 1;
+        if (step[d] == 0 || step[d] < -65536 || step[d] > 65536)
+            onnx_fail(r, n, "it takes every %lld-th element", (long long)step[d]);
+        slice_axis((int64_t)dims[d], starts.i[i], ends.i[i], step[d], &first[d], &count[d]);
+    }
+}
+
+static array fold_slice(reader *r, const node *n, const array *a)
+{
+    size_t first[ONNX_RANK_MAX], count[ONNX_RANK_MAX], at[ONNX_RANK_MAX];
+    int64_t step[ONNX_RANK_MAX];
+    onnx_slice_ranges(r, n, a->rank, a->dims, first, count, step);
+    array out = onnx_array_new(r, a->whole, a->rank, count);
+    for (size_t i = 0; i < out.count; i++) {
+        split_index(i, a->rank, count, at);
+        size_t from = 0;
+        for (size_t d = 0; d < a->rank; d++)
+            from = from * a->dims[d] + (size_t)((int64_t)first[d] + (int64_t)at[d] * step[d]);
+        copy_element(&out, i, a, from);
+    }
+    return out;
+}
+
+static array fold_transpose(reader *r, const node *n, const array *a)
+{
+    array order;
+    size_t dims[ONNX_RANK_MAX], from[ONNX_RANK_MAX], at[ONNX_RANK_MAX], back[ONNX_RANK_MAX];
+    bool given = onnx_numbers(r, n, SIZE_MAX, "perm", &order);
+    if (given && order.count != a->rank)
+        onnx_fail(r, n, "%zu axes in another order than %zu", order.count, a->rank);
+    for (size_t d = 0; d < a->rank; d++) {
+        from[d] = given ? onnx_axis(r, n, order.i[d], a->rank) : a->rank - 1 - d;
+        dims[d] = a->dims[from[d]];
+    }
+    array out = onnx_array_new(r, a->whole, a->rank, dims);
+    for (size_t i = 0; i < out.count; i++) {
+        split_index(i, a->rank, dims, at);
+        for (size_t d = 0; d < a->rank; d++)
+            back[from[d]] = at[d];
+        copy_element(&out, i, a, stretched(a, a->rank, back));
+    }
+    return out;
+}
+
+static array fold_gather(reader *r, const node *n, const array *a, const array *which)
+{
+    size_t axis = onnx_axis(r, n, onnx_int(n, "axis", 0), a->rank), rank = 0;
+    size_t dims[2 * ONNX_RANK_MAX], at[2 * ONNX_RANK_MAX], before = 1, behind = 1;
+    for (size_t d = 0; d < axis; d++)
+        before *= dims[rank++] = a->dims[d];
+    for (size_t d = 0; d < which->rank; d++)
+        dims[rank++] = which->dims[d];
+    for (size_t d = axis + 1; d < a->rank; d++)
+        behind *= dims[rank++] = a->dims[d];
+    if (rank > ONNX_RANK_MAX)
+        onnx_fail(r, n, "%zu dimensions", rank);
+    (void)at;
+    array out = onnx_array_new(r, a->whole, rank, dims);
+    for (size_t i = 0; i < out.count; i++) {
+        size_t tail = i % behind, middle = i / behind % which->count;
+        size_t head = i / behind / which->count;
+        size_t k = onnx_axis(r, n, (int64_t)onnx_at(which, middle), a->dims[axis]);
+        copy_element(&out, i, a, (head * a->dims[axis] + k) * behind + tail);
+    }
+    (void)before;
+    return out;
+}
+
+static array fold_concat(reader *r, const node *n)
+{
+    const array *first = onnx_constant(r, n, onnx_input(n, 0));
+    size_t axis = onnx_axis(r, n, onnx_int(n, "axis", 0), first->rank), behind = 1, before = 1;
+    size_t dims[ONNX_RANK_MAX];
+    memcpy(dims, first->dims, sizeof dims);
+    dims[axis] = 0;
+    for (size_t k = 0; k < n->input_count; k++) {
+        const array *a = onnx_constant(r, n, onnx_input(n, k));
+        for (size_t d = 0; d < first->rank; d++)
+            if (a->rank != first->rank || (d != axis && a->dims[d] != first->dims[d]))
+                onnx_fail(r, n, "shapes that do not fit");
+        dims[axis] += a->dims[axis];
+    }
+    for (size_t d = 0; d < first->rank; d++) {
+        before *= d < axis ? dims[d] : 1;
+        behind *= d > axis ? dims[d] : 1;
+    }
+    array out = onnx_array_new(r, first->whole, first->rank, dims);
+    size_t at = 0;
+    for (size_t b = 0; b < before; b++)
+        for (size_t k = 0; k < n->input_count; k++) {
+            const array *a = onnx_constant(r, n, onnx_input(n, k));
+            size_t run = a->dims[axis] * behind;
+            for (size_t i = 0; i < run; i++)
+                copy_element(&out, at++, a, b * run + i);
+        }
+    return out;
+}
+
+static array fold_expand(reader *r, const node *n, const array *a, const array *to)
+{
+    size_t dims[ONNX_RANK_MAX] = {0}, at[ONNX_RANK_MAX];
+    array shape = {.rank = to->count};
+    if (to->count > ONNX_RANK_MAX)
+        onnx_fail(r, n, "%zu dimensions", to->count);
+    for (size_t d = 0; d < to->count; d++) {
+        double size = onnx_at(to, d);
+        if (!(size >= 0 && size < 4294967296.0))
+            onnx_fail(r, n, "a dimension of %g", size);
+        shape.dims[d] = (size_t)size;
+    }
+    size_t rank = common_shape(r, n, a, &shape, dims);
+    array out = onnx_array_new(r, a->whole, rank, dims);
+    for (size_t i = 0; i < out.count; i++) {
+        split_index(i, rank, dims, at);
+        copy_element(&out, i, a, stretched(a, rank, at));
+    }
+    return out;
+}
+
+/* The same numbers in another shape. */
+static array with_shape(reader *r, const array *a, size_t rank, const size_t *dims)
+{
+    array out = *a;
+    (void)r;
+    out.rank = rank;
+    memcpy(out.dims, dims, rank * sizeof *dims);
+    return out;
+}
+
+static array fold_unsqueeze(reader *r, const node *n, const array *a, bool adds)
+{
+    array axes;
+    bool given = onnx_numbers(r, n, 1, "axes", &axes);
+    bool chosen[ONNX_RANK_MAX] = {false};
+    size_t rank = a->rank + (adds && given ? axes.count : 0), dims[ONNX_RANK_MAX], k = 0, left = 0;
+    if (rank > ONNX_RANK_MAX || (adds && !given))
+        onnx_fail(r, n, "%zu dimensions", rank);
+    for (size_t i = 0; given && i < axes.count; i++)
+        chosen[onnx_axis(r, n, (int64_t)onnx_at(&axes, i), rank)] = true;
+    for (size_t d = 0; d < rank; d++) {
+        if (adds) {
+            dims[d] = chosen[d] ? 1 : a->dims[k++];
+        } else if (!(given ? chosen[d] : a->dims[d] == 1)) {
+            dims[left++] = a->dims[d];
+        } else if (a->dims[d] != 1) {
+            onnx_fail(r, n, "a dimension of %zu cannot be left out", a->dims[d]);
+        }
+    }
+    return with_shape(r, a, adds ? rank : left, dims);
+}
+
+static array fold_cast(reader *r, const node *n, const array *a)
+{
+    int64_t to = onnx_int(n, "to", 1);
+    bool whole = to != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT &&
+                 to != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16 &&
+                 to != ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16 &&
+                 to != ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE;
+    if (whole == a->whole)
+        return *a;
+    array out = onnx_array_new(r, whole, a->rank, a->dims);
+    for (size_t i = 0; i < a->count; i++)
+        put(&out, i, onnx_at(a, i));
+    return out;
+}
+
+static array fold_where(reader *r, const node *n)
+{
+    const array *which = onnx_constant(r, n, onnx_input(n, 0));
+    const array *a = onnx_constant(r, n, onnx_input(n, 1));
+    const array *b = onnx_constant(r, n, onnx_input(n, 2));
+    size_t dims[ONNX_RANK_MAX], at[ONNX_RANK_MAX];
+    array shape = {.rank = common_shape(r, n, a, b, dims)};
+    memcpy(shape.dims, dims, sizeof dims);
+    size_t rank = common_shape(r, n, &shape, which, dims);
+    array out = onnx_array_new(r, a->whole && b->whole, rank, dims);
+    for (size_t i = 0; i < out.count; i++) {
+        split_index(i, rank, dims, at);
+        const array *from = onnx_at(which, stretched(which, rank, at)) != 0 ? a : b;
+        copy_element(&out, i, from, stretched(from, rank, at));
+    }
+    return out;
+}
+
+static array fold_clip(reader *r, const node *n, const array *a)
+{
+    array out = onnx_array_new(r, a->whole, a->rank, a->dims);
+    double bounds[2] = {-INFINITY, INFINITY};
+    for (size_t k = 0; k < 2; k++)
+        if (onnx_input(n, k + 1) && onnx_constant(r, n, n->inputs[k + 1])->count == 1)
+            bounds[k] = onnx_at(onnx_constant(r, n, n->inputs[k + 1]), 0);
+    for (size_t i = 0; i < a->count; i++)
+        put(&out, i, fmin(fmax(onnx_at(a, i), bounds[0]), bounds[1]));
+    return out;
+}
+
+static array fold_new(reader *r, const node *n)
+{
+    const Onnx__AttributeProto *a = onnx_attribute(n, "value");
+    value made = {.name = "a constant", .initial = a ? a->t : NULL};
+    if (onnx_is(n, "Constant")) {
+        array out;
+        const Onnx__AttributeProto *one = onnx_attribute(n, "value_float");
+        size_t none = 0;
+        if (a && a->t)
+            return *onnx_constant(r, n, &made);
+        if (onnx_numbers(r, n, SIZE_MAX, "value_ints", &out) ||
+            onnx_numbers(r, n, SIZE_MAX, "value_floats", &out))
+            return out;
+        out = onnx_array_new(r, !one, 0, &none);
+        put(&out, 0, one ? (double)one->f : (double)onnx_int(n, "value_int", 0));
+        return out;
+    }
+    const array *shape = onnx_constant(r, n, onnx_input(n, 0));
+    array zero = {.rank = 0, .count = 1, .f = (float[]){0}};
+    return fold_expand(r, n, made.initial ? onnx_constant(r, n, &made) : &zero, shape);
+}
+
+void onnx_fold(reader *r, const node *n)
+{
+    array out;
+    const array *a = n->input_count ? onnx_constant(r, n, onnx_input(n, 0)) : NULL;
+    size_t rank, dims[ONNX_RANK_MAX];
+    if (onnx_is(n, "Constant") || onnx_is(n, "ConstantOfShape")) {
+        out = fold_new(r, n);
+    } else if (!a) {
+        onnx_fail(r, n, "it is not computed here");
+    } else if (onnx_is(n, "Identity") || onnx_is(n, "Dropout")) {
+        out = *a;
+    } else if (onnx_is(n, "Shape")) {
+        out = onnx_array_new(r, true, 1, &a->rank);
+        for (size_t d = 0; d < a->rank; d++)
+            out.i[d] = (int64_t)a->dims[d];
+    } else if (onnx_is(n, "Reshape")) {
+        onnx_reshape_dims(r, n, a->rank, a->dims, onnx_constant(r, n, onnx_input(n, 1)), &rank,
+                          dims);
+        out = with_shape(r, a, rank, dims);
+    } else if (onnx_is(n, "Unsqueeze") || onnx_is(n, "Squeeze")) {
+        out = fold_unsqueeze(r, n, a, onnx_is(n, "Unsqueeze"));
+    } else if (onnx_is(n, "Cast")) {
+        out = fold_cast(r, n, a);
+    } else if (onnx_is(n, "Slice")) {
+        out = fold_slice(r, n, a);
+    } else if (onnx_is(n, "Transpose")) {
+        out = fold_transpose(r, n, a);
+    } else if (onnx_is(n, "Gather")) {
+        out = fold_gather(r, n, a, onnx_constant(r, n, onnx_input(n, 1)));
+    } else if (onnx_is(n, "Concat")) {
+        out = fold_concat(r, n);
+    } else if (onnx_is(n, "Expand")) {
+        out = fold_expand(r, n, a, onnx_constant(r, n, onnx_input(n, 1)));
+    } else if (onnx_is(n, "Clip")) {
+        out = fold_clip(r, n, a);
+    } else if (onnx_is(n, "Where")) {
+        out = fold_where(r, n);
+    } else if (!fold_elements(r, n, &out)) {
+        onnx_fail(r, n, "it is not computed here");
+    }
+    n->outputs[0]->constant = out;
+    n->outputs[0]->state = STATE_CONSTANT;
+}
