@@ -8,8 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static onnx_options wanted = {.head = true};
-static const char *classes_path, *head_name_given;
+static onnx_options wanted;
+static const char *classes_path;
+static int head;
 static uint64_t edge;
 static int interpolation = -1;
 static bool has_deviation;
@@ -41,6 +42,12 @@ static void parse_deviation(const char *word)
     if (wanted.normalize_count != count)
         tool_usage("--std: as many numbers as --mean, which comes before it");
     has_deviation = true;
+}
+
+static void parse_token(const char *word)
+{
+    wanted.token = (size_t)tool_integer("--token", word, 0, 1 << 30);
+    wanted.has_token = true;
 }
 
 static void parse_size(const char *word)
@@ -93,8 +100,12 @@ static const tool_option options[] = {
      "the value of the graph that is the embedding, or, if a dense layer "
      "gives it, the head's scores (default: the graph's output)",
      OPTION_TO(wanted.output)},
-    {"head", "none", 0, "the last dense layer is a layer as others, and the model has no classes",
-     OPTION_TO(head_name_given)},
+    {"token", "N", 0, "of the output, take token N alone, the first being 0",
+     OPTION_CALLS(parse_token)},
+    {"head", "classes|none|layer", 0,
+     "a last dense layer: its rows are base classes (default), it is left out, or it is a layer "
+     "as others",
+     OPTION_WORD_TO(head)},
     {"classes", "FILE", 0, "the names of the head's classes, one a line (default: 0, 1, ...)",
      OPTION_TO(classes_path)},
     {"preset", "imagenet|clip|inception", 0,
@@ -226,13 +237,11 @@ int main(int count, char **words)
     tool_operands files = tool_begin(&about, count, words);
     if (files.count != 1)
         tool_usage("name one ONNX file");
-    if (head_name_given && strcmp(head_name_given, "none") != 0)
-        tool_usage("--head %s: takes none", head_name_given);
     if (wanted.normalize_count && !has_deviation)
         tool_usage("--mean goes with --std");
-    wanted.head = !head_name_given;
-    if (classes_path && !wanted.head)
-        tool_usage("--classes names the head's classes; it goes without --head none");
+    wanted.head = (onnx_head)head; /* the words are in the order of onnx_head */
+    if (classes_path && wanted.head != ONNX_HEAD)
+        tool_usage("--classes names the head's classes, which --head leaves out");
     error e;
     model m = {0};
     output *out = tool_output("a model");

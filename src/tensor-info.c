@@ -187,6 +187,23 @@ static size_t layer_parameters(const network *n, const layer *l)
     return count;
 }
 
+/* Multiplications, each with an addition, of one picture. */
+static double layer_work(const layer *l)
+{
+    double out = (double)extent_size(l->out);
+    switch (l->kind) {
+    case LAYER_CONV:
+        return out * (double)(l->kernel_height * l->kernel_width) *
+               (double)(l->in.channels / l->groups);
+    case LAYER_DENSE:
+        return out * (double)extent_size(l->in);
+    case LAYER_ATTENTION: /* queries by keys, and their weights by values */
+        return 2 * out * (double)(l->in.height * l->in.width);
+    default:
+        return 0;
+    }
+}
+
 static int print_layers(output *out, const network *n, error *e)
 {
     const char *word = n->text;
@@ -194,16 +211,20 @@ static int print_layers(output *out, const network *n, error *e)
         return line(out, e, "layers: none; it classifies embeddings made elsewhere");
     int status =
         line(out, e, "input: %zu x %zu x %zu", n->input.height, n->input.width, n->input.channels);
+    double work = 0;
+    for (size_t i = 0; i < n->layer_count; i++)
+        work += layer_work(&n->layers[i]);
     if (status >= 0)
-        status = line(out, e, "layers: %zu", n->layer_count);
+        status = line(out, e, "layers: %zu, %.0f %smultiply-adds a picture", n->layer_count,
+                      work < 1e7 ? work : work / 1e6, work < 1e7 ? "" : "million ");
     for (size_t i = 0; i < n->layer_count && all && status >= 0; i++) {
         const layer *l = &n->layers[i];
         size_t length = strcspn(word, " ");
         char shape[64];
         snprintf(shape, sizeof shape, "%zu x %zu x %zu", l->out.height, l->out.width,
                  l->out.channels);
-        status = line(out, e, "  %3zu  %-20.*s %-14s %10zu parameters", i, (int)length, word, shape,
-                      layer_parameters(n, l));
+        status = line(out, e, "  %3zu  %-20.*s %-14s %10zu parameters %12.0f multiply-adds", i,
+                      (int)length, word, shape, layer_parameters(n, l), layer_work(l));
         word += length + (word[length] == ' ');
     }
     return status;

@@ -13,9 +13,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* What becomes of a last dense layer: the head of the model, nothing (embeddings are what it
+ * reads), or a layer as others. */
+typedef enum { ONNX_HEAD, ONNX_HEAD_NONE, ONNX_HEAD_LAYER } onnx_head;
+
 typedef struct {
-    const char *output;   /* the value at which to stop; NULL for the graph's first output */
-    bool head;            /* a last dense layer is a head, not a layer */
+    const char *output; /* the value at which to stop; NULL for the graph's first output */
+    bool has_token;     /* of the output, one place alone */
+    size_t token;
+    onnx_head head;
     bool keep_norms;      /* batch normalisation stays one, for training on */
     size_t height, width; /* of pictures, where the file leaves them open; 0 for none given */
     /* A mean and a deviation a channel, of pixels / 255: the network's word normalize. count 0 for

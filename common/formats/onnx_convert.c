@@ -20,7 +20,8 @@ act *onnx_act(reader *r, size_t input_count, act *const *inputs, extent size, co
     a->size = size;
     a->input_count = input_count;
     a->inputs = onnx_take(r, input_count, sizeof *a->inputs);
-    memcpy(a->inputs, inputs, input_count * sizeof *inputs);
+    for (size_t i = 0; i < input_count; i++)
+        a->inputs[i] = inputs[i];
     return a;
 }
 
@@ -42,6 +43,21 @@ static float *floats(reader *r, size_t count, float of)
     for (size_t i = 0; i < count; i++)
         out[i] = of;
     return out;
+}
+
+/* A number as few digits as tell it. */
+typedef struct {
+    char text[24];
+} number;
+static number number_of(float x)
+{
+    number n;
+    for (int digits = 1; digits <= 9; digits++) {
+        snprintf(n.text, sizeof n.text, "%.*g", digits, (double)x);
+        if (strtof(n.text, NULL) == x)
+            break;
+    }
+    return n;
 }
 
 static size_t places_of(const act *a)
@@ -113,7 +129,7 @@ static void scale_settle(reader *r, view *v)
         return;
     }
     char word[64];
-    snprintf(word, sizeof word, "scale:%.9g", (double)scale);
+    snprintf(word, sizeof word, "scale:%s", number_of(scale).text);
     v->of = step(r, v->of, v->of->size, word);
     v->sole = true;
 }
@@ -719,7 +735,7 @@ static void convert_batchnorm(reader *r, const node *n)
 
 static act *new_layernorm(reader *r, act *input, float epsilon)
 {
-    act *a = onnx_act(r, 1, &input, input->size, "layernorm:%.9g", (double)epsilon);
+    act *a = onnx_act(r, 1, &input, input->size, "layernorm:%s", number_of(epsilon).text);
     size_t channels = input->size.channels;
     a->parameters.weight = floats(r, channels, 1);
     a->parameters.offset = floats(r, channels, 0);
@@ -768,7 +784,8 @@ static void convert_clip(reader *r, const node *n)
     if (low == 0 && high >= 3e38)
         snprintf(word, sizeof word, "relu");
     else
-        snprintf(word, sizeof word, "clip:%.9g,%.9g", fmax(low, -3e38), fmin(high, 3e38));
+        snprintf(word, sizeof word, "clip:%s,%s", number_of((float)fmax(low, -3e38)).text,
+                 number_of((float)fmin(high, 3e38)).text);
     convert_activation(r, n, word);
 }
 
@@ -783,7 +800,7 @@ static void convert_simple(reader *r, const node *n)
     else if (strcmp(op, "HardSwish") == 0)
         strcpy(word, "hardswish");
     else if (strcmp(op, "LeakyRelu") == 0)
-        snprintf(word, sizeof word, "leakyrelu:%.9g", (double)onnx_float(n, "alpha", 0.01f));
+        snprintf(word, sizeof word, "leakyrelu:%s", number_of(onnx_float(n, "alpha", 0.01f)).text);
     else if (strcmp(op, "HardSigmoid") == 0 &&
              fabsf(onnx_float(n, "alpha", 0.2f) - 1.0f / 6) < 1e-6f &&
              onnx_float(n, "beta", 0.5f) == 0.5f)
@@ -1412,10 +1429,7 @@ static void convert_shape(reader *r, const node *n)
     size_t dims[ONNX_RANK_MAX];
     const view *v = input_view(r, n, 0);
     view_dims(v, dims);
-    array out = onnx_array_new(r, true, 1, &v->rank);
-    for (size_t d = 0; d < v->rank; d++)
-        out.i[d] = (int64_t)dims[d];
-    n->outputs[0]->constant = out;
+    n->outputs[0]->constant = onnx_shape(r, n, v->rank, dims);
     n->outputs[0]->state = STATE_CONSTANT;
 }
 
@@ -1558,12 +1572,12 @@ static void begin_pictures(reader *r)
     r->pictures = onnx_act(r, 0, NULL, size, "pictures");
     act *a = r->pictures;
     if (o->normalize_count) {
-        char word[600] = "normalize", number[40];
+        char word[600] = "normalize";
         for (int k = 0; k < 2; k++)
             for (size_t c = 0; c < o->normalize_count; c++) {
-                snprintf(number, sizeof number, "%s%.9g", c ? "," : ":",
-                         (double)(k ? o->deviation : o->mean)[c]);
-                strncat(word, number, sizeof word - strlen(word) - 1);
+                strncat(word, c ? "," : ":", sizeof word - strlen(word) - 1);
+                strncat(word, number_of((k ? o->deviation : o->mean)[c]).text,
+                        sizeof word - strlen(word) - 1);
             }
         if (o->normalize_count != 1 && o->normalize_count != size.channels)
             onnx_fail(r, NULL, "%zu means for %zu channels", o->normalize_count, size.channels);
@@ -1593,5 +1607,13 @@ value *onnx_convert(reader *r)
         onnx_fail(r, NULL, "its output %.100s is no result of the pictures", last->name);
     onnx_make_whole(r, NULL, &last->v);
     scale_settle(r, &last->v);
+    size_t token = r->options->token, places = places_of(last->v.of);
+    if (r->options->has_token && token >= places)
+        onnx_fail(r, NULL, "it has no token %zu; there are %zu", token, places);
+    if (r->options->has_token && places > 1) {
+        act *a = last->v.of;
+        last->v.of =
+            onnx_act(r, 1, &a, (extent){1, 1, a->size.channels}, "take:%zu-%zu", token, token);
+    }
     return last;
 }

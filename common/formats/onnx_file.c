@@ -400,8 +400,23 @@ float onnx_float(const node *n, const char *name, float otherwise)
 
 const char *onnx_string(const node *n, const char *name, const char *otherwise)
 {
-    static const char *const known[] = {"NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID", "tanh",
-                                        "none",   "constant",   "reflect",    "edge",  "wrap"};
+    static const char *const known[] = {"NOTSET",
+                                        "SAME_UPPER",
+                                        "SAME_LOWER",
+                                        "VALID",
+                                        "tanh",
+                                        "none",
+                                        "constant",
+                                        "reflect",
+                                        "edge",
+                                        "wrap",
+                                        "nearest",
+                                        "linear",
+                                        "cubic",
+                                        "asymmetric",
+                                        "half_pixel",
+                                        "align_corners",
+                                        "pytorch_half_pixel"};
     const Onnx__AttributeProto *a = onnx_attribute(n, name);
     if (!a || !a->has_s)
         return otherwise;
@@ -430,8 +445,9 @@ bool onnx_numbers(reader *r, const node *n, size_t input, const char *attribute,
     }
     if (!a)
         return false;
-    size_t count = a->n_ints ? a->n_ints : a->n_floats;
-    *out = onnx_array_new(r, a->n_floats == 0, 1, &count);
+    const bool whole = a->n_ints > 0 || a->n_floats == 0;
+    const size_t count = whole ? a->n_ints : a->n_floats;
+    *out = onnx_array_new(r, whole, 1, &count);
     for (size_t i = 0; i < count; i++) {
         if (out->whole)
             out->i[i] = a->ints[i];
@@ -497,8 +513,8 @@ void onnx_graph_new(reader *r)
         node *n = &r->nodes[r->node_count++];
         *n = (node){p, p->n_input, p->n_output, values_named(r, p->n_input, p->input),
                     values_named(r, p->n_output, p->output)};
-        if (n->output_count == 0 || !n->outputs[0])
-            onnx_fail(r, NULL, "node %zu has no output", i);
+        if (n->output_count == 0 || !n->outputs[0] || !p->op_type)
+            onnx_fail(r, NULL, "node %zu has no output, or no operator", i);
         for (size_t k = 0; k < n->input_count; k++)
             if (n->inputs[k])
                 n->inputs[k]->uses++;

@@ -136,6 +136,23 @@ static bool fold_elements(reader *r, const node *n, array *out)
 
 /* ---- shapes ---- */
 
+static size_t shape_end(int64_t at, size_t rank)
+{
+    at += at < 0 ? (int64_t)rank : 0;
+    return at < 0 ? 0 : (size_t)at > rank ? rank : (size_t)at;
+}
+
+array onnx_shape(reader *r, const node *n, size_t rank, const size_t *dims)
+{
+    size_t first = shape_end(onnx_int(n, "start", 0), rank);
+    size_t last = shape_end(onnx_int(n, "end", (int64_t)rank), rank);
+    size_t count = last > first ? last - first : 0;
+    array out = onnx_array_new(r, true, 1, &count);
+    for (size_t d = 0; d < count; d++)
+        out.i[d] = (int64_t)dims[first + d];
+    return out;
+}
+
 void onnx_reshape_dims(reader *r, const node *n, size_t rank, const size_t *dims, const array *to,
                        size_t *out_rank, size_t *out)
 {
@@ -382,6 +399,101 @@ static array fold_where(reader *r, const node *n)
     return out;
 }
 
+/* ---- resizing, of position embeddings ---- */
+
+typedef struct {
+    const char *mode, *coordinates;
+    float cubic;
+} resizing;
+
+/* Where output i of `out` lies along an axis of `in`, by ONNX's names. */
+static double source_of(const resizing *how, size_t i, size_t in, size_t out, double scale)
+{
+    if (strcmp(how->coordinates, "asymmetric") == 0)
+        return (double)i / scale;
+    if (strcmp(how->coordinates, "align_corners") == 0)
+        return out > 1 ? (double)i * (double)(in - 1) / (double)(out - 1) : 0;
+    if (strcmp(how->coordinates, "pytorch_half_pixel") == 0 && out == 1)
+        return 0;
+    return ((double)i + 0.5) / scale - 0.5;
+}
+
+/* Keys: "Cubic convolution interpolation for digital image processing", 1981. */
+static double cubic_weight(double a, double x)
+{
+    x = fabs(x);
+    if (x < 1)
+        return ((a + 2) * x - (a + 3)) * x * x + 1;
+    return x < 2 ? ((a * x - 5 * a) * x + 8 * a) * x - 4 * a : 0;
+}
+
+/* One axis of `in` elements resized, all others as they are; elements of it are `step` apart. */
+static array resize_axis(reader *r, const array *a, size_t axis, size_t size, double scale,
+                         const resizing *how)
+{
+    size_t dims[ONNX_RANK_MAX], behind = 1, in = a->dims[axis];
+    memcpy(dims, a->dims, sizeof dims);
+    dims[axis] = size;
+    for (size_t d = axis + 1; d < a->rank; d++)
+        behind *= dims[d];
+    bool nearest = strcmp(how->mode, "nearest") == 0, cubic = strcmp(how->mode, "cubic") == 0;
+    array out = onnx_array_new(r, false, a->rank, dims);
+    for (size_t k = 0; k < out.count; k++) {
+        size_t tail = k % behind, i = k / behind % size, head = k / behind / size;
+        double at = source_of(how, i, in, size, scale), sum = 0;
+        double first = nearest ? ceil(at - 0.5) : floor(at) - (cubic ? 1 : 0);
+        for (int tap = 0; tap < (nearest ? 1 : cubic ? 4 : 2); tap++) {
+            double off = at - (first + tap), place = fmin(fmax(first + tap, 0), (double)in - 1);
+            double weight = nearest ? 1
+                            : cubic ? cubic_weight((double)how->cubic, off)
+                                    : 1 - fabs(off);
+            sum += weight * onnx_at(a, (head * in + (size_t)place) * behind + tail);
+        }
+        out.f[k] = (float)sum;
+    }
+    return out;
+}
+
+static array fold_resize(reader *r, const node *n, const array *a)
+{
+    resizing how = {onnx_string(n, "mode", "nearest"),
+                    onnx_string(n, "coordinate_transformation_mode", "half_pixel"),
+                    onnx_float(n, "cubic_coeff_a", -0.75f)};
+    value *scales = onnx_input(n, 2), *sizes = onnx_input(n, 3);
+    const array *by = sizes ? onnx_constant(r, n, sizes) : onnx_constant(r, n, scales);
+    bool known = *how.mode != '?' && *how.coordinates != '?' &&
+                 onnx_int(n, "exclude_outside", 0) == 0 && onnx_int(n, "antialias", 0) == 0;
+    if (!known || a->whole || by->count != a->rank)
+        onnx_fail(r, n, "resizing in a way that is not known here");
+    array out = *a;
+    for (size_t d = 0; d < a->rank; d++) {
+        double given = onnx_at(by, d), in = (double)a->dims[d];
+        double scale = sizes ? given / in : given, size = sizes ? given : floor(in * given);
+        if (!(scale > 0 && size >= 1 && size < 65536))
+            onnx_fail(r, n, "a size of %g", size);
+        if ((size_t)size != a->dims[d])
+            out = resize_axis(r, &out, d, (size_t)size, scale, &how);
+    }
+    return out;
+}
+
+static array fold_range(reader *r, const node *n)
+{
+    double at[3];
+    for (size_t k = 0; k < 3; k++) {
+        const array *a = onnx_constant(r, n, onnx_input(n, k));
+        if (a->count != 1)
+            onnx_fail(r, n, "a range by %zu numbers", a->count);
+        at[k] = onnx_at(a, 0);
+    }
+    double steps = ceil((at[1] - at[0]) / at[2]);
+    size_t count = steps > 0 && steps < 1e6 ? (size_t)steps : 0;
+    array out = onnx_array_new(r, onnx_constant(r, n, onnx_input(n, 0))->whole, 1, &count);
+    for (size_t i = 0; i < count; i++)
+        put(&out, i, at[0] + (double)i * at[2]);
+    return out;
+}
+
 static array fold_clip(reader *r, const node *n, const array *a)
 {
     array out = onnx_array_new(r, a->whole, a->rank, a->dims);
@@ -428,9 +540,7 @@ void onnx_fold(reader *r, const node *n)
     } else if (onnx_is(n, "Identity") || onnx_is(n, "Dropout")) {
         out = *a;
     } else if (onnx_is(n, "Shape")) {
-        out = onnx_array_new(r, true, 1, &a->rank);
-        for (size_t d = 0; d < a->rank; d++)
-            out.i[d] = (int64_t)a->dims[d];
+        out = onnx_shape(r, n, a->rank, a->dims);
     } else if (onnx_is(n, "Reshape")) {
         onnx_reshape_dims(r, n, a->rank, a->dims, onnx_constant(r, n, onnx_input(n, 1)), &rank,
                           dims);
@@ -449,6 +559,10 @@ void onnx_fold(reader *r, const node *n)
         out = fold_concat(r, n);
     } else if (onnx_is(n, "Expand")) {
         out = fold_expand(r, n, a, onnx_constant(r, n, onnx_input(n, 1)));
+    } else if (onnx_is(n, "Resize")) {
+        out = fold_resize(r, n, a);
+    } else if (onnx_is(n, "Range")) {
+        out = fold_range(r, n);
     } else if (onnx_is(n, "Clip")) {
         out = fold_clip(r, n, a);
     } else if (onnx_is(n, "Where")) {

@@ -140,6 +140,8 @@ size_t onnx_axis(reader *r, const node *n, int64_t axis, size_t rank);
 
 /* onnx_fold.c: computes a node all of whose inputs are constants. */
 void onnx_fold(reader *r, const node *n);
+/* What Shape gives of such a value. */
+array onnx_shape(reader *r, const node *n, size_t rank, const size_t *dims);
 /* The ranges of Slice on each axis of `dims`. */
 void onnx_slice_ranges(reader *r, const node *n, size_t rank, const size_t *dims, size_t *first,
                        size_t *count, int64_t *step);

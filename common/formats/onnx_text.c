@@ -1,4 +1,5 @@
-/* onnx_text.c: the steps between the pictures and an activation, told as branches within branches. */
+/* onnx_text.c: the steps between the pictures and an activation, told as branches within
+ * branches. */
 #include "onnx_graph.h"
 
 #include <stdio.h>
@@ -144,14 +145,17 @@ static void tell_way(teller *t, act *from, act *to)
     t->depth--;
 }
 
-/* A last dense layer of one place becomes the head. */
+/* A last dense layer becomes the head, or is left out. */
 static act *take_head(const reader *r, act *last, onnx_network *out)
 {
-    if (!r->options->head || strncmp(last->word, "dense:", 6) != 0)
+    onnx_head head = r->options->head;
+    if (head == ONNX_HEAD_LAYER || strncmp(last->word, "dense:", 6) != 0)
         return last;
-    out->classes = last->size.channels;
-    out->head_weight = last->parameters.weight;
-    out->head_bias = last->parameters.offset;
+    if (head == ONNX_HEAD) {
+        out->classes = last->size.channels;
+        out->head_weight = last->parameters.weight;
+        out->head_bias = last->parameters.offset;
+    }
     return last->inputs[0];
 }
 

@@ -24,8 +24,7 @@ static void check_network(const onnx_network *n)
     expect(net.layer_count == n->word_count && net.dimension == n->dimension);
     for (size_t i = 0; i < net.layer_count; i++) {
         size_t weight = net.layers[i].weight;
-        expect((weight == SIZE_MAX ? 0 : net.parameters[weight].count) ==
-               n->words[i].weight_count);
+        expect((weight == SIZE_MAX ? 0 : net.parameters[weight].count) == n->words[i].weight_count);
     }
     network_free(&net);
 }
@@ -33,9 +32,12 @@ static void check_network(const onnx_network *n)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     uint8_t how = size > 0 ? data[size - 1] : 0;
-    onnx_options options = {.head = how & 1, .keep_norms = how & 2, .height = 8, .width = 9};
+    onnx_options options = {
+        .head = (onnx_head)(how / 8 % 3), .keep_norms = how & 2, .height = 8, .width = 9};
     onnx_network n;
     error e = {""};
+    if (how & 1)
+        options.has_token = true;
     if (how & 4)
         options.normalize_count = 1, options.deviation[0] = 0.5f;
     if (onnx_read_memory(data, size, &options, &n, &e) < 0) {

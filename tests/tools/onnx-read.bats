@@ -31,7 +31,7 @@ PYTHON
     for name in residual transformer flat; do
         make $name
         for device in cpu reference; do
-            run -0 onnx-read --head none --mean 0.4 --std 0.3 $name.onnx -o model --force
+            run -0 onnx-read --head layer --mean 0.4 --std 0.3 $name.onnx -o model --force
             [ -z "$output" ]
             embed --quiet --device $device --precision fp32 --model model rows >out
             equal embedding out $name
@@ -59,6 +59,7 @@ PYTHON
     imprint --quiet --model model two >seven
     tensor-info seven | grep -q 'classes: 7'
     onnx-read --head none --mean 0.4 --std 0.3 residual.onnx >bare
+    tensor-info bare | grep -q 'dimension 21,'
     tensor-info bare | grep -q 'classes: 0'
     embed --quiet --model bare rows >embeddings
     imprint --quiet --model bare embeddings >made
@@ -79,7 +80,7 @@ PYTHON
     make residual
     onnx-read --head none residual.onnx | tensor-info --all >folded
     run ! grep -q batchnorm folded
-    onnx-read --head none --keep-norms --mean 0.4 --std 0.3 residual.onnx >model
+    onnx-read --head layer --keep-norms --mean 0.4 --std 0.3 residual.onnx >model
     tensor-info --all model | grep -q batchnorm
     embed --quiet --device cpu --precision fp32 --model model rows >out
     equal embedding out residual

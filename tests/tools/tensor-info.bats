@@ -68,7 +68,7 @@ $seed: a model, version 1
 head: cosine, dimension 2, imprinted by norm l2
 parameters: 21
 input: 2 x 2 x 1
-layers: 11
+layers: 11, 12 multiply-adds a picture
 classes: 2
     0  a                    base
     1  b                    base
@@ -78,8 +78,8 @@ checksum: none
 END
     cat "$seed" | tensor-info | tail -n +2 | cmp - <(tail -n +2 info)
     run -0 tensor-info --all "$seed"
-    [ "${lines[4]}" = "layers: 11" ]
-    [ "${lines[5]}" = "    0  conv:1x1x2:same      2 x 2 x 2               4 parameters" ]
+    [ "${lines[4]}" = "layers: 11, 12 multiply-adds a picture" ]
+    [ "${lines[5]}" = "    0  conv:1x1x2:same      2 x 2 x 2               4 parameters            8 multiply-adds" ]
     [[ $output == *$'classes: 2\n'*$'tensors: 9, 0.0 MB\n'*"  2.batchnorm/variance  float32 [2]"* ]]
     run -0 tensor-info --all "$ROOT"/tests/fuzz/seeds-model/ridge
     [[ $output == *"layers: none; it classifies embeddings made elsewhere"* ]]
