@@ -86,10 +86,20 @@ static bool joins(const planner *k, const layer *product, const layer *next)
     return !k->spec->training && k->rules->joins && k->rules->joins(k->rules->own, product, next);
 }
 
-static bool joins_sum(const planner *k, const layer *product, const layer *next)
+/* Whether layer i reads that operand itself, and so cannot write over it. */
+static bool reads_operand(const planner *k, size_t i, const layer *closes, size_t operand)
 {
+    const network *n = k->p->net;
+    while (i > 0 && n->layers[i - 1].kind == LAYER_DROPOUT)
+        i--;
+    return i > 0 && n->operands[closes->operands + operand] == i - 1;
+}
+
+static bool joins_sum(const planner *k, size_t i)
+{
+    const layer *product = &k->p->net->layers[i], *next = product + 1;
     return next->kind == LAYER_ADD && next->operand_count == 2 && operand_is_free(k, next, 0) &&
-           joins(k, product, next);
+           !reads_operand(k, i, next, 0) && joins(k, product, next);
 }
 
 /* Reads the fused layer that begins with layer i; returns the first layer behind it. */
@@ -112,7 +122,7 @@ static size_t layers_join(const planner *k, size_t i, fused_layer *f)
                        .d_converted = NOWHERE,
                        .d_saved = NOWHERE};
     size_t next = i + 1, drop = l->kind == LAYER_DROPOUT ? i : NOWHERE;
-    if (fused_multiplies(f) && next < n->layer_count && joins_sum(k, l, &n->layers[next])) {
+    if (fused_multiplies(f) && next < n->layer_count && joins_sum(k, i)) {
         f->sums = true;
         next++;
     }

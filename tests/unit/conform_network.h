@@ -121,6 +121,7 @@ static void inputs_free(inputs *in)
 
 typedef struct {
     float *embedding, *view;            /* [rows][dimension]; plain, and of view VIEW */
+    float *alone;                       /* plain, by a program that does nothing else */
     float *gradient;                    /* of one batch */
     float *parameters, *first, *second; /* after STEPS steps */
     float *update;                      /* what the parameters moved by */
@@ -147,6 +148,22 @@ static void run_embed(backend *b, program *p, const inputs *in, outcome *o, verd
     must(b->embed_wait(b, p, e));
     check_margin(v, "embedding", o->embedding, size);
     check_margin(v, "embedding of a view", o->view, size);
+}
+
+/* A program for embedding has other layers in one pass, and other places for what they write. */
+static void run_embed_alone(backend *b, const inputs *in, outcome *o, verdict *v)
+{
+    program *p = NULL;
+    program_spec spec = in->spec;
+    size_t size = in->rows * in->net.dimension;
+    spec.training = false;
+    o->alone = poisoned_new(size);
+    must(b->program_new(b, &spec, &p, e));
+    must(b->parameters_set(b, p, in->parameters, e));
+    must(b->embed_submit(b, p, in->images, in->rows, 0, 0, o->alone, e));
+    must(b->embed_wait(b, p, e));
+    b->program_free(b, p);
+    check_margin(v, "embedding alone", o->alone, size);
 }
 
 static void run_gradients(backend *b, program *p, const inputs *in, outcome *o, verdict *v)
@@ -203,12 +220,14 @@ static void outcome_run(backend *b, const inputs *in, outcome *o, verdict *v)
     must(b->parameters_set(b, p, in->parameters, e));
     run_embed(b, p, in, o, v);
     b->program_free(b, p);
+    run_embed_alone(b, in, o, v);
 }
 
 static void outcome_free(outcome *o)
 {
     free(o->embedding);
     free(o->view);
+    free(o->alone);
     free(o->gradient);
     free(o->parameters);
     free(o->update);
@@ -342,6 +361,7 @@ static void judge_outcome(const comparison *c, const inputs *in)
     size_t size = in->rows * n->dimension;
     judge(c, "embedding", "", g->embedding, t->embedding, r ? r->embedding : NULL, size, 0);
     judge(c, "embedding of a view", "", g->view, t->view, r ? r->view : NULL, size, 0);
+    judge(c, "embedding alone", "", g->alone, t->alone, r ? r->alone : NULL, size, 0);
     judge_metrics(c, "gradients", &g->gradients, &t->gradients);
     judge_metrics(c, "train", &g->train, &t->train);
     judge_metrics(c, "evaluate", &g->evaluate, &t->evaluate);

@@ -117,6 +117,15 @@ static const network_case layers[] = {
     {.text = "tokens:1 layernorm:0.001"},
     {.text = "conv:1x1x6 save conv:1x1x6 | conv:3x3x6:same add"},
     {.text = "conv:1x1x6 save conv:1x1x6 | conv:3x3x4:same | concat"},
+    /* More channels than a kernel's few vectors hold, the last one not full. */
+    {.text = "conv:3x3x29:same:stride=2 save conv:1x1x29 add"},
+    {.text = "conv:3x3x32:same:stride=2 save conv:1x1x32 add relu"},
+    {.text = "conv:1x1x37 save conv:3x3x37:same:groups=37 add"},
+    {.text = "conv:3x3x72:same:stride=2 save conv:3x3x72:same:groups=3 add gelu"},
+    {.text = "conv:3x3x61:stride=2 save conv:3x3x61:same silu add avgpool"},
+    {.text = "conv:1x1x45:nobias conv:3x3x45:groups=45:stride=2 hardswish"},
+    {.text = "conv:3x3x33:stride=2 conv:1x1x50:stride=2 tanhgelu layernorm"},
+    {.text = "dense:29 save dense:29 add gelu"},
     {.text = "conv:1x1x6 save avgpool conv:1x1x6 sigmoid multiply"},
     {.text = "conv:1x1x6 save conv:1x1x6 multiply"},
     /* Channels and sizes at which the CPU takes other ways. */

@@ -299,6 +299,7 @@ static size_t forward(memory *m, size_t *codes)
     for (size_t i = 0; i < p->count; i++) {
         const fused_layer *f = &p->layers[i];
         layer_kind kind = f->layer->kind;
+        size_t input = at;
         memory_read(m, f->input, at, "the input", i);
         for (size_t o = 0; o < p->net->operand_count; o++)
             if (p->net->operands[o] == f->index)
@@ -312,6 +313,8 @@ static size_t forward(memory *m, size_t *codes)
         else if (kind != LAYER_SAVE)
             at = memory_write(m, f->output, bytes_of(p, f->out, f->out_type));
         memory_read(m, f->output, at, "the output", i);
+        if (fused_multiplies(f))
+            memory_read(m, f->input, input, "the input, until all is written", i);
         m->output[i] = at;
         if (f->codes != NOWHERE)
             codes[i] = memory_write(m, f->codes, p->rows * extent_size(f->out));
@@ -465,6 +468,7 @@ static void what_is_still_read_is_not_written_over(void **state)
         "conv:3x3x4:same save dropout:0.25 add dropout:0.25 relu",
         "conv:3x3x4:same save add relu relu conv:3x3x4 maxpool:2 relu dropout:0.5",
         "save conv:3x3x3:same add maxpool:2",
+        "conv:3x3x8:same save dropout:0.5 conv:3x3x8:same add relu",
         "conv:3x3x8:same save batchnorm add relu save conv:3x3x8:same batchnorm relu dropout:0.1"
         " add",
         "conv:3x3x8:same batchnorm:4 relu maxpool:2 dropout:0.5 avgpool",
