@@ -50,7 +50,7 @@ MSGPACK = $(shell echo 'int main(void){return 0;}' | $(CC) -x c - -lmsgpackc -o 
 # image-read alone needs the libraries of PICTURE_PACKAGES; the rest builds without them.
 PICTURES := $(shell printf '\043include <%s>\n' stdio.h jpeglib.h png.h webp/decode.h | \
               $(CC) -E -x c - >/dev/null 2>&1 && echo yes)
-# onnx-read alone needs ONNX_PACKAGES: protoc-c makes C of libonnx-dev's description of the files.
+# onnx-read and onnx-write alone need ONNX_PACKAGES: protoc-c makes C of libonnx-dev's description of the files.
 ONNX_PROTO := $(wildcard /usr/include/onnx/onnx.proto)
 ONNX := $(and $(ONNX_PROTO),$(shell command -v protoc-c),$(shell echo '\043include <protobuf-c/protobuf-c.h>' | \
           $(CC) -E -x c - >/dev/null 2>&1 && echo yes))
@@ -58,11 +58,11 @@ LIBS   := $(if $(PICTURES),-ljpeg -lpng -lwebp) $(if $(ONNX),-lprotobuf-c) -ldnn
 
 NEED_MORE = $(if $(PICTURES),,src/image-read.c tests/fuzz/picture.c \
                   $(patsubst %,common/formats/%.c,picture picture_loader jpeg png webp pnm)) \
-                $(if $(ONNX),,src/onnx-read.c tests/fuzz/onnx.c $(wildcard common/formats/onnx*.c))
+                $(if $(ONNX),,src/onnx-read.c src/onnx-write.c $(wildcard src/exporting/*.c) tests/fuzz/onnx.c $(wildcard common/formats/onnx*.c))
 TOOLS   = $(patsubst src/%.c,$(BIN)/%,$(filter-out $(NEED_MORE),$(wildcard src/*.c)))
 PAGES   = $(wildcard src/*.1 src/*.5)
 COMMON  = $(patsubst %.c,$B/%.o,$(filter-out $(NEED_MORE),$(wildcard common/*/*.c)))
-PARTS   = $(patsubst %.c,$B/%.o,$(wildcard src/*/*.c))
+PARTS   = $(patsubst %.c,$B/%.o,$(filter-out $(NEED_MORE),$(wildcard src/*/*.c)))
 # Of kernels/cuda, what is tested without CUDA.
 CUDA_PLAIN = kernels/cuda/choices.c kernels/cuda/places.c
 KERNELS = $(patsubst %.c,$B/%.o,$(wildcard kernels/*.c kernels/plan/*.c kernels/reference/*.c kernels/cpu/*.c) \
@@ -81,7 +81,7 @@ tell = @printf '  %-5s %s\n' $(1) $(2)
 .PHONY: all help cuda units demo low-shot check bench fuzz install format clean
 all: $(TOOLS) $(if $(NVCC),cuda)
 	$(if $(PICTURES),,@echo "image-read is not built; it needs $(PICTURE_PACKAGES)" >&2)
-	$(if $(ONNX),,@echo "onnx-read is not built; it needs $(ONNX_PACKAGES)" >&2)
+	$(if $(ONNX),,@echo "onnx-read and onnx-write are not built; they need $(ONNX_PACKAGES)" >&2)
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile

@@ -15,12 +15,28 @@
 
 #include "../../common/model/model.h"
 #include "../../kernels/algebra.h"
+#include "projection.h"
 
 typedef struct classifier classifier;
 
-/* Prepares the model's weights. Algebra and model are borrowed until classifier_free. */
+/* The numbers of the above, for who computes it elsewhere. */
+typedef struct {
+    size_t dimension, classes;
+    bool normalised;      /* embeddings are to be normalised first; of ridge always */
+    size_t proxies;       /* weights a class, 1 at least */
+    const float *weights; /* [classes * proxies][dimension], s w/|w| in a cosine head; NULL for
+                                  ridge */
+    const float *ridge;   /* [classes][features->width], or NULL */
+    const projection *features; /* of ridge */
+    const float *bias;          /* [classes], or NULL for zeros */
+    float factor;               /* what the sums are multiplied by */
+} classifier_form;
+
+/* Prepares the model's weights. Algebra and model are borrowed until classifier_free; without
+ * algebra (NULL) it has its form alone. */
 int classifier_new(algebra *a, const model *m, classifier **out, error *e);
 void classifier_free(classifier *c);
+const classifier_form *classifier_form_of(const classifier *c); /* borrowed */
 
 /* scores [rows][classes] of embeddings [rows][dimension]. */
 int classifier_scores(classifier *c, const float *embeddings, size_t rows, float *scores, error *e);

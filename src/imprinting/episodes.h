@@ -8,9 +8,9 @@
 #ifndef SRC_IMPRINTING_EPISODES_H
 #define SRC_IMPRINTING_EPISODES_H
 
+#include "../../common/base/memory.h"
 #include "../../common/model/model.h"
 #include "calibration.h"
-#include "memory.h"
 
 /* A base class as a novel one of `shots` rows: its mean is that of rows [first, first + taken),
  * where taken < shots moved towards the class's mean as far as more rows would have. */

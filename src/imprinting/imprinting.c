@@ -1,8 +1,8 @@
 #include "imprinting.h"
 
+#include "../../common/base/memory.h"
 #include "exemplars.h"
 #include "fit.h"
-#include "memory.h"
 #include "projection.h"
 
 #include <stdbool.h>

@@ -1,8 +1,8 @@
 #include "leave_one_out.h"
 
+#include "../../common/base/memory.h"
 #include "class_weight.h"
 #include "classifier.h"
-#include "memory.h"
 #include "proxies.h"
 
 #include <math.h>

@@ -1,8 +1,8 @@
 #include "merging.h"
 
+#include "../../common/base/memory.h"
 #include "exemplars.h"
 #include "fit.h"
-#include "memory.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,9 +1,9 @@
 #include "proxies.h"
 
+#include "../../common/base/memory.h"
 #include "../../common/base/random.h"
 #include "class_weight.h"
 #include "exemplars.h"
-#include "memory.h"
 
 #include <math.h>
 #include <stdlib.h>

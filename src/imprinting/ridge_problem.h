@@ -18,9 +18,9 @@
 #ifndef SRC_IMPRINTING_RIDGE_PROBLEM_H
 #define SRC_IMPRINTING_RIDGE_PROBLEM_H
 
+#include "../../common/base/memory.h"
 #include "../../common/model/sums.h"
 #include "../../kernels/algebra.h"
-#include "memory.h"
 
 typedef enum { RIDGE_BALANCED, RIDGE_DISCRIMINANT } ridge_kind;
 const char *ridge_kind_name(ridge_kind kind); /* "balanced", "discriminant" */

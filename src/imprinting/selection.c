@@ -1,6 +1,6 @@
 #include "selection.h"
 
-#include "memory.h"
+#include "../../common/base/memory.h"
 #include "ridge.h"
 
 #include <math.h>

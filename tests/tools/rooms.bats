@@ -17,7 +17,8 @@ kernels/cuda        common/base common/model kernels kernels/plan
 src/imprinting      common/base common/stream common/model kernels
 src/training        common/base common/stream common/model kernels
 src/scoring         common/base common/stream
-src                 common/base common/stream common/model common/formats kernels src/imprinting src/training src/scoring
+src/exporting       common/base common/stream common/model common/formats src/imprinting
+src                 common/base common/stream common/model common/formats kernels src/imprinting src/training src/scoring src/exporting
 '
 
 # FILE INCLUDED, a line an include of a file of ours.

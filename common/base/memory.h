@@ -1,7 +1,7 @@
 /* memory.h: blocks that are freed together. One that cannot be had is remembered, so that a single
  * question after taking several tells whether all are there. */
-#ifndef SRC_IMPRINTING_MEMORY_H
-#define SRC_IMPRINTING_MEMORY_H
+#ifndef COMMON_BASE_MEMORY_H
+#define COMMON_BASE_MEMORY_H
 
 #include <stdbool.h>
 #include <stddef.h>
