@@ -62,7 +62,8 @@ struct conv_entry {
 };
 
 conv_key conv_key_make(conv_direction direction, const layer *l, size_t in_channels, size_t rows,
-                       precision_kind precision, bool deterministic, bool bias, bool relu)
+                       precision_kind precision, bool deterministic, bool bias, bool relu,
+                       bool sums)
 {
     bool forward = direction == CONV_FORWARD;
     return (conv_key){.direction = (int32_t)direction,
@@ -75,12 +76,20 @@ conv_key conv_key_make(conv_direction direction, const layer *l, size_t in_chann
                       .out_channels = (int32_t)l->out.channels,
                       .kernel_height = (int32_t)l->kernel_height,
                       .kernel_width = (int32_t)l->kernel_width,
-                      .pad_height = (int32_t)l->pad.top,
-                      .pad_width = (int32_t)l->pad.left,
+                      .stride_height = (int32_t)l->stride_height,
+                      .stride_width = (int32_t)l->stride_width,
+                      .dilation_height = (int32_t)l->dilation_height,
+                      .dilation_width = (int32_t)l->dilation_width,
+                      .groups = (int32_t)l->groups,
+                      .top = (int32_t)l->pad.top,
+                      .left = (int32_t)l->pad.left,
+                      .bottom = (int32_t)l->pad.bottom,
+                      .right = (int32_t)l->pad.right,
                       .precision = (int32_t)precision,
                       .deterministic = deterministic,
                       .bias = forward && bias,
-                      .relu = forward && relu};
+                      .relu = forward && relu,
+                      .sums = forward && sums};
 }
 
 bool choices_find(const conv_choices *c, const conv_key *key, conv_choice *out)

@@ -30,13 +30,17 @@ typedef struct {
     int32_t direction, rows;
     int32_t in_height, in_width, in_channels;
     int32_t out_height, out_width, out_channels;
-    int32_t kernel_height, kernel_width, pad_height, pad_width;
+    int32_t kernel_height, kernel_width, stride_height, stride_width;
+    int32_t dilation_height, dilation_width, groups;
+    int32_t top, left, bottom, right; /* padding */
     int32_t precision, deterministic;
     int32_t bias, relu; /* forward: what follows, and may be done in the same pass */
+    int32_t sums;       /* forward: to what lies there */
 } conv_key;
 
 conv_key conv_key_make(conv_direction direction, const layer *l, size_t in_channels, size_t rows,
-                       precision_kind precision, bool deterministic, bool bias, bool relu);
+                       precision_kind precision, bool deterministic, bool bias, bool relu,
+                       bool sums);
 
 /* The library's number for an algorithm and for the kind of arithmetic, the memory it works in, and
  * whether it does bias and ReLU too. ALGORITHM_OWN: the library has none, our own kernels do it. */

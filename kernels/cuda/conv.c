@@ -32,14 +32,21 @@ static cudnnMathType_t math_allowed(const struct cuda *g)
     return g->precision == PRECISION_FP32 ? CUDNN_FMA_MATH : CUDNN_TENSOR_OP_MATH;
 }
 
-static int describe_conv(const struct cuda *g, const layer *l, conv_ready *c, error *e)
+/* The library knows padding that is alike on both sides; all else is in the border already. */
+static int describe_conv(const struct cuda *g, const fused_layer *f, conv_ready *c, error *e)
 {
+    const layer *l = f->layer;
+    bool bordered = conv_is_bordered(f);
+    int top = bordered ? 0 : (int)l->pad.top, left = bordered ? 0 : (int)l->pad.left;
     for (int d = 0; d < 3; d++) {
         if (check_dnn(cudnnCreateConvolutionDescriptor(&c->conv[d]), "describing a convolution",
                       e) < 0 ||
-            check_dnn(cudnnSetConvolution2dDescriptor(c->conv[d], (int)l->pad.top, (int)l->pad.left,
-                                                      1, 1, 1, 1, CUDNN_CROSS_CORRELATION,
-                                                      CUDNN_DATA_FLOAT),
+            check_dnn(cudnnSetConvolution2dDescriptor(c->conv[d], top, left, (int)l->stride_height,
+                                                      (int)l->stride_width, (int)l->dilation_height,
+                                                      (int)l->dilation_width,
+                                                      CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT),
+                      "describing a convolution", e) < 0 ||
+            check_dnn(cudnnSetConvolutionGroupCount(c->conv[d], (int)l->groups),
                       "describing a convolution", e) < 0 ||
             check_dnn(cudnnSetConvolutionMathType(c->conv[d], math_allowed(g)), "precision", e) < 0)
             return -1;
@@ -60,14 +67,15 @@ static int describe_tensor(const struct cuda *g, cudnnTensorDescriptor_t *t, siz
 static int describe(const struct cuda *g, const fused_layer *f, conv_ready *c, error *e)
 {
     const layer *l = f->layer;
-    if (describe_conv(g, l, c, e) < 0 ||
-        describe_tensor(g, &c->in, c->rows, l->in.height, l->in.width, f->in_channels, e) < 0 ||
+    extent in = conv_input(f);
+    if (describe_conv(g, f, c, e) < 0 ||
+        describe_tensor(g, &c->in, c->rows, in.height, in.width, in.channels, e) < 0 ||
         describe_tensor(g, &c->out, c->rows, l->out.height, l->out.width, l->out.channels, e) < 0 ||
         describe_tensor(g, &c->bias, 1, 1, 1, l->out.channels, e) < 0)
         return -1;
     if (check_dnn(cudnnCreateFilterDescriptor(&c->weight), "describing weights", e) < 0 ||
         check_dnn(cudnnSetFilter4dDescriptor(c->weight, data_type(g), CUDNN_TENSOR_NHWC,
-                                             (int)l->out.channels, (int)f->in_channels,
+                                             (int)l->out.channels, (int)(in.channels / l->groups),
                                              (int)l->kernel_height, (int)l->kernel_width),
                   "describing weights", e) < 0 ||
         check_dnn(cudnnCreateActivationDescriptor(&c->activation), "describing ReLU", e) < 0)
@@ -110,15 +118,70 @@ static conv_ready *conv_find(const program *p, size_t layer, size_t rows)
 static conv_shape shape_of(const run *r, const fused_layer *f)
 {
     const layer *l = f->layer;
-    return (conv_shape){(int)r->rows,         (int)l->in.height,     (int)l->in.width,
-                        (int)f->in_channels,  (int)l->out.height,    (int)l->out.width,
-                        (int)l->out.channels, (int)l->kernel_height, (int)l->kernel_width,
-                        (int)l->pad.top,      (int)l->pad.left};
+    extent in = conv_input(f);
+    bool bordered = conv_is_bordered(f);
+    return (conv_shape){.rows = (int)r->rows,
+                        .in_height = (int)in.height,
+                        .in_width = (int)in.width,
+                        .in_channels = (int)in.channels,
+                        .out_height = (int)l->out.height,
+                        .out_width = (int)l->out.width,
+                        .out_channels = (int)l->out.channels,
+                        .kernel_height = (int)l->kernel_height,
+                        .kernel_width = (int)l->kernel_width,
+                        .stride_height = (int)l->stride_height,
+                        .stride_width = (int)l->stride_width,
+                        .dilation_height = (int)l->dilation_height,
+                        .dilation_width = (int)l->dilation_width,
+                        .top = bordered ? 0 : (int)l->pad.top,
+                        .left = bordered ? 0 : (int)l->pad.left,
+                        .groups = (int)l->groups,
+                        .adds = f->sums,
+                        .depthwise = conv_is_depthwise(f)};
+}
+
+/* What the sums are made of, and where the input's gradient goes: with the border, if any. */
+static void *input_of(const run *r, const fused_layer *f)
+{
+    return place(r, conv_is_bordered(f) ? places_of(r, f)->padded : f->input);
+}
+static void *d_input_of(const run *r, const fused_layer *f)
+{
+    return place(r, conv_is_bordered(f) ? places_of(r, f)->d_padded : f->d_input);
+}
+
+/* Puts zeros around the input; `back`: cuts its gradient out of the border's. */
+static int border_pass(const run *r, const fused_layer *f, bool back, error *e)
+{
+    const struct cuda *g = r->p->gpu;
+    const sides *pad = &f->layer->pad;
+    extent padded = conv_input(f);
+    if (!conv_is_bordered(f))
+        return 0;
+    border b = {.rows = (int)r->rows,
+                .height = (int)f->in.height,
+                .width = (int)f->in.width,
+                .channels = (int)padded.channels,
+                .padded_height = (int)padded.height,
+                .padded_width = (int)padded.width,
+                .top = (int)pad->top,
+                .left = (int)pad->left};
+    void *inner = place(r, back ? f->d_input : f->input);
+    return run_check(r,
+                     kernel_border(g->type, &b, inner, back ? d_input_of(r, f) : input_of(r, f),
+                                   back, g->streams[r->slot]),
+                     "border", e);
 }
 
 static const conv_ready *ready(const run *r, const fused_layer *f)
 {
     return conv_find(r->p, layer_index(r, f), r->rows);
+}
+
+/* What is added to, forward, is what lies in the output's place. */
+static const float *beta_of(const fused_layer *f)
+{
+    return f->sums ? &one : &zero;
 }
 
 static cudnnStatus_t forward_fused(const run *r, const fused_layer *f, const conv_ready *c)
@@ -127,9 +190,9 @@ static cudnnStatus_t forward_fused(const run *r, const fused_layer *f, const con
     const layer_places *o = places_of(r, f);
     void *out = place(r, f->output);
     return cudnnConvolutionBiasActivationForward(
-        r->p->gpu->dnn[r->slot], &one, c->in, place(r, f->input), c->weight, place(r, o->weight),
+        r->p->gpu->dnn[r->slot], &one, c->in, input_of(r, f), c->weight, place(r, o->weight),
         c->conv[CONV_FORWARD], (cudnnConvolutionFwdAlgo_t)choice->algorithm,
-        r->p->workspace[r->slot], r->p->workspace_bytes[r->slot], &zero, c->out, out, c->bias,
+        r->p->workspace[r->slot], r->p->workspace_bytes[r->slot], beta_of(f), c->out, out, c->bias,
         place(r, o->bias), c->activation, c->out, out);
 }
 
@@ -141,16 +204,15 @@ static int forward_bare(const run *r, const fused_layer *f, const conv_ready *c,
     if (choice->algorithm == ALGORITHM_OWN) {
         conv_shape s = shape_of(r, f);
         return check_kernel(g,
-                            kernel_conv_forward(g->type, &s, place(r, f->input),
-                                                place(r, o->weight), place(r, f->output),
-                                                g->streams[r->slot]),
+                            kernel_conv_forward(g->type, &s, input_of(r, f), place(r, o->weight),
+                                                place(r, f->output), g->streams[r->slot]),
                             "conv_forward", g->streams[r->slot], e);
     }
     return check_dnn(cudnnConvolutionForward(
-                         g->dnn[r->slot], &one, c->in, place(r, f->input), c->weight,
+                         g->dnn[r->slot], &one, c->in, input_of(r, f), c->weight,
                          place(r, o->weight), c->conv[CONV_FORWARD],
                          (cudnnConvolutionFwdAlgo_t)choice->algorithm, r->p->workspace[r->slot],
-                         r->p->workspace_bytes[r->slot], &zero, c->out, place(r, f->output)),
+                         r->p->workspace_bytes[r->slot], beta_of(f), c->out, place(r, f->output)),
                      "convolution", e);
 }
 
@@ -158,10 +220,11 @@ int conv_forward(const run *r, const fused_layer *f, error *e)
 {
     const conv_ready *c = ready(r, f);
     bool fused = c->choices[CONV_FORWARD].fused;
-    bool finished = fused || (places_of(r, f)->bias == NOWHERE && !f->relu);
+    if (border_pass(r, f, false, e) < 0)
+        return -1;
     int status = fused ? check_dnn(forward_fused(r, f, c), "convolution with bias", e)
                        : forward_bare(r, f, c, e);
-    return status < 0 ? -1 : output_finish(r, f, finished, e);
+    return status < 0 ? -1 : output_finish(r, f, fused, e);
 }
 
 int conv_backward_weight(const run *r, const fused_layer *f, int lane, error *e)
@@ -172,21 +235,22 @@ int conv_backward_weight(const run *r, const fused_layer *f, int lane, error *e)
     const conv_choice *choice = &c->choices[CONV_BACKWARD_WEIGHT];
     if (choice->algorithm == ALGORITHM_OWN) {
         conv_shape s = shape_of(r, f);
-        return check_kernel(g,
-                            kernel_conv_backward_weight(g->type, &s, place(r, f->input),
-                                                        place(r, f->d_masked),
-                                                        place(r, o->d_weight), g->streams[lane]),
-                            "conv_backward_weight", g->streams[lane], e);
+        return check_kernel(
+            g,
+            kernel_conv_backward_weight(g->type, &s, input_of(r, f), place(r, f->d_masked),
+                                        place(r, o->d_weight), place(r, o->partials),
+                                        place(r, o->arrivals), g->streams[lane]),
+            "conv_backward_weight", g->streams[lane], e);
     }
     return check_dnn(cudnnConvolutionBackwardFilter(
-                         g->dnn[lane], &one, c->in, place(r, f->input), c->out,
-                         place(r, f->d_masked), c->conv[CONV_BACKWARD_WEIGHT],
+                         g->dnn[lane], &one, c->in, input_of(r, f), c->out, place(r, f->d_masked),
+                         c->conv[CONV_BACKWARD_WEIGHT],
                          (cudnnConvolutionBwdFilterAlgo_t)choice->algorithm, r->p->workspace[lane],
                          r->p->workspace_bytes[lane], &zero, c->weight, place(r, o->d_weight)),
                      "convolution's weight gradient", e);
 }
 
-int conv_backward_data(const run *r, const fused_layer *f, error *e)
+static int backward_data(const run *r, const fused_layer *f, error *e)
 {
     const layer_places *o = places_of(r, f);
     int lane = r->slot;
@@ -197,7 +261,7 @@ int conv_backward_data(const run *r, const fused_layer *f, error *e)
         conv_shape s = shape_of(r, f);
         return check_kernel(g,
                             kernel_conv_backward_data(g->type, &s, place(r, f->d_masked),
-                                                      place(r, o->weight), place(r, f->d_input),
+                                                      place(r, o->weight), d_input_of(r, f),
                                                       g->streams[lane]),
                             "conv_backward_data", g->streams[lane], e);
     }
@@ -205,8 +269,13 @@ int conv_backward_data(const run *r, const fused_layer *f, error *e)
                          g->dnn[lane], &one, c->weight, place(r, o->weight), c->out,
                          place(r, f->d_masked), c->conv[CONV_BACKWARD_DATA],
                          (cudnnConvolutionBwdDataAlgo_t)choice->algorithm, r->p->workspace[lane],
-                         r->p->workspace_bytes[lane], &zero, c->in, place(r, f->d_input)),
+                         r->p->workspace_bytes[lane], &zero, c->in, d_input_of(r, f)),
                      "convolution's input gradient", e);
+}
+
+int conv_backward_data(const run *r, const fused_layer *f, error *e)
+{
+    return backward_data(r, f, e) < 0 ? -1 : border_pass(r, f, true, e);
 }
 
 /* ---- algorithms ---- */
@@ -315,17 +384,33 @@ static double seconds_of(const run *r, const fused_layer *f, conv_direction dire
     return status == 0 ? seconds : INFINITY;
 }
 
-/* The quickest of the algorithms, with and without bias and ReLU in the same pass. */
+/* Whether the library may be asked: not where a kernel of our own alone knows the padding. */
+static bool is_known(const fused_layer *f)
+{
+    const sides *pad = &f->layer->pad;
+    return conv_is_bordered(f) || (pad->top == pad->bottom && pad->left == pad->right);
+}
+
+/* Bias, and a ReLU if there is one, may be done with the sums; another activation has its pass,
+ * and then that does the bias, too. */
+static bool may_fuse(const run *r, const fused_layer *f)
+{
+    return places_of(r, f)->bias != NOWHERE && !f->activation;
+}
+
+/* The quickest of the algorithms, with and without bias and ReLU in the same pass. Our own compete
+ * where they are depthwise; elsewhere they are the last resort. */
 static int choose(const run *r, const fused_layer *f, conv_ready *c, conv_direction direction,
                   size_t room, error *e)
 {
     struct cuda *g = r->p->gpu;
     verdict verdicts[CANDIDATES];
-    int count;
-    if (algorithms_ask(g, c, direction, verdicts, &count, e) < 0)
+    int count = 0;
+    if (is_known(f) && algorithms_ask(g, c, direction, verdicts, &count, e) < 0)
         return -1;
     conv_choice best = {ALGORITHM_OWN, 0, 0, false}, *tried = &c->choices[direction];
-    double least = INFINITY;
+    *tried = best;
+    double least = conv_is_depthwise(f) ? seconds_of(r, f, direction) : INFINITY;
     for (int i = 0, left = TRIED; i < count && left > 0 && least > 0; i++) {
         const verdict *v = &verdicts[i];
         if (!may_be_chosen(g, v, direction, room))
@@ -335,7 +420,7 @@ static int choose(const run *r, const fused_layer *f, conv_ready *c, conv_direct
         if (check_dnn(cudnnSetConvolutionMathType(c->conv[direction], (cudnnMathType_t)math),
                       "precision", e) < 0)
             return -1;
-        bool fuses = direction == CONV_FORWARD && places_of(r, f)->bias != NOWHERE;
+        bool fuses = direction == CONV_FORWARD && may_fuse(r, f);
         for (int fused = fuses; fused >= 0 && least > 0; fused--) {
             *tried = (conv_choice){v->algorithm, math, v->memory, fused};
             double seconds = seconds_of(r, f, direction);
@@ -390,7 +475,7 @@ static int choices_make(const run *r, const fused_layer *f, conv_ready *c, error
 {
     program *p = r->p;
     struct cuda *g = p->gpu;
-    timing_room room;
+    timing_room room = {0};
     bool timing = false;
     int status = 0;
     for (int d = 0; d < 3 && status == 0; d++) {
@@ -399,7 +484,7 @@ static int choices_make(const run *r, const fused_layer *f, conv_ready *c, error
         if (!wanted(f, direction))
             continue;
         conv_key key = conv_key_make(direction, f->layer, f->in_channels, c->rows, g->precision,
-                                     g->deterministic, places_of(r, f)->bias != NOWHERE, f->relu);
+                                     g->deterministic, may_fuse(r, f), f->relu, f->sums);
         if (choices_find(&g->choices, &key, &c->choices[d]))
             continue;
         if (!timing)

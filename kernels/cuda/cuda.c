@@ -19,6 +19,9 @@ static void cuda_close(backend *b)
         cusolverDnDestroy(g->solver);
     if (g->blas)
         cublasDestroy(g->blas);
+    for (int i = 0; i < 2; i++)
+        if (g->products[i])
+            cublasDestroy(g->products[i]);
     if (g->lt)
         cublasLtDestroy(g->lt);
     for (int i = 0; i < 2; i++)

@@ -26,7 +26,8 @@ struct cuda {
     cudaStream_t streams[2];
     /* Made when first wanted; NULL before. */
     cudnnHandle_t dnn[2];
-    cublasHandle_t blas;
+    cublasHandle_t blas;        /* of calls on embeddings */
+    cublasHandle_t products[2]; /* of layers, one a stream */
     cublasLtHandle_t lt;
     cusolverDnHandle_t solver;
     conv_choices choices;

@@ -5,8 +5,6 @@
 
 #include <stdlib.h>
 
-#define PRODUCT_WORKSPACE (32u << 20) /* what cuBLAS wants on the cards with the most */
-
 static cudaDataType_t data_type(const struct cuda *g)
 {
     return g->type == ELEMENT_F32 ? CUDA_R_32F : CUDA_R_16BF;
@@ -98,14 +96,28 @@ static int product_new(struct cuda *g, product_ready *q, side a, side b, side c,
     return algorithm_find(g, q, epilogue, found, e);
 }
 
-/* With bias (and ReLU) in the epilogue where the library has that, else without. */
+/* What the library can do with the layer's sums: bias, and ReLU or, in bfloat16, for which it is
+ * exact enough, the tanh kind of GELU. */
+static cublasLtEpilogue_t epilogue_of(const struct cuda *g, const fused_layer *f)
+{
+    if (f->layer->offset == SIZE_MAX || f->drop > 0)
+        return CUBLASLT_EPILOGUE_DEFAULT;
+    if (f->relu)
+        return CUBLASLT_EPILOGUE_RELU_BIAS;
+    if (!f->activation)
+        return CUBLASLT_EPILOGUE_BIAS;
+    return f->activation->kind == LAYER_TANHGELU && g->type == ELEMENT_BF16
+               ? CUBLASLT_EPILOGUE_GELU_BIAS
+               : CUBLASLT_EPILOGUE_DEFAULT;
+}
+
+/* With bias and activation in the epilogue where the library has that, else without. */
 static int forward_new(struct cuda *g, const fused_layer *f, product_ready *q, side a, side b,
                        side c, error *e)
 {
     bool found = false;
-    if (f->layer->offset != SIZE_MAX && f->drop == 0) {
-        cublasLtEpilogue_t epilogue =
-            f->relu ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS;
+    cublasLtEpilogue_t epilogue = epilogue_of(g, f);
+    if (epilogue != CUBLASLT_EPILOGUE_DEFAULT) {
         if (product_new(g, q, a, b, c, epilogue, &found, e) < 0)
             return -1;
         q->fused = found;
@@ -115,13 +127,25 @@ static int forward_new(struct cuda *g, const fused_layer *f, product_ready *q, s
     }
     if (product_new(g, q, a, b, c, CUBLASLT_EPILOGUE_DEFAULT, &found, e) < 0)
         return -1;
-    return found ? 0 : error_set(e, "cuda: cuBLAS has no product for dense:%zu", f->out.channels);
+    return found ? 0
+                 : error_set(e, "cuda: cuBLAS has no product for word %zu of the network, %s",
+                             f->index + 1, layer_name(f->layer->kind));
+}
+
+/* The matrices' sizes: rows of the input, and numbers in each. */
+static size_t lines_of(const fused_layer *f, size_t rows)
+{
+    return f->layer->kind == LAYER_DENSE ? rows : rows * f->in.height * f->in.width;
+}
+static size_t inputs_of(const fused_layer *f)
+{
+    return f->layer->kind == LAYER_DENSE ? extent_size(f->in) : f->in_channels;
 }
 
 static int dense_make(program *p, const fused_layer *f, dense_ready *d, error *e)
 {
     struct cuda *g = p->gpu;
-    size_t outputs = f->out.channels, inputs = extent_size(f->in), rows = d->rows;
+    size_t outputs = f->out.channels, inputs = inputs_of(f), rows = lines_of(f, d->rows);
     cudaDataType_t t = data_type(g);
     side weight = {inputs, outputs, true, t}, in = {inputs, rows, false, t};
     side out = {outputs, rows, false, t}, d_in = {inputs, rows, false, t};
@@ -142,8 +166,8 @@ static int dense_make(program *p, const fused_layer *f, dense_ready *d, error *e
     return found && found_weight ? 0
                                  : error_set(e,
                                              "cuda: cuBLAS has no product for the gradients of "
-                                             "dense:%zu",
-                                             outputs);
+                                             "word %zu of the network, %s",
+                                             f->index + 1, layer_name(f->layer->kind));
 }
 
 static dense_ready *dense_find(const program *p, size_t layer, size_t rows)
@@ -185,12 +209,14 @@ static product_ready *ready(const run *r, const fused_layer *f, conv_direction d
     return &dense_find(r->p, layer_index(r, f), r->rows)->products[direction];
 }
 
+/* adds: to what lies there. */
 static int product_run(const run *r, const product_ready *q, const void *a, const void *b, void *c,
-                       int lane, const char *what, error *e)
+                       bool adds, int lane, const char *what, error *e)
 {
     static const float one = 1, zero = 0;
-    return check_blas(cublasLtMatmul(r->p->gpu->lt, q->description, &one, a, q->a, b, q->b, &zero,
-                                     c, q->c, c, q->c, &q->algorithm, r->p->workspace[lane],
+    const float *beta = adds ? &one : &zero;
+    return check_blas(cublasLtMatmul(r->p->gpu->lt, q->description, &one, a, q->a, b, q->b, beta, c,
+                                     q->c, c, q->c, &q->algorithm, r->p->workspace[lane],
                                      PRODUCT_WORKSPACE, r->p->gpu->streams[lane]),
                       what, e);
 }
@@ -206,22 +232,22 @@ int dense_forward(const run *r, const fused_layer *f, error *e)
                                                   &bias, sizeof bias),
                    "bias", e) < 0)
         return -1;
-    if (product_run(r, q, place(r, o->weight), place(r, f->input), place(r, f->output), r->slot,
-                    "dense layer", e) < 0)
+    if (product_run(r, q, place(r, o->weight), place(r, f->input), place(r, f->output), f->sums,
+                    r->slot, "dense layer", e) < 0)
         return -1;
-    return output_finish(r, f, q->fused || (!bias && !f->relu), e);
+    return output_finish(r, f, q->fused, e);
 }
 
 int dense_backward_weight(const run *r, const fused_layer *f, int lane, error *e)
 {
     return product_run(r, ready(r, f, CONV_BACKWARD_WEIGHT), place(r, f->input),
-                       place(r, f->d_masked), place(r, places_of(r, f)->d_weight), lane,
+                       place(r, f->d_masked), place(r, places_of(r, f)->d_weight), false, lane,
                        "dense layer's weight gradient", e);
 }
 
 int dense_backward_data(const run *r, const fused_layer *f, error *e)
 {
     return product_run(r, ready(r, f, CONV_BACKWARD_DATA), place(r, places_of(r, f)->weight),
-                       place(r, f->d_masked), place(r, f->d_input), r->slot,
+                       place(r, f->d_masked), place(r, f->d_input), false, r->slot,
                        "dense layer's input gradient", e);
 }

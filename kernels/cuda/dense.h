@@ -1,4 +1,5 @@
-/* dense.h: dense layers by cuBLASLt.
+/* dense.h: dense layers by cuBLASLt, and convolutions of 1 x 1, which are dense layers over all
+ * places of all rows (fused_is_product).
  *
  * All matrices are row-major here and column-major there, so that each is seen transposed:
  *
@@ -12,7 +13,10 @@
 
 #include "state.h"
 
-/* As their likes in conv.h. Where a dropout follows, bias and ReLU are left to its pass. */
+#define PRODUCT_WORKSPACE (32u << 20) /* what cuBLAS wants on the cards with the most */
+
+/* As their likes in conv.h. Where a dropout follows, bias and ReLU are left to its pass, and
+ * so is an activation that the library does not do. */
 int dense_prepare(program *p, size_t layer, size_t rows, size_t *workspace, error *e);
 void dense_discard(dense_ready *d);
 int dense_forward(const run *r, const fused_layer *f, error *e);

@@ -4,7 +4,7 @@
 /* in, bias and out may be the same or overlap by whole vectors only: no restrict. */
 template <class T, int V>
 __global__ static void bias_apply(const T *in, const T *bias, T *out, size_t packs, size_t channels,
-                                  int relu, kernel_drop drop)
+                                  kernel_activation f, kernel_drop drop)
 {
     size_t p = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (p >= packs)
@@ -20,8 +20,8 @@ __global__ static void bias_apply(const T *in, const T *bias, T *out, size_t pac
         float y = to_float(x.v[i]);
         if (bias)
             y += to_float(b.v[i]);
-        if (relu)
-            y = y > 0 ? y : 0;
+        if (f.kind >= 0)
+            y = element_activate(f.kind, f.rate, f.high, y);
         if (drop.active)
             y = element_keeps(block, (int)((first + (size_t)i) % 8), drop.threshold)
                     ? y * drop.scale
@@ -29,6 +29,20 @@ __global__ static void bias_apply(const T *in, const T *bias, T *out, size_t pac
         x.v[i] = from_float<T>(y);
     }
     store(out + first, x);
+}
+
+template <class T, int V>
+__global__ static void slope_apply(kernel_activation f, const T *in, const T *d_out, T *d_in,
+                                   size_t packs)
+{
+    size_t p = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (p >= packs)
+        return;
+    pack<T, V> x = load<T, V>(in + p * V), d = load<T, V>(d_out + p * V);
+    for (int i = 0; i < V; i++)
+        d.v[i] = from_float<T>(element_slope(f.kind, f.rate, f.high, to_float(x.v[i])) *
+                               to_float(d.v[i]));
+    store(d_in + p * V, d);
 }
 
 template <class T, int V>
@@ -98,8 +112,10 @@ __global__ static void mask_apply(const T *y, const T *d_out, T *d_masked, float
 }
 
 extern "C" int kernel_bias(element type, const void *in, const void *bias, void *out, size_t count,
-                           size_t channels, int relu, const kernel_drop *drop, kernel_stream stream)
+                           size_t channels, const kernel_activation *activation,
+                           const kernel_drop *drop, kernel_stream stream)
 {
+    kernel_activation f = activation ? *activation : kernel_activation{-1, 0, 0};
     /* A vector must not run over the end of a row of channels, where there is a bias. */
     size_t width = bias ? channels : count;
     return dispatch(type, width, [&](auto as) {
@@ -107,7 +123,18 @@ extern "C" int kernel_bias(element type, const void *in, const void *bias, void 
         constexpr int V = decltype(as)::width;
         auto kernel = bias_apply<T, V>;
         return LAUNCH(kernel, blocks_for(count / V, THREADS), THREADS, stream, (const T *)in,
-                      (const T *)bias, (T *)out, count / V, channels, relu, *drop);
+                      (const T *)bias, (T *)out, count / V, channels, f, *drop);
+    });
+}
+extern "C" int kernel_slope(element type, const kernel_activation *activation, const void *in,
+                            const void *d_out, void *d_in, size_t count, kernel_stream stream)
+{
+    return dispatch(type, count, [&](auto as) {
+        typedef typename decltype(as)::type T;
+        constexpr int V = decltype(as)::width;
+        auto kernel = slope_apply<T, V>;
+        return LAUNCH(kernel, blocks_for(count / V, THREADS), THREADS, stream, *activation,
+                      (const T *)in, (const T *)d_out, (T *)d_in, count / V);
     });
 }
 extern "C" int kernel_scale(element type, const void *in, void *out, size_t count, float factor,

@@ -3,6 +3,7 @@
 #ifndef KERNELS_CUDA_FORMULAS_H
 #define KERNELS_CUDA_FORMULAS_H
 
+#include "../../common/model/network.h"
 #include "../random.h"
 
 #include <math.h>
@@ -48,6 +49,152 @@ ELEMENT random_block element_drop_block(uint64_t seed, uint32_t layer, uint64_t 
                                         uint64_t eighth)
 {
     return random_philox(seed, eighth, random_stream(RANDOM_DROPOUT, layer, step));
+}
+
+/* ---- activations: kernels/reference/elementwise.c has the formulas ---- */
+
+ELEMENT float element_sigmoid(float x)
+{
+    return 1.0f / (1.0f + expf(-x));
+}
+
+ELEMENT float element_hard_sigmoid(float x)
+{
+    return fminf(fmaxf(x * (1.0f / 6) + 0.5f, 0.0f), 1.0f);
+}
+
+/* The probability that a standard normal number is below x, and its density. */
+ELEMENT float element_normal_below(float x)
+{
+    return 0.5f * erfcf(-x * 0.70710678f);
+}
+
+ELEMENT float element_normal_density(float x)
+{
+    return 0.39894228f * expf(-0.5f * x * x);
+}
+
+#define GELU_CUBIC 0.044715f
+#define GELU_ROOT 0.79788456f /* sqrt(2 / pi) */
+
+ELEMENT float element_gelu_tanh(float x)
+{
+    return tanhf(GELU_ROOT * (x + GELU_CUBIC * x * x * x));
+}
+
+/* The activation `kind`, with the layer's rate and high. */
+ELEMENT float element_activate(int kind, float rate, float high, float x)
+{
+    switch (kind) {
+    case LAYER_CLIP:
+        return fminf(fmaxf(x, rate), high);
+    case LAYER_LEAKYRELU:
+        return x > 0 ? x : rate * x;
+    case LAYER_SIGMOID:
+        return element_sigmoid(x);
+    case LAYER_SILU:
+        return x * element_sigmoid(x);
+    case LAYER_HARDSIGMOID:
+        return element_hard_sigmoid(x);
+    case LAYER_HARDSWISH:
+        return x * element_hard_sigmoid(x);
+    case LAYER_GELU:
+        return x * element_normal_below(x);
+    case LAYER_TANHGELU:
+        return 0.5f * x * (1.0f + element_gelu_tanh(x));
+    default: /* ReLU */
+        return x > 0 ? x : 0;
+    }
+}
+
+ELEMENT float element_tanhgelu_slope(float x)
+{
+    float t = element_gelu_tanh(x), inner = GELU_ROOT * (1.0f + 3.0f * GELU_CUBIC * x * x);
+    return 0.5f * (1.0f + t) + 0.5f * x * (1.0f - t * t) * inner;
+}
+
+/* Its derivative. */
+ELEMENT float element_slope(int kind, float rate, float high, float x)
+{
+    float inside = fabsf(x) < 3 ? 1.0f / 6 : 0, s = 0;
+    switch (kind) {
+    case LAYER_CLIP:
+        return x > rate && x < high ? 1.0f : 0.0f;
+    case LAYER_LEAKYRELU:
+        return x > 0 ? 1.0f : rate;
+    case LAYER_SIGMOID:
+        s = element_sigmoid(x);
+        return s * (1.0f - s);
+    case LAYER_SILU:
+        s = element_sigmoid(x);
+        return s * (1.0f + x * (1.0f - s));
+    case LAYER_HARDSIGMOID:
+        return inside;
+    case LAYER_HARDSWISH:
+        return element_hard_sigmoid(x) + x * inside;
+    case LAYER_GELU:
+        return element_normal_below(x) + x * element_normal_density(x);
+    case LAYER_TANHGELU:
+        return element_tanhgelu_slope(x);
+    default: /* ReLU */
+        return x > 0 ? 1.0f : 0.0f;
+    }
+}
+
+/* ---- windows of pools ---- */
+
+/* The part of a window, along one side, that lies on the input: [first, last); and how many of its
+ * elements lie on the input and its padding. */
+typedef struct {
+    int first, last, padded;
+} element_span;
+
+ELEMENT element_span element_window(int at, int stride, int window, int before, int size, int after)
+{
+    int from = at * stride - before, to = from + window, end = size + after;
+    element_span s;
+    s.first = from < 0 ? 0 : from;
+    s.last = to < size ? to : size;
+    s.padded = (to < end ? to : end) - from;
+    return s;
+}
+
+/* The windows [first, last), of `windows`, in which place `at` of the input lies. */
+ELEMENT element_span element_windows_of(int at, int stride, int window, int before, int windows)
+{
+    int low = at + before - window + 1, high = (at + before) / stride + 1;
+    element_span s;
+    s.first = low > 0 ? (low + stride - 1) / stride : 0;
+    s.last = high < windows ? high : windows;
+    s.padded = 0;
+    return s;
+}
+
+/* ---- places and channels that move ---- */
+
+/* Where in one picture of the input element i of the output of take, channels or shuffle comes
+ * from; `in` and `out` are channels, a is the first place or channel, or shuffle's groups. */
+ELEMENT size_t element_source(int kind, size_t in, size_t out, size_t a, size_t i)
+{
+    size_t place = i / out, channel = i % out;
+    if (kind == LAYER_TAKE)
+        return (a + place) * in + channel;
+    if (kind == LAYER_CHANNELS)
+        return place * in + a + channel;
+    return place * in + channel % a * (in / a) + channel / a;
+}
+
+/* Where in the output, of `places` and `out` channels, element i of the input goes; SIZE_MAX:
+ * nowhere. */
+ELEMENT size_t element_target_of(int kind, size_t in, size_t places, size_t out, size_t a, size_t i)
+{
+    size_t place = i / in, channel = i % in;
+    if (kind == LAYER_TAKE)
+        return place >= a && place - a < places ? (place - a) * out + channel : SIZE_MAX;
+    if (kind == LAYER_CHANNELS)
+        return channel >= a && channel - a < out ? place * out + channel - a : SIZE_MAX;
+    size_t each = in / a;
+    return place * out + channel % each * a + channel / each;
 }
 
 /* ---- the head ---- */

@@ -14,6 +14,12 @@ static int gather(const run *r, gather_task t, error *e)
     t.augmented = t.augmented && (a->flip || a->shift || a->cutout);
     t.seed = p->spec.seed;
     t.rows = r->rows;
+    const layer *normal = p->plan.normalize;
+    t.normalised = normal != NULL;
+    for (size_t c = 0; normal && c < normal->in.channels; c++) {
+        t.mean[c] = normal->input_mean[c];
+        t.inverse[c] = 1 / normal->input_deviation[c];
+    }
     t.out = place(r, p->plan.input);
     return run_check(r, kernel_gather(p->gpu->type, &t, p->gpu->streams[r->slot]), "gather", e);
 }

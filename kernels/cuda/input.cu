@@ -1,5 +1,6 @@
-/* input.cu: out[r][y][x][c] = image[y'][x'][c] / 255, where (y', x') is what is seen at (y, x),
- * and zero in the padding channels. One block a row: its view is drawn once. */
+/* input.cu: out[r][y][x][c] = image[y'][x'][c] / 255, normalised if the network says so, where (y',
+ * x') is what is seen at (y, x), and zero in the padding channels. One block a row: its view is
+ * drawn once. */
 #include "device.cuh"
 
 /* A block's first thread finds, for all of them, which picture the row is of and how it is seen;
@@ -19,6 +20,16 @@ __device__ static void begin_row(const gather_task &t, size_t row, random_view *
     __syncthreads();
 }
 
+/* A channel of the pixel that is seen at a place; seen < 0: none is. */
+__device__ static inline float channel_of(const gather_task &t, const uint8_t *image, int seen,
+                                          int c)
+{
+    if (c >= t.channels)
+        return 0;
+    float x = seen >= 0 ? (float)image[(size_t)seen * (size_t)t.channels + (size_t)c] / 255.0f : 0;
+    return t.normalised ? (x - t.mean[c]) * t.inverse[c] : x;
+}
+
 template <class T> __global__ static void gather(gather_task t)
 {
     __shared__ random_view view;
@@ -31,12 +42,9 @@ template <class T> __global__ static void gather(gather_task t)
     for (int place = (int)threadIdx.x; place < places; place += (int)blockDim.x) {
         int seen = element_pixel(t.height, t.width, view, t.augmented ? t.cutout : 0,
                                  place / t.width, place % t.width);
-        for (int c = 0; c < t.stored; c++) {
-            bool there = seen >= 0 && c < t.channels;
-            float value =
-                there ? (float)image[(size_t)seen * (size_t)t.channels + (size_t)c] / 255.0f : 0.0f;
-            out[(size_t)place * (size_t)t.stored + (size_t)c] = from_float<T>(value);
-        }
+        for (int c = 0; c < t.stored; c++)
+            out[(size_t)place * (size_t)t.stored + (size_t)c] =
+                from_float<T>(channel_of(t, image, seen, c));
     }
 }
 
@@ -55,11 +63,8 @@ __global__ static void gather_eight(gather_task t)
     int seen = element_pixel(t.height, t.width, view, t.augmented ? t.cutout : 0, place / t.width,
                              place % t.width);
     pack<bfloat16, 8> pixel;
-    for (int c = 0; c < 8; c++) {
-        bool there = seen >= 0 && c < t.channels;
-        pixel.v[c] = from_float<bfloat16>(
-            there ? (float)image[(size_t)seen * (size_t)t.channels + (size_t)c] / 255.0f : 0.0f);
-    }
+    for (int c = 0; c < 8; c++)
+        pixel.v[c] = from_float<bfloat16>(channel_of(t, image, seen, c));
     store((bfloat16 *)t.out + (row * (size_t)places + (size_t)place) * 8, pixel);
 }
 

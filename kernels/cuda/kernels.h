@@ -6,6 +6,7 @@
 #ifndef KERNELS_CUDA_KERNELS_H
 #define KERNELS_CUDA_KERNELS_H
 
+#include "../../common/model/network.h"
 #include "../plan/element.h"
 
 #include <stddef.h>
@@ -50,7 +51,14 @@ typedef struct {
     const step_state *state;
 } kernel_drop;
 
-/* ---- input.cu: uint8 rows to T / 255, augmented, channels padded with zeros ---- */
+/* An activation: the layer's kind (layer_kind), rate and high. */
+typedef struct {
+    int kind;
+    float rate, high;
+} kernel_activation;
+
+/* ---- input.cu: uint8 rows to T / 255, augmented, normalised, channels padded with
+ * zeros ---- */
 
 typedef struct {
     const uint8_t *images;   /* [..][height][width][channels] */
@@ -65,15 +73,21 @@ typedef struct {
         first_row; /* without state: augmentation's step, and the number of the first row */
     size_t rows;
     void *out;
+    int normalised; /* then (x - mean) times inverse, a channel each */
+    float mean[NORMALIZED_CHANNELS_MAX], inverse[NORMALIZED_CHANNELS_MAX];
 } gather_task;
 int kernel_gather(element type, const gather_task *task, kernel_stream stream);
 
 /* ---- elementwise.cu: what each element undergoes alone ---- */
 
-/* out = drop(relu(in + bias)); bias T [channels] or NULL; relu 0 or 1. In place if out == in. Alone
- * it is ReLU, dropout forward, and dropout backward. */
+/* out = drop(activation(in + bias)); bias T [channels] or NULL; activation NULL for none. In place
+ * if out == in. Alone it is an activation, dropout forward, and dropout backward. */
 int kernel_bias(element type, const void *in, const void *bias, void *out, size_t count,
-                size_t channels, int relu, const kernel_drop *drop, kernel_stream stream);
+                size_t channels, const kernel_activation *activation, const kernel_drop *drop,
+                kernel_stream stream);
+/* d_in = d_out times the activation's derivative at in, its input. */
+int kernel_slope(element type, const kernel_activation *activation, const void *in,
+                 const void *d_out, void *d_in, size_t count, kernel_stream stream);
 int kernel_scale(element type, const void *in, void *out, size_t count, float factor,
                  kernel_stream stream);
 int kernel_add(element type, const void *a, const void *b, void *out, size_t count,
@@ -103,6 +117,19 @@ int kernel_maxpool(element type, const pool_shape *s, const void *in, void *out,
 int kernel_unpool(element type, const pool_shape *s, const void *y, const uint16_t *argmax,
                   const void *d_out, void *d_in, const kernel_drop *drop, float *column_sums,
                   float *partials, unsigned *arrivals, kernel_stream stream);
+/* Windows that overlap, are padded or incomplete. */
+typedef struct {
+    int rows, in_height, in_width, out_height, out_width, channels;
+    int window_height, window_width, stride_height, stride_width;
+    int top, left, bottom, right; /* padding */
+    int largest;                  /* maxpool; else the mean */
+    int within;                   /* the mean of the input's elements alone */
+} window_shape;
+int kernel_windows(element type, const window_shape *s, const void *in, void *out,
+                   kernel_stream stream);
+/* All of d_in is written; `in` (maxpool alone reads it) is searched for each window's largest. */
+int kernel_unwindows(element type, const window_shape *s, const void *in, const void *d_out,
+                     void *d_in, kernel_stream stream);
 /* The mean over `places`, and its gradient. */
 int kernel_avgpool(element type, const void *in, void *out, size_t rows, size_t places,
                    size_t channels, kernel_stream stream);
@@ -130,6 +157,74 @@ int kernel_norm_infer(element type, const norm_task *t, const float *mean, const
 int kernel_norm_backward(element type, const norm_task *t, const void *in, const void *y,
                          const void *d_out, float *d_gamma, float *d_beta, void *d_in,
                          kernel_stream stream);
+
+/* ---- layernorm.cu: each place by its own channels, or each channel alone ---- */
+
+typedef struct {
+    size_t places, channels; /* places: of all rows */
+    float epsilon;
+    int normalises; /* layernorm; else affine: gamma x + beta */
+    const float *gamma, *beta;
+    float *moments;  /* layernorm: [places][2] mean, 1 / deviation; NULL in inference */
+    float *partials; /* COLUMN_CHUNKS * 2 * channels */
+    unsigned *arrivals;
+} place_norm_task;
+/* In place if out == in. */
+int kernel_place_norm(element type, const place_norm_task *t, const void *in, void *out,
+                      kernel_stream stream);
+/* d_in may be d_out; NULL where nobody wants it. */
+int kernel_place_norm_backward(element type, const place_norm_task *t, const void *in,
+                               const void *d_out, float *d_gamma, float *d_beta, void *d_in,
+                               kernel_stream stream);
+
+/* ---- tokens.cu: what adds to places, and what moves places and channels about ---- */
+
+/* out[row] is weight [own], then in[row] of `came` elements. weight NULL where own is 0. */
+int kernel_tokens(element type, size_t rows, size_t own, size_t came, const float *weight,
+                  const void *in, void *out, kernel_stream stream);
+/* out = in + weight, of `size` elements a row. In place if out == in. */
+int kernel_position(element type, size_t rows, size_t size, const float *weight, const void *in,
+                    void *out, kernel_stream stream);
+/* sums[i] = sum over rows of d[row * stride + i], i < count. */
+int kernel_row_sums(element type, size_t rows, size_t stride, size_t count, const void *d,
+                    float *sums, kernel_stream stream);
+
+/* take, channels, shuffle. */
+typedef struct {
+    size_t rows, in_places, in_channels, out_places, out_channels;
+    int kind;     /* layer_kind */
+    size_t first; /* the first place or channel; shuffle: the groups */
+} select_task;
+int kernel_select(element type, const select_task *t, const void *in, void *out,
+                  kernel_stream stream);
+int kernel_select_backward(element type, const select_task *t, const void *d_out, void *d_in,
+                           kernel_stream stream);
+
+/* ---- branches.cu: what closes a block, but for sums ---- */
+
+/* out = a b, [rows][places][channels]; an operand may have one place only. out may be an operand of
+ * all places. */
+int kernel_multiply(element type, size_t rows, size_t places, size_t channels, const void *a,
+                    size_t a_places, const void *b, size_t b_places, void *out,
+                    kernel_stream stream);
+/* sums [rows][channels] = sum over places of a b. */
+int kernel_place_dot(element type, size_t rows, size_t places, size_t channels, const void *a,
+                     const void *b, void *sums, kernel_stream stream);
+/* Channels `first` and on of y, of out_channels a place, are x's; with `back`, x's are y's. */
+int kernel_concat(element type, size_t places, void *x, size_t channels, void *y, size_t first,
+                  size_t out_channels, int back, kernel_stream stream);
+
+/* ---- attention.cu ---- */
+
+/* weights = softmax(scores scale) of each of `lines` lines of `count` numbers, that lie `stride`
+ * apart in both. scores are float. */
+int kernel_softmax(element type, const float *scores, void *weights, size_t lines, size_t count,
+                   size_t stride, float scale, kernel_stream stream);
+/* From d_weights, the gradient by softmax's results, that by the products before they are
+ * scaled. */
+int kernel_softmax_backward(element type, const void *weights, const float *d_weights,
+                            void *d_scores, size_t lines, size_t count, size_t stride, float scale,
+                            kernel_stream stream);
 
 /* ---- head.cu: logits, softmax cross-entropy and their gradients ---- */
 
@@ -194,18 +289,35 @@ int kernel_gradients(element type, const optimizer_task *t, float *flat, kernel_
 /* Loads what no step before the first captured one has run. */
 int kernel_optimizer_load(element type);
 
-/* ---- conv.cu: convolution where the library has none ---- */
+/* ---- conv.cu: convolution where the library has none, or is slower ---- */
 
 typedef struct {
     int rows, in_height, in_width, in_channels, out_height, out_width, out_channels;
-    int kernel_height, kernel_width, pad_height, pad_width;
+    int kernel_height, kernel_width, stride_height, stride_width, dilation_height, dilation_width;
+    int top, left, groups;
+    int adds;      /* forward: to what lies there */
+    int depthwise; /* as many groups as channels, on both sides */
 } conv_shape;
 int kernel_conv_forward(element type, const conv_shape *s, const void *in, const void *weight,
                         void *out, kernel_stream stream);
 int kernel_conv_backward_data(element type, const conv_shape *s, const void *d_out,
                               const void *weight, void *d_in, kernel_stream stream);
+/* Depthwise (others read neither): partials of depthwise_chunks x channels for each of the kernel's
+ * elements, and a counter that is zero. */
 int kernel_conv_backward_weight(element type, const conv_shape *s, const void *in,
-                                const void *d_out, void *d_weight, kernel_stream stream);
+                                const void *d_out, void *d_weight, float *partials,
+                                unsigned *arrivals, kernel_stream stream);
+static inline size_t depthwise_chunks(size_t kernel_elements)
+{
+    return kernel_elements >= COLUMN_CHUNKS ? 1 : COLUMN_CHUNKS / kernel_elements;
+}
+/* inner [rows][height][width][channels] becomes, with zeros around it, or `back` is cut out of
+ * padded [rows][padded_height][padded_width][channels], at (top, left). */
+typedef struct {
+    int rows, height, width, channels, padded_height, padded_width, top, left;
+} border;
+int kernel_border(element type, const border *b, void *inner, void *padded, int back,
+                  kernel_stream stream);
 
 /* ---- embedding.cu ---- */
 

@@ -104,6 +104,20 @@ int blas_wake(struct cuda *g, error *e)
     return blas_set(g, e);
 }
 
+int products_wake(struct cuda *g, error *e)
+{
+    for (int i = 0; i < 2; i++) {
+        if (g->products[i])
+            continue;
+        if (check_blas(cublasCreate(&g->products[i]), "start", e) < 0 ||
+            check_blas(cublasSetStream(g->products[i], g->streams[i]), "stream", e) < 0 ||
+            check_blas(cublasSetAtomicsMode(g->products[i], CUBLAS_ATOMICS_NOT_ALLOWED), "atomics",
+                       e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 int solver_wake(struct cuda *g, error *e)
 {
     if (g->solver)

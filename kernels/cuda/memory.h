@@ -16,6 +16,7 @@ size_t memory_split(void *memory, size_t count, const size_t *bytes, void **plac
 int scratch_take(struct cuda *g, size_t count, const size_t *bytes, void **places, error *e);
 int dnn_wake(struct cuda *g, error *e);
 int blas_wake(struct cuda *g, error *e);
+int products_wake(struct cuda *g, error *e);
 int solver_wake(struct cuda *g, error *e);
 
 /* Enqueued on the first stream, in the order of the calls; and waiting for it. */

@@ -54,3 +54,43 @@ int norm_backward(const run *r, const fused_layer *f, error *e)
                                           place(r, f->d_input), g->streams[r->slot]),
                      "norm_backward", e);
 }
+
+static place_norm_task place_task_of(const run *r, const fused_layer *f)
+{
+    const layer *l = f->layer;
+    const layer_places *o = places_of(r, f);
+    bool normalises = l->kind == LAYER_LAYERNORM;
+    return (place_norm_task){.places = r->rows * l->in.height * l->in.width,
+                             .channels = l->in.channels,
+                             .epsilon = l->rate,
+                             .normalises = normalises,
+                             .gamma = master_of(r, l->weight),
+                             .beta = master_of(r, l->offset),
+                             .moments = normalises ? place(r, o->moments) : NULL,
+                             .partials = place(r, o->partials),
+                             .arrivals = place(r, o->arrivals)};
+}
+
+int place_norm_forward(const run *r, const fused_layer *f, error *e)
+{
+    const struct cuda *g = r->p->gpu;
+    place_norm_task t = place_task_of(r, f);
+    return run_check(r,
+                     kernel_place_norm(g->type, &t, place(r, f->input), place(r, f->output),
+                                       g->streams[r->slot]),
+                     "place_norm", e);
+}
+
+int place_norm_backward(const run *r, const fused_layer *f, error *e)
+{
+    const struct cuda *g = r->p->gpu;
+    const parameter_places *parameters = r->p->places.parameters;
+    place_norm_task t = place_task_of(r, f);
+    return run_check(r,
+                     kernel_place_norm_backward(g->type, &t, place(r, f->input),
+                                                place(r, f->d_output),
+                                                place(r, parameters[f->layer->weight].gradient),
+                                                place(r, parameters[f->layer->offset].gradient),
+                                                place(r, f->d_input), g->streams[r->slot]),
+                     "place_norm_backward", e);
+}

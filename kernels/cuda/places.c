@@ -15,6 +15,47 @@ size_t norm_groups(size_t rows, size_t group)
     return group && group < rows ? (rows + group - 1) / group : 1;
 }
 
+/* ---- kinds of layers ---- */
+
+bool fused_is_product(const fused_layer *f)
+{
+    const layer *l = f->layer;
+    return l->kind == LAYER_DENSE ||
+           (l->kind == LAYER_CONV && l->kernel_height == 1 && l->kernel_width == 1 &&
+            l->stride_height == 1 && l->stride_width == 1 && l->groups == 1 &&
+            extent_size(l->out) == l->in.height * l->in.width * l->out.channels);
+}
+
+bool conv_is_depthwise(const fused_layer *f)
+{
+    const layer *l = f->layer;
+    return l->kind == LAYER_CONV && l->groups > 1 && l->groups == l->in.channels &&
+           l->groups == l->out.channels;
+}
+
+bool conv_is_bordered(const fused_layer *f)
+{
+    const sides *pad = &f->layer->pad;
+    return f->layer->kind == LAYER_CONV && !conv_is_depthwise(f) &&
+           (pad->top != pad->bottom || pad->left != pad->right);
+}
+
+extent conv_input(const fused_layer *f)
+{
+    const sides *pad = &f->layer->pad;
+    extent e = {f->in.height, f->in.width, f->in_channels};
+    if (conv_is_bordered(f)) {
+        e.height += pad->top + pad->bottom;
+        e.width += pad->left + pad->right;
+    }
+    return e;
+}
+
+size_t attention_stride(const layer *l)
+{
+    return (l->in.height * l->in.width + 7) / 8 * 8;
+}
+
 /* ---- limits ---- */
 
 #define WINDOW_LIMIT 65536 /* places in a window that a uint16 can name */
@@ -25,8 +66,9 @@ size_t norm_groups(size_t rows, size_t group)
 static int limits_check(const plan *p, const fused_layer *f, bool training, error *e)
 {
     const layer *l = f->layer;
-    size_t out = extent_size(f->out), in = f->in.height * f->in.width * f->in_channels;
-    if (l->kind == LAYER_MAXPOOL && l->kernel_height * l->kernel_width > WINDOW_LIMIT)
+    size_t out = extent_size(f->out), in = extent_size(conv_input(f));
+    if (l->kind == LAYER_MAXPOOL && pool_tiles(l) &&
+        l->kernel_height * l->kernel_width > WINDOW_LIMIT)
         return error_set(e, "cuda: a pool of %zux%zu; at most %d places: take --device cpu",
                          l->kernel_height, l->kernel_width, WINDOW_LIMIT);
     if (l->kind == LAYER_CONV && p->rows > (ELEMENTS_LIMIT - 1) / (in > out ? in : out))
@@ -102,9 +144,11 @@ static void parameters_place(const placer *k)
         layer_places *o = &k->q->layers[i];
         if (!fused_multiplies(f))
             continue;
-        /* A dense layer reads rows of all inputs, where only the last dimension may be padded. */
-        weight_place(k, f->layer->weight, f->in.channels, f->in_channels,
-                     f->layer->kind == LAYER_CONV, &o->weight, &o->d_weight);
+        /* A dense layer reads rows of all inputs, where only the last dimension may be padded; no
+         * grouped convolution has its input padded. */
+        size_t groups = f->layer->kind == LAYER_CONV ? f->layer->groups : 1;
+        weight_place(k, f->layer->weight, f->in.channels / groups, f->in_channels / groups,
+                     !fused_is_product(f), &o->weight, &o->d_weight);
         weight_place(k, f->layer->offset, 1, 1, false, &o->bias, &o->d_bias);
     }
     for (size_t i = 0; i < n->parameter_count && k->spec->training; i++)
@@ -113,6 +157,13 @@ static void parameters_place(const placer *k)
 }
 
 /* ---- the rest ---- */
+
+/* Partial sums of a bias' gradient, and of a depthwise convolution's weights. */
+static size_t partials_count(const fused_layer *f)
+{
+    size_t elements = conv_is_depthwise(f) ? f->layer->kernel_height * f->layer->kernel_width : 1;
+    return (elements > COLUMN_CHUNKS ? elements : COLUMN_CHUNKS) * f->out.channels;
+}
 
 /* Sums over rows want room for their partial sums; batchnorm, which normalises by the batch even
  * where nothing learns, for its moments. */
@@ -127,9 +178,44 @@ static void sums_place(const placer *k, size_t i)
         o->moments = floats_keep(k, groups * 4 * f->out.channels);
         o->partials = floats_keep(k, sums * 2 * f->out.channels);
     } else if (fused_multiplies(f) || f->masks_for != NOWHERE) {
-        o->partials = floats_keep(k, COLUMN_CHUNKS * f->out.channels);
+        o->partials = floats_keep(k, partials_count(f));
+    } else if (f->layer->kind == LAYER_LAYERNORM || f->layer->kind == LAYER_AFFINE) {
+        o->moments = floats_keep(k, k->p->rows * f->out.height * f->out.width * 2);
+        o->partials = floats_keep(k, COLUMN_CHUNKS * 2 * f->out.channels);
     }
     o->arrivals = keep(k, 8);
+}
+
+/* A convolution's border is read by the weights' gradient, until the step's end. */
+static void border_place(const placer *k, size_t i)
+{
+    plan *p = k->p;
+    size_t bytes = p->rows * extent_size(conv_input(&p->layers[i])) * element_size(k->type);
+    size_t back = 2 * p->count - i;
+    if (!conv_is_bordered(&p->layers[i]))
+        return;
+    k->q->layers[i].padded =
+        arena_add(&p->arena, bytes, i, k->spec->training ? 2 * p->count + 1 : i);
+    if (p->layers[i].d_input != NOWHERE)
+        k->q->layers[i].d_padded = arena_add(&p->arena, bytes, back, back);
+}
+
+static void attention_place(const placer *k, size_t i)
+{
+    plan *p = k->p;
+    const layer *l = p->layers[i].layer;
+    layer_places *o = &k->q->layers[i];
+    size_t count = p->rows * l->in.height * l->in.width * attention_stride(l);
+    size_t size = element_size(k->type), back = 2 * p->count - i;
+    if (l->kind != LAYER_ATTENTION)
+        return;
+    o->scores = arena_add(&p->arena, count * sizeof(float), i, i);
+    o->weights = arena_add(&p->arena, count * size, i, i);
+    if (p->layers[i].d_input == NOWHERE)
+        return;
+    o->back_scores = arena_add(&p->arena, count * sizeof(float), back, back);
+    o->back_weights = arena_add(&p->arena, count * size, back, back);
+    o->d_scores = arena_add(&p->arena, count * size, back, back);
 }
 
 static void training_place(const placer *k)
@@ -168,15 +254,20 @@ static int places_make(const placer *k, error *e)
     q->embeddings = floats_keep(k, k->p->rows * n->dimension);
     parameters_begin(k);
     parameters_place(k);
+    for (size_t i = 0; i < k->p->count; i++) {
+        border_place(k, i);
+        attention_place(k, i);
+    }
     if (k->spec->training)
         training_place(k);
     return arena_lay_out(&k->p->arena, e);
 }
 
-static bool computes(const network *n, const layer *l, bool training)
+/* Any activation and any sum can be made where a product is written. */
+static bool joins(const void *own, const layer *product, const layer *next)
 {
-    (void)training;
-    return layer_is_plain(n, l);
+    (void)own, (void)product, (void)next;
+    return true;
 }
 
 int places_new(const program_spec *spec, precision_kind precision, plan *p, places *out, error *e)
@@ -184,7 +275,7 @@ int places_new(const program_spec *spec, precision_kind precision, plan *p, plac
     bool bf16 = precision == PRECISION_BF16;
     plan_rules rules = {.type = bf16 ? ELEMENT_BF16 : ELEMENT_F32,
                         .input_multiple = bf16 ? 8 : 1,
-                        .computes = computes,
+                        .joins = joins,
                         .window_most = WINDOW_LIMIT,
                         .code_bytes = 2,
                         .weights_beside = true};

@@ -17,9 +17,14 @@ typedef struct {
     size_t weight, bias; /* conv, dense: the aligned copies */
     size_t d_weight, d_bias;
     size_t moments;  /* batchnorm: float [groups][2][channels]: mean, 1 / deviation; then as much
-                        again for the backward pass' sums */
+                        again for the backward pass' sums; layernorm: [place][2], the same */
     size_t partials; /* of sums over rows: float */
     size_t arrivals; /* counter of blocks that are done, zero between uses */
+    /* conv_is_bordered: the input with zeros around it, and that one's gradient */
+    size_t padded, d_padded;
+    /* attention, of one head at a time, [row][place][attention_stride], for the forward pass and
+     * for the backward pass: products, float; weights; and the products' gradient */
+    size_t scores, weights, back_scores, back_weights, d_scores;
 } layer_places;
 
 /* Where the optimizer finds a parameter's gradient and writes its copy. */
@@ -54,6 +59,19 @@ typedef struct {
  * places_free also bear zeroed ones. */
 int places_new(const program_spec *spec, precision_kind precision, plan *p, places *out, error *e);
 void places_free(places *q);
+
+/* Dense layers, and convolutions that are one product of matrices over all places: cuBLASLt does
+ * them. The others are cuDNN's or our own. */
+bool fused_is_product(const fused_layer *f);
+/* As many groups as channels, on both sides. */
+bool conv_is_depthwise(const fused_layer *f);
+/* Convolutions whose paddings differ by side, which the library does not know: they read a copy of
+ * their input with zeros around it. Depthwise ones have kernels of our own, which do. */
+bool conv_is_bordered(const fused_layer *f);
+/* What a convolution reads, as it is stored: with its border, where it has one. */
+extent conv_input(const fused_layer *f);
+/* Elements from one line of attention's matrices to the next: whole vectors. */
+size_t attention_stride(const layer *l);
 
 /* What is launched next when `left` rows are still to be done: `steps` steps of `rows` rows each. A
  * burst is the largest number of steps in one launch. */

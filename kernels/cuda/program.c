@@ -2,13 +2,11 @@
 
 #include "conv.h"
 #include "dense.h"
-#include "elementwise.h"
 #include "head.h"
 #include "input.h"
+#include "layers.h"
 #include "memory.h"
-#include "norm.h"
 #include "optimizer.h"
-#include "pool.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -218,79 +216,11 @@ static int cuda_data_set(backend *b, program *p, const uint8_t *images, const in
 static int run_prepare(program *p, size_t rows, error *e)
 {
     for (size_t i = 0; i < p->plan.count; i++) {
-        layer_kind kind = p->plan.layers[i].layer->kind;
         size_t workspace = 0;
-        if ((kind == LAYER_CONV && conv_prepare(p, i, rows, &workspace, e) < 0) ||
-            (kind == LAYER_DENSE && dense_prepare(p, i, rows, &workspace, e) < 0) ||
-            workspace_grow(p, workspace, e) < 0)
+        if (layer_prepare(p, i, rows, &workspace, e) < 0 || workspace_grow(p, workspace, e) < 0)
             return -1;
     }
     return 0;
-}
-
-int layer_forward(const run *r, const fused_layer *f, error *e)
-{
-    switch (f->layer->kind) {
-    case LAYER_CONV:
-        return conv_forward(r, f, e);
-    case LAYER_DENSE:
-        return dense_forward(r, f, e);
-    case LAYER_MAXPOOL:
-    case LAYER_AVGPOOL:
-        return pool_forward(r, f, e);
-    case LAYER_BATCHNORM:
-        return norm_forward(r, f, e);
-    case LAYER_RELU:
-    case LAYER_DROPOUT:
-    case LAYER_SCALE:
-    case LAYER_SAVE:
-    case LAYER_ADD:
-    default: /* computes() of places.c has refused what is not here */
-        break;
-    }
-    return elementwise_forward(r, f, e);
-}
-
-int layer_backward_mask(const run *r, const fused_layer *f, error *e)
-{
-    return fused_multiplies(f) ? output_mask(r, f, e) : 0;
-}
-
-static int backward_weight(const run *r, const fused_layer *f, int lane, error *e)
-{
-    return f->layer->kind == LAYER_CONV ? conv_backward_weight(r, f, lane, e)
-                                        : dense_backward_weight(r, f, lane, e);
-}
-
-int layer_backward_weight(const run *r, const fused_layer *f, error *e)
-{
-    return backward_weight(r, f, r->slot, e);
-}
-
-int layer_backward_data(const run *r, const fused_layer *f, error *e)
-{
-    layer_kind kind = f->layer->kind;
-    if (f->d_input == NOWHERE && kind != LAYER_BATCHNORM)
-        return 0;
-    switch (kind) {
-    case LAYER_BATCHNORM: /* its parameters' gradients come with it */
-        return norm_backward(r, f, e);
-    case LAYER_CONV:
-        return conv_backward_data(r, f, e);
-    case LAYER_DENSE:
-        return dense_backward_data(r, f, e);
-    case LAYER_MAXPOOL:
-    case LAYER_AVGPOOL:
-        return pool_backward(r, f, e);
-    case LAYER_RELU:
-    case LAYER_DROPOUT:
-    case LAYER_SCALE:
-    case LAYER_SAVE:
-    case LAYER_ADD:
-    default: /* computes() of places.c has refused what is not here */
-        break;
-    }
-    return elementwise_backward(r, f, e);
 }
 
 static int forward(const run *r, error *e)
@@ -325,7 +255,8 @@ static int backward(const run *r, error *e)
         const fused_layer *f = &r->p->plan.layers[i];
         if (layer_backward_mask(r, f, e) < 0)
             return -1;
-        if (fused_multiplies(f) && (fork_side(r, e) < 0 || backward_weight(r, f, r->side, e) < 0))
+        if (fused_multiplies(f) &&
+            (fork_side(r, e) < 0 || layer_backward_beside(r, f, r->side, e) < 0))
             return -1;
         if (layer_backward_data(r, f, e) < 0)
             return -1;

@@ -17,11 +17,4 @@ int step_run(const run *r, error *e);
 int embed_compute(const run *r, uint64_t first_row, uint32_t view, error *e);
 int embed_to_float(const run *r, error *e);
 
-/* A fused layer's passes (launch_pass). The three parts of going back: masking and sums; the
- * weights' gradient, of conv and dense; the input's. */
-int layer_forward(const run *r, const fused_layer *f, error *e);
-int layer_backward_mask(const run *r, const fused_layer *f, error *e);
-int layer_backward_weight(const run *r, const fused_layer *f, error *e);
-int layer_backward_data(const run *r, const fused_layer *f, error *e);
-
 #endif

@@ -3,6 +3,7 @@
 #include "conv.h"
 #include "head.h"
 #include "input.h"
+#include "layers.h"
 #include "optimizer.h"
 #include "program.h"
 
@@ -58,7 +59,9 @@ static double layer_work(const layer *l)
 {
     double out = (double)extent_size(l->out);
     if (l->kind == LAYER_CONV)
-        return 2 * out * (double)(l->kernel_height * l->kernel_width * l->in.channels);
+        return 2 * out * (double)(l->kernel_height * l->kernel_width * l->in.channels / l->groups);
+    if (l->kind == LAYER_ATTENTION) /* two products of places x places by out.channels */
+        return 4 * out * (double)(l->in.height * l->in.width);
     return l->kind == LAYER_DENSE ? 2 * out * (double)extent_size(l->in) : 0;
 }
 
@@ -73,7 +76,7 @@ static size_t layer_kinds(const run *r, const fused_layer *f, launch_kind *out)
     double weights = weighs ? (double)r->p->net->parameters[f->layer->weight].count * size : 0;
     double codes = f->codes != NOWHERE ? result / size * 2 : 0;
     size_t count = 0;
-    if (kind != LAYER_SAVE)
+    if (kind != LAYER_SAVE && kind != LAYER_BRANCH)
         out[count++] =
             (launch_kind){" forward", layer_forward, f, in + weights + result + codes, work};
     if (learns && weighs) {
@@ -83,14 +86,14 @@ static size_t layer_kinds(const run *r, const fused_layer *f, launch_kind *out)
         out[count++] = (launch_kind){" weight gradient", layer_backward_weight, f,
                                      in + result + weights, work};
     }
-    if (f->d_input != NOWHERE || (learns && kind == LAYER_BATCHNORM))
+    if (f->d_input != NOWHERE || (learns && !weighs && fused_learns(f)))
         out[count++] = (launch_kind){" input gradient", layer_backward_data, f,
                                      result + weights + in + codes, work};
     for (size_t i = 0; i < count; i++) {
         launch_pass pass = out[i].enqueue;
         char how[40] = "", what[32];
         snprintf(what, sizeof what, "%s", out[i].name);
-        if (kind == LAYER_CONV && pass != layer_backward_mask)
+        if (kind == LAYER_CONV && !fused_is_product(f) && pass != layer_backward_mask)
             conv_describe(r, f,
                           pass == layer_forward           ? CONV_FORWARD
                           : pass == layer_backward_weight ? CONV_BACKWARD_WEIGHT

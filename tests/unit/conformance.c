@@ -14,8 +14,6 @@
 #include "conform_embedding.h"
 #include "conform_network.h"
 
-#include "../../kernels/plan/plan.h"
-
 #include <getopt.h>
 
 typedef struct {
@@ -337,22 +335,10 @@ static double work_of(const network_case *c)
     return work * (double)c->batch;
 }
 
-/* Of networks that are not plain there is nothing in kernels/cuda yet; places.c refuses them. */
-static bool computed_by(const target *on, const network_case *c)
-{
-    network n;
-    bool plain = true;
-    must(network_parse(c->text, c->input, c->head, c->classes, &n, e));
-    for (size_t i = 0; i < n.layer_count; i++)
-        plain = plain && layer_is_plain(&n, &n.layers[i]);
-    network_free(&n);
-    return plain || strncmp(on->device, "cuda", 4) != 0;
-}
-
 static void network_add(const target *on, const char *missing, network_case c, bool repeat)
 {
     static const char *const optimizers[] = {"adam", "adamw", "sgd"};
-    if (work_of(&c) > most_work || !computed_by(on, &c))
+    if (work_of(&c) > most_work)
         return;
     test_case *t = case_add(on, missing);
     t->kind = repeat ? KIND_REPEAT : KIND_NETWORK;

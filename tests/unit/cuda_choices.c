@@ -116,6 +116,11 @@ static layer some_conv(void)
     return (layer){.kind = LAYER_CONV,
                    .kernel_height = 3,
                    .kernel_width = 5,
+                   .stride_height = 1,
+                   .stride_width = 1,
+                   .dilation_height = 1,
+                   .dilation_width = 1,
+                   .groups = 1,
                    .pad = {1, 2, 1, 2},
                    .in = {32, 30, 3},
                    .out = {32, 30, 16}};
@@ -126,29 +131,40 @@ static void every_part_of_a_key_counts(void **state)
 {
     (void)state;
     layer l = some_conv();
-    conv_key base = conv_key_make(CONV_FORWARD, &l, 8, 64, PRECISION_BF16, false, true, false);
+    conv_key base =
+        conv_key_make(CONV_FORWARD, &l, 8, 64, PRECISION_BF16, false, true, false, false);
     conv_key others[32];
     size_t count = 0;
     others[count++] =
-        conv_key_make(CONV_BACKWARD_DATA, &l, 8, 64, PRECISION_BF16, false, true, false);
+        conv_key_make(CONV_BACKWARD_DATA, &l, 8, 64, PRECISION_BF16, false, true, false, false);
     others[count++] =
-        conv_key_make(CONV_BACKWARD_WEIGHT, &l, 8, 64, PRECISION_BF16, false, true, false);
-    others[count++] = conv_key_make(CONV_FORWARD, &l, 3, 64, PRECISION_BF16, false, true, false);
-    others[count++] = conv_key_make(CONV_FORWARD, &l, 8, 63, PRECISION_BF16, false, true, false);
-    others[count++] = conv_key_make(CONV_FORWARD, &l, 8, 64, PRECISION_FP32, false, true, false);
-    others[count++] = conv_key_make(CONV_FORWARD, &l, 8, 64, PRECISION_BF16, true, true, false);
-    others[count++] = conv_key_make(CONV_FORWARD, &l, 8, 64, PRECISION_BF16, false, false, false);
-    others[count++] = conv_key_make(CONV_FORWARD, &l, 8, 64, PRECISION_BF16, false, true, true);
-    size_t *parts[] = {&l.kernel_height, &l.kernel_width, &l.pad.top,
-                       &l.pad.left,      &l.in.height,    &l.in.width,
-                       &l.out.height,    &l.out.width,    &l.out.channels};
+        conv_key_make(CONV_BACKWARD_WEIGHT, &l, 8, 64, PRECISION_BF16, false, true, false, false);
+    others[count++] =
+        conv_key_make(CONV_FORWARD, &l, 3, 64, PRECISION_BF16, false, true, false, false);
+    others[count++] =
+        conv_key_make(CONV_FORWARD, &l, 8, 63, PRECISION_BF16, false, true, false, false);
+    others[count++] =
+        conv_key_make(CONV_FORWARD, &l, 8, 64, PRECISION_FP32, false, true, false, false);
+    others[count++] =
+        conv_key_make(CONV_FORWARD, &l, 8, 64, PRECISION_BF16, true, true, false, false);
+    others[count++] =
+        conv_key_make(CONV_FORWARD, &l, 8, 64, PRECISION_BF16, false, false, false, false);
+    others[count++] =
+        conv_key_make(CONV_FORWARD, &l, 8, 64, PRECISION_BF16, false, true, true, false);
+    others[count++] =
+        conv_key_make(CONV_FORWARD, &l, 8, 64, PRECISION_BF16, false, true, false, true);
+    size_t *parts[] = {&l.kernel_height,   &l.kernel_width,   &l.stride_height, &l.stride_width,
+                       &l.dilation_height, &l.dilation_width, &l.groups,        &l.pad.top,
+                       &l.pad.left,        &l.pad.bottom,     &l.pad.right,     &l.in.height,
+                       &l.in.width,        &l.out.height,     &l.out.width,     &l.out.channels};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         ++*parts[i];
         others[count++] =
-            conv_key_make(CONV_FORWARD, &l, 8, 64, PRECISION_BF16, false, true, false);
+            conv_key_make(CONV_FORWARD, &l, 8, 64, PRECISION_BF16, false, true, false, false);
         --*parts[i];
     }
-    conv_key again = conv_key_make(CONV_FORWARD, &l, 8, 64, PRECISION_BF16, false, true, false);
+    conv_key again =
+        conv_key_make(CONV_FORWARD, &l, 8, 64, PRECISION_BF16, false, true, false, false);
     assert_memory_equal(&base, &again, sizeof base);
     for (size_t i = 0; i < count; i++)
         if (memcmp(&base, &others[i], sizeof base) == 0)
@@ -162,22 +178,22 @@ static void choices_are_kept(void **state)
     conv_choices kept = {0};
     layer l = some_conv();
     conv_choice got = {7, 7, 7, false};
-    conv_key key = conv_key_make(CONV_FORWARD, &l, 8, 1, PRECISION_BF16, false, true, false);
+    conv_key key = conv_key_make(CONV_FORWARD, &l, 8, 1, PRECISION_BF16, false, true, false, false);
     assert_false(choices_find(&kept, &key, &got));
     assert_int_equal(got.algorithm, 7);
     for (size_t rows = 1; rows <= MANY; rows++) {
-        key = conv_key_make(CONV_FORWARD, &l, 8, rows, PRECISION_BF16, false, true, false);
+        key = conv_key_make(CONV_FORWARD, &l, 8, rows, PRECISION_BF16, false, true, false, false);
         assert_int_equal(choices_add(&kept, &key, (conv_choice){(int)rows, 1, rows * 10, rows % 2}),
                          0);
     }
     for (size_t rows = MANY; rows >= 1; rows--) {
-        key = conv_key_make(CONV_FORWARD, &l, 8, rows, PRECISION_BF16, false, true, false);
+        key = conv_key_make(CONV_FORWARD, &l, 8, rows, PRECISION_BF16, false, true, false, false);
         assert_true(choices_find(&kept, &key, &got));
         assert_int_equal(got.algorithm, rows);
         assert_int_equal(got.workspace, rows * 10);
         assert_int_equal(got.fused, rows % 2);
     }
-    key = conv_key_make(CONV_BACKWARD_DATA, &l, 8, 1, PRECISION_BF16, false, true, false);
+    key = conv_key_make(CONV_BACKWARD_DATA, &l, 8, 1, PRECISION_BF16, false, true, false, false);
     assert_false(choices_find(&kept, &key, &got));
     choices_free(&kept);
     assert_int_equal(kept.count, 0);

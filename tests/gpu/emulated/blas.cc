@@ -12,6 +12,8 @@ using emulated::need_device;
 
 struct cublasContext {
     cudaStream_t stream;
+    void *workspace;
+    size_t workspace_bytes;
 };
 struct cublasLtContext {
     int unused;
@@ -30,6 +32,15 @@ EMULATED_OBJECT(cublasStatus_t, cublasCreate, cublasDestroy, cublasHandle_t, cub
 cublasStatus_t cublasSetStream(cublasHandle_t handle, cudaStream_t stream)
 {
     handle->stream = stream;
+    handle->workspace = nullptr; /* as the library says: its own again */
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasSetWorkspace(cublasHandle_t handle, void *workspace, size_t bytes)
+{
+    need_device(workspace, bytes, "cuBLAS: workspace");
+    handle->workspace = workspace;
+    handle->workspace_bytes = bytes;
     return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -111,6 +122,74 @@ cublasStatus_t cublasDgemm(cublasHandle_t handle, cublasOperation_t ta, cublasOp
                            const double *b, int ldb, const double *beta, double *c, int ldc)
 {
     return gemm(handle, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+}
+
+/* Elements of a matrix of either type. */
+static float number(const void *at, cudaDataType_t type, size_t place)
+{
+    return type == CUDA_R_32F ? ((const float *)at)[place]
+                              : __bfloat162float(((const __nv_bfloat16 *)at)[place]);
+}
+static void number_put(void *at, cudaDataType_t type, size_t place, float x)
+{
+    if (type == CUDA_R_32F)
+        ((float *)at)[place] = x;
+    else
+        ((__nv_bfloat16 *)at)[place] = __float2bfloat16(x);
+}
+
+/* A batch of column-major matrices of either type, `stride` elements apart. */
+struct stack {
+    const void *at;
+    cudaDataType_t type;
+    int leading;
+    long long stride;
+    bool transposed;
+    size_t place(int of, int row, int column) const
+    {
+        size_t i = (size_t)(transposed ? column : row), j = (size_t)(transposed ? row : column);
+        return (size_t)of * (size_t)stride + j * (size_t)leading + i;
+    }
+};
+
+static void need_stack(const stack &s, int rows, int columns, int count, const char *what)
+{
+    int high = s.transposed ? columns : rows;
+    if (s.leading < high || s.stride < 0 || high < 1)
+        misuse("%s: %d rows %d apart", what, high, s.leading);
+    need_device(s.at, (s.place(count - 1, rows - 1, columns - 1) + 1) * (s.type == CUDA_R_32F ? 4 : 2), what);
+}
+
+/* The workspace is the caller's: the library's own would be shared by what runs at once. */
+cublasStatus_t cublasGemmStridedBatchedEx(
+    cublasHandle_t handle, cublasOperation_t ta, cublasOperation_t tb, int m, int n, int k, const void *alpha,
+    const void *a, cudaDataType_t a_type, int lda, long long a_stride, const void *b, cudaDataType_t b_type, int ldb,
+    long long b_stride, const void *beta, void *c, cudaDataType_t c_type, int ldc, long long c_stride, int count,
+    cublasComputeType_t, cublasGemmAlgo_t)
+{
+    stack x = {a, a_type, lda, a_stride, ta == CUBLAS_OP_T}, y = {b, b_type, ldb, b_stride, tb == CUBLAS_OP_T};
+    stack z = {c, c_type, ldc, c_stride, false};
+    if (*(const float *)alpha != 1 || *(const float *)beta != 0 || a_type != b_type ||
+        (a_type == CUDA_R_32F && c_type != CUDA_R_32F))
+        return CUBLAS_STATUS_NOT_SUPPORTED; /* here */
+    if (!handle->workspace)
+        misuse("products of layers in cuBLAS's own workspace");
+    need_device(handle->workspace, handle->workspace_bytes, "products: workspace");
+    need_stack(x, m, k, count, "products: a");
+    need_stack(y, k, n, count, "products: b");
+    need_stack(z, m, n, count, "products: c");
+    emulated::enqueue(handle->stream, [=] {
+        for (int of = 0; of < count; of++)
+            for (int j = 0; j < n; j++)
+                for (int i = 0; i < m; i++) {
+                    double sum = 0;
+                    for (int l = 0; l < k; l++)
+                        sum += (double)number(a, a_type, x.place(of, i, l)) *
+                               (double)number(b, b_type, y.place(of, l, j));
+                    number_put(c, c_type, z.place(of, i, j), (float)sum);
+                }
+    });
+    return CUBLAS_STATUS_SUCCESS;
 }
 
 /* Only the half that is asked for is written. */
@@ -286,22 +365,22 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
 }
 
 /* A matrix of either type, in float. */
-static float element(const void *at, cudaDataType_t type, size_t place)
-{
-    return type == CUDA_R_32F ? ((const float *)at)[place]
-                              : __bfloat162float(((const __nv_bfloat16 *)at)[place]);
-}
-
 static std::vector<float> widened(const void *at, const cublasLtMatrixLayout &l)
 {
     std::vector<float> all(l.leading * l.columns);
     for (size_t j = 0; j < l.columns; j++)
         for (size_t i = 0; i < l.rows; i++)
-            all[j * l.leading + i] = element(at, l.type, j * l.leading + i);
+            all[j * l.leading + i] = number(at, l.type, j * l.leading + i);
     return all;
 }
 
-static void matmul_run(const cublasLtMatmulDesc &d, const void *a, cublasLtMatrixLayout al, const void *b,
+/* GELU as the library has it. */
+static float gelu(float x)
+{
+    return 0.5f * x * (1 + std::tanh(0.79788456f * (x + 0.044715f * x * x * x)));
+}
+
+static void matmul_run(const cublasLtMatmulDesc &d, float beta, const void *a, cublasLtMatrixLayout al, const void *b,
                        cublasLtMatrixLayout bl, void *c, cublasLtMatrixLayout cl, const int size[3])
 {
     std::vector<float> wide_a = widened(a, al), wide_b = widened(b, bl), out(cl.leading * cl.columns);
@@ -310,15 +389,14 @@ static void matmul_run(const cublasLtMatmulDesc &d, const void *a, cublasLtMatri
     for (size_t j = 0; j < cl.columns; j++) {
         for (size_t i = 0; i < cl.rows; i++) {
             size_t at = j * cl.leading + i;
-            float x = out[at];
+            float x = out[at] + (beta != 0 ? beta * number(c, cl.type, at) : 0);
             if (d.epilogue != CUBLASLT_EPILOGUE_DEFAULT)
-                x += element(d.bias, cl.type, i);
+                x += number(d.bias, cl.type, i);
             if (d.epilogue == CUBLASLT_EPILOGUE_RELU_BIAS && !(x > 0))
                 x = 0;
-            if (cl.type == CUDA_R_32F)
-                ((float *)c)[at] = x;
-            else
-                ((__nv_bfloat16 *)c)[at] = __float2bfloat16(x);
+            if (d.epilogue == CUBLASLT_EPILOGUE_GELU_BIAS)
+                x = gelu(x);
+            number_put(c, cl.type, at, x);
         }
     }
 }
@@ -330,14 +408,15 @@ static void need_layout(const void *at, const cublasLtMatrixLayout *l, const cha
 
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t description, const void *alpha,
                               const void *a, cublasLtMatrixLayout_t a_layout, const void *b,
-                              cublasLtMatrixLayout_t b_layout, const void *beta, const void *,
+                              cublasLtMatrixLayout_t b_layout, const void *beta, const void *c,
                               cublasLtMatrixLayout_t, void *d, cublasLtMatrixLayout_t d_layout,
                               const cublasLtMatmulAlgo_t *, void *workspace, size_t workspace_bytes,
                               cudaStream_t stream)
 {
     int size[3];
     sizes_of(description, a_layout, b_layout, d_layout, size);
-    if (*(const float *)alpha != 1 || *(const float *)beta != 0)
+    float added = *(const float *)beta;
+    if (*(const float *)alpha != 1 || c != d)
         return CUBLAS_STATUS_NOT_SUPPORTED; /* here */
     need_layout(a, a_layout, "product: a");
     need_layout(b, b_layout, "product: b");
@@ -351,7 +430,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t description
     int m = size[0], n = size[1], k = size[2];
     emulated::enqueue(stream, [=] {
         const int sizes[] = {m, n, k};
-        matmul_run(of, a, al, b, bl, d, dl, sizes);
+        matmul_run(of, added, a, al, b, bl, d, dl, sizes);
     });
     return CUBLAS_STATUS_SUCCESS;
 }

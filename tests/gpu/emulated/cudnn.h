@@ -102,6 +102,7 @@ cudnnStatus_t cudnnSetConvolution2dDescriptor(cudnnConvolutionDescriptor_t conv,
                                               int pad_w, int stride_h, int stride_w, int dilation_h,
                                               int dilation_w, cudnnConvolutionMode_t mode,
                                               cudnnDataType_t compute);
+cudnnStatus_t cudnnSetConvolutionGroupCount(cudnnConvolutionDescriptor_t conv, int groups);
 cudnnStatus_t cudnnSetConvolutionMathType(cudnnConvolutionDescriptor_t conv, cudnnMathType_t math);
 cudnnStatus_t cudnnCreateActivationDescriptor(cudnnActivationDescriptor_t *made);
 cudnnStatus_t cudnnDestroyActivationDescriptor(cudnnActivationDescriptor_t activation);

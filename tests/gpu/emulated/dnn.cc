@@ -25,7 +25,7 @@ struct cudnnFilterStruct {
     int k, c, h, w;
 };
 struct cudnnConvolutionStruct {
-    int pad_h, pad_w;
+    int pad_h, pad_w, stride_h, stride_w, dilation_h, dilation_w, groups;
     cudnnMathType_t math;
 };
 struct cudnnActivationStruct {
@@ -76,10 +76,18 @@ cudnnStatus_t cudnnSetConvolution2dDescriptor(cudnnConvolutionDescriptor_t conv,
                                               int dilation_w, cudnnConvolutionMode_t mode,
                                               cudnnDataType_t compute)
 {
-    if (stride_h != 1 || stride_w != 1 || dilation_h != 1 || dilation_w != 1 ||
+    if (pad_h < 0 || pad_w < 0 || stride_h < 1 || stride_w < 1 || dilation_h < 1 || dilation_w < 1 ||
         mode != CUDNN_CROSS_CORRELATION || compute != CUDNN_DATA_FLOAT)
         return CUDNN_STATUS_BAD_PARAM;
-    *conv = {pad_h, pad_w, CUDNN_DEFAULT_MATH};
+    *conv = {pad_h, pad_w, stride_h, stride_w, dilation_h, dilation_w, 1, CUDNN_DEFAULT_MATH};
+    return CUDNN_STATUS_SUCCESS;
+}
+
+cudnnStatus_t cudnnSetConvolutionGroupCount(cudnnConvolutionDescriptor_t conv, int groups)
+{
+    if (groups < 1)
+        return CUDNN_STATUS_BAD_PARAM;
+    conv->groups = groups;
     return CUDNN_STATUS_SUCCESS;
 }
 
@@ -122,11 +130,19 @@ static size_t count_of(const cudnnFilterStruct &f)
     return (size_t)f.k * (size_t)f.c * (size_t)f.h * (size_t)f.w;
 }
 
+/* How many places a kernel has along one side. */
+static int steps(int size, int pad, int kernel, int dilation, int stride)
+{
+    return (size + 2 * pad - dilation * (kernel - 1) - 1) / stride + 1;
+}
+
 static bool fits(const shape &s)
 {
-    return s.x.type == s.y.type && s.x.type == s.w.type && s.x.n == s.y.n && s.x.c == s.w.c &&
-           s.y.c == s.w.k && s.y.h == s.x.h + 2 * s.conv.pad_h - s.w.h + 1 &&
-           s.y.w == s.x.w + 2 * s.conv.pad_w - s.w.w + 1;
+    const cudnnConvolutionStruct &v = s.conv;
+    return s.x.type == s.y.type && s.x.type == s.w.type && s.x.n == s.y.n && s.x.c == s.w.c * v.groups &&
+           s.y.c == s.w.k && s.y.c % v.groups == 0 &&
+           s.y.h == steps(s.x.h, v.pad_h, s.w.h, v.dilation_h, v.stride_h) &&
+           s.y.w == steps(s.x.w, v.pad_w, s.w.w, v.dilation_w, v.stride_w);
 }
 
 /* In bfloat16 it wants channels in eights; in float it does not know five or seven of them. */
@@ -198,6 +214,16 @@ static void rounded(const std::vector<float> &all, cudnnDataType_t type, void *t
     }
 }
 
+/* What lies there is added. */
+static void add_up(std::vector<float> &all, const void *from, cudnnDataType_t type)
+{
+    if (!from)
+        return;
+    std::vector<float> there = widened(from, type, all.size());
+    for (size_t i = 0; i < all.size(); i++)
+        all[i] += there[i];
+}
+
 /* Calls f(x's place, w's place, y's place) for each product of single pixels; channels are f's. */
 template <class F> static void each_pixel(const shape &s, F f)
 {
@@ -206,7 +232,8 @@ template <class F> static void each_pixel(const shape &s, F f)
             for (int x = 0; x < s.y.w; x++)
                 for (int i = 0; i < s.w.h; i++)
                     for (int j = 0; j < s.w.w; j++) {
-                        int yy = y + i - s.conv.pad_h, xx = x + j - s.conv.pad_w;
+                        int yy = y * s.conv.stride_h + i * s.conv.dilation_h - s.conv.pad_h;
+                        int xx = x * s.conv.stride_w + j * s.conv.dilation_w - s.conv.pad_w;
                         if (yy < 0 || yy >= s.x.h || xx < 0 || xx >= s.x.w)
                             continue;
                         f(((size_t)(n * s.x.h + yy) * (size_t)s.x.w + (size_t)xx) * (size_t)s.x.c,
@@ -228,12 +255,14 @@ static std::vector<float> sums_forward(const shape &s, const void *x, const void
     std::vector<float> a = widened(x, s.x.type, count_of(s.x)), b = widened(w, s.w.type, count_of(s.w));
     std::vector<float> out(count_of(s.y)), transposed(b.size());
     size_t inputs = (size_t)s.w.c, outputs = (size_t)s.y.c, each = inputs * (size_t)(s.w.h * s.w.w);
+    size_t groups = (size_t)s.conv.groups, part = outputs / groups;
     for (size_t i = 0; i < b.size(); i++) /* outputs last, for the inner loop's sake */
         transposed[i % each * outputs + i / each] = b[i];
     each_pixel(s, [&](size_t at, size_t weight, size_t to) {
-        for (size_t c = 0; c < inputs; c++)
-            for (size_t o = 0; o < outputs; o++)
-                out[to + o] += a[at + c] * transposed[(weight + c) * outputs + o];
+        for (size_t g = 0; g < groups; g++)
+            for (size_t c = 0; c < inputs; c++)
+                for (size_t o = g * part; o < (g + 1) * part; o++)
+                    out[to + o] += a[at + g * inputs + c] * transposed[(weight + c) * outputs + o];
     });
     disturb(out, algorithm);
     return out;
@@ -244,10 +273,11 @@ static std::vector<float> sums_data(const shape &s, const void *w, const void *d
     std::vector<float> b = widened(w, s.w.type, count_of(s.w)), d = widened(dy, s.y.type, count_of(s.y));
     std::vector<float> out(count_of(s.x));
     size_t inputs = (size_t)s.w.c, each = inputs * (size_t)(s.w.h * s.w.w);
+    size_t part = (size_t)(s.y.c / s.conv.groups);
     each_pixel(s, [&](size_t at, size_t weight, size_t from) {
         for (size_t o = 0; o < (size_t)s.y.c; o++)
             for (size_t c = 0; c < inputs; c++)
-                out[at + c] += d[from + o] * b[o * each + weight + c];
+                out[at + o / part * inputs + c] += d[from + o] * b[o * each + weight + c];
     });
     disturb(out, algorithm);
     return out;
@@ -258,10 +288,11 @@ static std::vector<float> sums_weight(const shape &s, const void *x, const void 
     std::vector<float> a = widened(x, s.x.type, count_of(s.x)), d = widened(dy, s.y.type, count_of(s.y));
     std::vector<double> sums(count_of(s.w));
     size_t inputs = (size_t)s.w.c, each = inputs * (size_t)(s.w.h * s.w.w);
+    size_t part = (size_t)(s.y.c / s.conv.groups);
     each_pixel(s, [&](size_t at, size_t weight, size_t from) {
         for (size_t o = 0; o < (size_t)s.y.c; o++)
             for (size_t c = 0; c < inputs; c++)
-                sums[o * each + weight + c] += (double)(d[from + o] * a[at + c]);
+                sums[o * each + weight + c] += (double)(d[from + o] * a[at + o / part * inputs + c]);
     });
     std::vector<float> out(sums.begin(), sums.end());
     disturb(out, algorithm);
@@ -272,7 +303,8 @@ static bool can_run(const shape &s, int algorithm, const void *alpha, const void
 {
     if (algorithm == numbers[FALSE_PROMISE] || (algorithm == numbers[NOT_CAPTURED] && emulated::capturing()))
         return false;
-    if (*(const float *)alpha != 1 || *(const float *)beta != 0 || !knows(s) || bytes < WORKSPACE_WANTED)
+    float added = *(const float *)beta;
+    if (*(const float *)alpha != 1 || (added != 0 && added != 1) || !knows(s) || bytes < WORKSPACE_WANTED)
         return false;
     need_device(workspace, bytes, "convolution: workspace");
     return true;
@@ -300,7 +332,12 @@ cudnnStatus_t cudnnConvolutionForward(cudnnHandle_t handle, const void *alpha, c
     need_arrays(s, x, w, y);
     if (!can_run(s, algorithm, alpha, beta, workspace, workspace_bytes))
         return CUDNN_STATUS_BAD_PARAM;
-    emulated::enqueue(handle->stream, [=] { rounded(sums_forward(s, x, w, algorithm), s.y.type, y); });
+    bool adds = *(const float *)beta != 0;
+    emulated::enqueue(handle->stream, [=] {
+        std::vector<float> out = sums_forward(s, x, w, algorithm);
+        add_up(out, adds ? y : nullptr, s.y.type);
+        rounded(out, s.y.type, y);
+    });
     return CUDNN_STATUS_SUCCESS;
 }
 
@@ -308,7 +345,7 @@ cudnnStatus_t cudnnConvolutionBiasActivationForward(
     cudnnHandle_t handle, const void *alpha, cudnnTensorDescriptor_t x_is, const void *x,
     cudnnFilterDescriptor_t w_is, const void *w, cudnnConvolutionDescriptor_t conv,
     cudnnConvolutionFwdAlgo_t algorithm, void *workspace, size_t workspace_bytes, const void *alpha_z,
-    cudnnTensorDescriptor_t, const void *, cudnnTensorDescriptor_t bias_is, const void *bias,
+    cudnnTensorDescriptor_t z_is, const void *z, cudnnTensorDescriptor_t bias_is, const void *bias,
     cudnnActivationDescriptor_t activation, cudnnTensorDescriptor_t y_is, void *y)
 {
     shape s = shape_make(x_is, w_is, conv, y_is);
@@ -320,8 +357,12 @@ cudnnStatus_t cudnnConvolutionBiasActivationForward(
         return CUDNN_STATUS_BAD_PARAM;
     need_arrays(s, x, w, y);
     need_device(bias, bytes_of(s.y.type, (size_t)s.y.c), "convolution: bias");
+    bool adds = *(const float *)alpha_z != 0;
+    if (adds && count_of(*z_is) != count_of(s.y))
+        return CUDNN_STATUS_BAD_PARAM;
     emulated::enqueue(handle->stream, [=] {
         std::vector<float> out = sums_forward(s, x, w, algorithm);
+        add_up(out, adds ? z : nullptr, s.y.type);
         std::vector<float> b = widened(bias, s.y.type, (size_t)s.y.c);
         for (size_t i = 0; i < out.size(); i++) {
             out[i] += b[i % b.size()];
@@ -352,7 +393,7 @@ cudnnStatus_t cudnnConvolutionBackwardData(cudnnHandle_t handle, const void *alp
 {
     shape s = shape_make(dx_is, w_is, conv, dy_is);
     need_arrays(s, dx, w, dy);
-    if (!can_run(s, algorithm, alpha, beta, workspace, workspace_bytes))
+    if (*(const float *)beta != 0 || !can_run(s, algorithm, alpha, beta, workspace, workspace_bytes))
         return CUDNN_STATUS_BAD_PARAM;
     emulated::enqueue(handle->stream, [=] { rounded(sums_data(s, w, dy, algorithm), s.x.type, dx); });
     return CUDNN_STATUS_SUCCESS;
@@ -376,7 +417,7 @@ cudnnStatus_t cudnnConvolutionBackwardFilter(cudnnHandle_t handle, const void *a
 {
     shape s = shape_make(x_is, dw_is, conv, dy_is);
     need_arrays(s, x, dw, dy);
-    if (!can_run(s, algorithm, alpha, beta, workspace, workspace_bytes))
+    if (*(const float *)beta != 0 || !can_run(s, algorithm, alpha, beta, workspace, workspace_bytes))
         return CUDNN_STATUS_BAD_PARAM;
     emulated::enqueue(handle->stream, [=] { rounded(sums_weight(s, x, dy, algorithm), s.w.type, dw); });
     return CUDNN_STATUS_SUCCESS;
