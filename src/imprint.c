@@ -113,6 +113,8 @@ static void begin_model(model *m, size_t dimension)
     if (own.model) {
         if (model_load(own.model, m, &e) < 0)
             tool_fail(&e);
+        if (sums_check(m, &e) < 0)
+            tool_fail_at(own.model, &e);
     } else {
         class_list none = {0};
         if (model_new(NULL, (extent){0}, dimension, (head_kind)own.head, &none, CLASS_NOVEL, m,

@@ -1,6 +1,7 @@
-/* model-edit: a model with classes dropped or renamed. */
+/* model-edit: a model with classes dropped or renamed, or without what it was made from. */
 #include "../common/base/tool.h"
 #include "../common/model/model.h"
+#include "../common/model/sums.h"
 #include "imprinting/fit.h"
 
 #include <stdlib.h>
@@ -12,6 +13,7 @@ static struct edit {
     const char *words;
 } * edits;
 static size_t edit_count;
+static bool slim;
 
 static void add_edit(bool drop, const char *words)
 {
@@ -39,11 +41,13 @@ static const tool_option options[] = {
      OPTION_CALLS(add_drop)},
     {"rename", "OLD=NEW", 0, "give a class, by name or number, another name",
      OPTION_CALLS(add_rename)},
+    {"slim", NULL, 0, "leave out the sums and rows that only further imprinting and merging need",
+     OPTION_TO(slim)},
     {0}};
 
 static const tool_description about = {
     .name = "model-edit",
-    .summary = "Read a model; write it with classes dropped or renamed.",
+    .summary = "Read a model; write it with classes dropped or renamed, or smaller.",
     .usage = "[OPTION]... [MODEL]",
     .example = "model-edit --drop ship --rename automobile=car nine.model -o eight.model",
     .options = options};
@@ -124,6 +128,8 @@ static int edit_model(const char *path, output *out, error *e)
     int status = 0;
     for (size_t i = 0; i < edit_count && status == 0; i++)
         status = (edits[i].drop ? drop_classes : rename_class)(&m, edits[i].words, e);
+    if (status == 0 && slim)
+        status = sums_slim(&m, e);
     if (status == 0)
         status = model_save(&m, out, e);
     model_free(&m);
@@ -133,8 +139,8 @@ static int edit_model(const char *path, output *out, error *e)
 int main(int argc, char **argv)
 {
     tool_operands models = tool_begin(&about, argc, argv);
-    if (edit_count == 0)
-        tool_usage("nothing to do: give --drop or --rename");
+    if (edit_count == 0 && !slim)
+        tool_usage("nothing to do: give --drop, --rename or --slim");
     if (models.count > 1)
         tool_usage("one model at a time; model-merge joins several");
     error e;

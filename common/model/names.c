@@ -130,6 +130,7 @@ const key_form model_keys[KEY_COUNT] = {
     [KEY_MADE_BARE] = {"made/bare", NULL, 0, 1, true},
     [KEY_MADE_BASE_ACCURACY] = {"made/base-accuracy", NULL, 0, 1, false},
     [KEY_MADE_NOVEL_ACCURACY] = {"made/novel-accuracy", NULL, 0, 1, false},
+    [KEY_SLIM] = {"slim", NULL, 1, 1, true},
     [KEY_TRAINING] = {"training", "", 0, 0, false},
     [KEY_INPUT_EDGE] = {"input/edge", NULL, 1, 16384, true},
     [KEY_INPUT_INTERPOLATION] = {"input/interpolation", " bilinear bicubic ", 0, 0, false},

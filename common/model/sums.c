@@ -50,6 +50,23 @@ void sums_drop(model *m, sums_group group)
             model_drop(m, m->tensors[i].name);
 }
 
+int sums_slim(model *m, error *e)
+{
+    sums_drop(m, SUMS_BASE);
+    sums_drop(m, SUMS_IMPRINT);
+    return model_note_number(m, model_keys[KEY_SLIM].key, 1) < 0 ? error_set(e, "out of memory")
+                                                                 : 0;
+}
+
+int sums_check(const model *m, error *e)
+{
+    double slim;
+    if (!model_get_number(m, model_keys[KEY_SLIM].key, &slim))
+        return 0;
+    return error_set(e, "is slim: the sums that imprinting goes on from were dropped by model-edit "
+                        "--slim; take the model that it was made from");
+}
+
 double sums_count(const class_sums *s, size_t class_index)
 {
     return s->count ? s->count[class_index] : 0;

@@ -429,7 +429,7 @@ static int begin(merging *g, model *m, error *e)
 int merging_add(merging *g, model *m, const char *name, error *e)
 {
     memory held = {0};
-    int status = remember_name(g, name, e);
+    int status = remember_name(g, name, e) < 0 || sums_check(m, e) < 0 ? -1 : 0;
     g->note[0] = '\0';
     if (status == 0 && g->base)
         status = compare_networks(g->base, m, e) < 0 || check_descent(m, g->base, e) < 0

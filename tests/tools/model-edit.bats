@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# model-edit: classes dropped and renamed, as Python reads the result; and input that is wrong.
+# model-edit: classes dropped and renamed, models made slim, as Python reads the result; and input that is wrong.
 
 load common
 
@@ -70,6 +70,29 @@ PYTHON
     make_model m
     model-edit --drop 0 m -o m
     model_is m 'h["classes"] == ["dog", "ship", "a=b"]'
+}
+
+@test "slim: it classifies the same, takes no new classes, and says why" {
+    made() { "$PYTHON" "$ROOT/tests/tools/embeddings.py" "$@"; }
+    made a,b,c 30 >in
+    made d 5 >more
+    for method in auto mean proxies; do
+        imprint --device cpu --method $method --as base in --force -o base
+        imprint --device cpu --model base more --force -o whole
+        model-edit --slim whole --force -o slim
+        classify --device cpu --model whole --top 2 --unknown auto:0.1 in --force -o want
+        classify --device cpu --model slim --top 2 --unknown auto:0.1 in --force -o got
+        cmp got want
+        [ "$(stat -c %s slim)" -lt "$(($(stat -c %s whole) / 2))" ]
+        cp slim before
+        fails 1 "slim: is slim" imprint --device cpu --model slim more -o out
+        fails 1 "slim: is slim" model-merge whole slim -o out
+        fails 1 "slim: is slim" model-merge --base slim whole -o out
+        cmp slim before
+        leaves_nothing out
+    done
+    model-edit --drop d --slim --rename a=A slim >less
+    [ "$(classify --device cpu --model less --format tsv in | cut -f 3 | sort -u | tr '\n' ' ')" = "A b c prediction " ]
 }
 
 @test "classes that are not there, or would be there twice, or none" {
