@@ -4,6 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
+size_t text_mark(const char *text, size_t bytes)
+{
+    return bytes >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+}
+
 size_t utf8_length(const unsigned char *at)
 {
     if (at[0] < 0x80)

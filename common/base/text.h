@@ -4,6 +4,8 @@
 
 #include <stddef.h>
 
+/* How many bytes at its beginning are a byte-order mark, as editors on Windows put it: 3 or 0. */
+size_t text_mark(const char *text, size_t bytes);
 /* How many bytes the UTF-8 character at `at` has, 0 if it is none (RFC 3629: no overlong forms, no
  * surrogates, nothing past U+10FFFF). */
 size_t utf8_length(const unsigned char *at);

@@ -214,14 +214,15 @@ int picture_list_read(picture_list *l, FILE *text, const char *name, error *e)
         char *tab = strchr(line, '\t');
         if (tab)
             *tab = 0;
+        char *file = line + (number == 1 ? text_mark(line, (size_t)length) : 0);
         if (strlen(line) + (tab ? 1 + strlen(tab + 1) : 0) != (size_t)length)
             status = error_set(e, "%s: line %zu: it has a byte of zero", name, number);
-        else if (!*line)
+        else if (!*file)
             status = error_set(e, "%s: line %zu: no file's name", name, number);
         else if (tab && find_class(l, tab + 1, &label, e) < 0)
             status = error_prefix(e, "%s: line %zu", name, number);
         else
-            status = add_file(l, line, label, e);
+            status = add_file(l, file, label, e);
     }
     if (status == 0 && ferror(text))
         status = error_system(e, "%s", name);

@@ -1,5 +1,6 @@
 /* class_names.c: see class_names.h. */
 #include "class_names.h"
+#include "../base/text.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -7,8 +8,6 @@
 #include <string.h>
 
 enum { FILE_BYTES_MAX = 16 << 20 };
-
-static const char byte_order_mark[] = "\xef\xbb\xbf"; /* as editors on Windows put it */
 
 static int add_name(const char *line, size_t length, class_list *names, error *e)
 {
@@ -50,7 +49,7 @@ static int add_lines(const char *text, size_t bytes, class_list *names, error *e
 int class_names_parse(const char *text, size_t bytes, class_list *names, error *e)
 {
     class_list made = {0};
-    size_t mark = bytes >= 3 && memcmp(text, byte_order_mark, 3) == 0 ? 3 : 0;
+    size_t mark = text_mark(text, bytes);
     if (add_lines(text + mark, bytes - mark, &made, e) < 0) {
         class_list_free(&made);
         return -1;

@@ -117,6 +117,8 @@ PYTHON
     ls pictures/* | image-read --quiet --size 16 - | cmp - folder
     ls pictures/* >names
     image-read --quiet --size 16 --list names | cmp - folder
+    { printf '\xef\xbb\xbf' && sed 's/$/\r/' names; } >windows
+    image-read --quiet --size 16 --list windows | cmp - folder
     printf 'pictures/a.jpg\tdog\npictures/a.png\tcat\n' | image-read --quiet - | tensor-info | grep -q '0  dog  *1 rows'
     printf 'pictures/a.jpg\tdog\n\npictures/a.png\tcat\n' >blank
     run -1 image-read -o out --list blank
