@@ -66,8 +66,9 @@ typedef struct {
     augmentation augment;
     optimizer optimizer;
     float label_smoothing; /* targets (1 - a) onehot + a / classes */
-    bool freeze_backbone;  /* only head/scale and head/weight learn; dropout and batchnorm still act
-                              as in training, but running statistics stay */
+    size_t frozen;         /* so many layers from the input do not learn; network.layer_count: only
+                              the head does. Dropout and batchnorm still act as in training there,
+                              but running statistics stay */
 } program_spec;
 
 /* Sums over the rows seen. loss is the softmax cross-entropy in nats (with label smoothing in

@@ -24,7 +24,8 @@ static struct {
     augmentation augment;
     const char *arch, *init, *log, *checkpoint, *resume;
     int head, optimizer_kind, schedule, layout;
-    bool head_given, freeze, balance, statistics;
+    bool head_given, freeze, balance, statistics; /* freeze: all below the head */
+    size_t frozen;                                /* else so many layers; 0 for none */
     size_t features;
     double scale, label_smoothing;
     size_t epochs, batch;
@@ -48,9 +49,8 @@ static void set_val_rows(const char *word)
 
 static void set_freeze(const char *word)
 {
-    if (strcmp(word, "backbone") != 0)
-        tool_usage("--freeze takes backbone, not '%s'", word);
-    own.freeze = true;
+    own.freeze = strcmp(word, "backbone") == 0;
+    own.frozen = own.freeze ? 0 : tool_integer("--freeze backbone|N", word, 1, 1000000);
 }
 
 static void set_augment(const char *words)
@@ -74,7 +74,8 @@ static const tool_option options[] = {
      1e3},
     {"init", "MODEL", 0, "a model to train further; classes it lacks become novel ones",
      OPTION_TO(own.init)},
-    {"freeze", "backbone", 0, "train the head alone", OPTION_CALLS(set_freeze)},
+    {"freeze", "backbone|N", 0, "train the head alone, or layers from number N on",
+     OPTION_CALLS(set_freeze)},
     {"balance", NULL, 0, "draw every class equally often in an epoch", OPTION_TO(own.balance)},
     {"epochs", "N", 0, "passes over the rows (default 5)", OPTION_TO(own.epochs), 1, 1000000},
     {"batch", "N", 0, "rows a step (default 64)", OPTION_TO(own.batch), 1, 65536},
@@ -129,9 +130,8 @@ static void check_options(void)
         tool_usage("--val and --val-rows: take one of them");
     if (own.init && (own.arch || own.head_given))
         tool_usage("--init: the model has its own --arch and --head");
-    if (own.freeze && !own.init)
-        tool_usage(
-            "--freeze backbone: needs --init MODEL, or nothing useful stands below the head");
+    if ((own.freeze || own.frozen) && !own.init)
+        tool_usage("--freeze needs --init MODEL, or nothing useful stands below the head");
     if (own.optimizer.weight_decay > 0 && own.optimizer.kind == OPTIMIZER_ADAM)
         tool_usage("--weight-decay: is for --optimizer adamw or sgd");
     own.split.seed = own.seed;
@@ -194,6 +194,9 @@ static int begin_further(training *t, const class_list *classes, error *e)
     if (training_model_extend(&t->made, t->set.pictures.picture, own.scale, classes, own.seed, e) <
         0)
         return error_prefix(e, "%s", own.init);
+    if (own.frozen >= t->made.net.layer_count && own.frozen > 0)
+        return error_set(e, "--freeze %zu: %s has layers 0 to %zu; backbone freezes all of them",
+                         own.frozen, own.init, t->made.net.layer_count - 1);
     feature_settings ignored;
     return own.freeze && own.statistics
                ? projection_choose(&t->made, own.features, PROJECTION_SEED, &ignored, e)
@@ -212,13 +215,16 @@ static int note_settings(training *t, error *e)
         text, sizeof text,
         "rows=%zu data=%016llx batch=%zu seed=%llu schedule=%s%s rate=%.9g decay=%.9g optimizer=%s "
         "beta1=%.9g beta2=%.9g epsilon=%.9g momentum=%.9g weight-decay=%.9g label-smoothing=%.9g "
-        "augment=%s balance=%d freeze=%d",
+        "augment=%s balance=%d freeze=%zu",
         t->set.train,
         (unsigned long long)picture_set_digest(&t->set.pictures, 0, t->set.pictures.rows),
         own.batch, (unsigned long long)own.seed, schedule_name(own.rates.kind), epochs,
         own.rates.rate, own.rates.decay, optimizers[o->kind], o->beta1, o->beta2, o->epsilon,
         o->momentum, o->weight_decay, own.label_smoothing,
-        augmentation_text(&own.augment, augment, sizeof augment), own.balance, own.freeze);
+        augmentation_text(&own.augment, augment, sizeof augment), own.balance,
+        own.freeze   ? (size_t)1
+        : own.frozen ? 1 + own.frozen
+                     : 0);
     return model_note_text(&t->made, CHECKPOINT_SETTINGS, text) < 0 ? error_set(e, "out of memory")
                                                                     : 0;
 }
@@ -276,7 +282,7 @@ static void begin_run(training *t)
                          .augment = own.augment,
                          .optimizer = own.optimizer,
                          .label_smoothing = (float)own.label_smoothing,
-                         .freeze_backbone = own.freeze};
+                         .frozen = own.freeze ? t->made.net.layer_count : own.frozen};
     const picture_set *pictures = &t->set.pictures;
     if (augmentation_check(&own.augment, t->made.net.input, &e) < 0 ||
         t->device->program_new(t->device, &spec, &t->run, &e) < 0 ||

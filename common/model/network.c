@@ -304,3 +304,10 @@ void network_initialise(const network *n, uint64_t seed, float *parameters)
             value[i] = constant[p->initial];
     }
 }
+
+size_t parameter_layer(const network *n, size_t index)
+{
+    if (index == n->head_scale || index == n->head_weight)
+        return n->layer_count;
+    return (size_t)strtoul(n->parameters[index].name, NULL, 10);
+}

@@ -200,6 +200,8 @@ const char *layer_name(layer_kind kind); /* its word in a text: "conv" */
 bool layer_is_activation(layer_kind kind);
 /* add, multiply, concat */
 bool layer_closes(layer_kind kind);
+/* The layer whose a parameter is; layer_count for the head's. */
+size_t parameter_layer(const network *n, size_t index);
 /* Whether a convolution has stride 1, no dilation, one group, and the same padding on all opposite
  * sides. */
 bool conv_is_plain(const layer *l);

@@ -67,7 +67,7 @@ static void norm_forward(program *p, size_t i, size_t rows, run_mode mode)
     float *mean = program_value(p, l->mean), *variance = program_value(p, l->variance);
     const void *in = program_at(p, f->input);
     void *out = program_at(p, f->output);
-    bool moves = mode == MODE_TRAIN && !p->spec.freeze_backbone;
+    bool moves = mode == MODE_TRAIN && f->index >= p->spec.frozen;
     if (mode == MODE_INFER)
         batchnorm_infer(n, in, out, f->out_type, rows, gamma, beta, f->relu, mean, variance);
     else

@@ -140,8 +140,7 @@ static int parts_new(program *p, error *e)
         return error_set(e, "out of memory");
     for (size_t k = 0; k < n->parameter_count; k++) {
         const parameter *q = &n->parameters[k];
-        bool head = k == n->head_scale || k == n->head_weight;
-        if (!q->trainable || (p->spec.freeze_backbone && !head))
+        if (!q->trainable || parameter_layer(n, k) < p->spec.frozen)
             continue;
         bool decays = q->initial == INITIAL_GLOROT && p->spec.optimizer.weight_decay != 0;
         learning_part *last = p->part_count ? &p->parts[p->part_count - 1] : NULL;
@@ -355,7 +354,7 @@ static void step_apply(program *p, float rate)
     optimizer_step(&p->spec.optimizer, p->parts, p->part_count, p->step, rate, p->parameters,
                    p->gradient, p->first, p->second);
     program_time(p, &p->times.optimizer);
-    if (!p->spec.freeze_backbone)
+    if (p->spec.frozen < p->net->layer_count)
         p->version++;
 }
 

@@ -19,7 +19,8 @@ static head_task head_of(const run *r)
         .d_logits = place(r, q->d_logits),
         .inverse_norms = place(r, q->inverse_norms),
         .row_sums = place(r, q->row_sums),
-        .d_embedding = learns && !p->spec.freeze_backbone ? place(r, p->plan.d_embedding) : NULL,
+        .d_embedding =
+            learns && p->spec.frozen < n->layer_count ? place(r, p->plan.d_embedding) : NULL,
         .d_scale = learns && cosine ? place(r, q->parameters[n->head_scale].gradient) : NULL,
         .d_weight = learns ? place(r, q->parameters[n->head_weight].gradient) : NULL,
         .state = state_of(r),

@@ -6,7 +6,7 @@ static norm_task task_of(const run *r, const fused_layer *f, bool relu)
 {
     const layer *l = f->layer;
     const layer_places *o = places_of(r, f);
-    bool moves = r->mode == MODE_TRAIN && !r->p->spec.freeze_backbone;
+    bool moves = r->mode == MODE_TRAIN && f->index >= r->p->spec.frozen;
     return (norm_task){.rows = r->rows,
                        .places = l->in.height * l->in.width,
                        .channels = l->in.channels,

@@ -108,13 +108,12 @@ static void parameters_begin(const placer *k)
     const network *n = k->p->net;
     for (size_t i = 0; i < n->parameter_count; i++) {
         const parameter *own = &n->parameters[i];
-        bool head = i == n->head_scale || i == n->head_weight;
         k->q->parameters[i] =
             (parameter_places){.gradient = NOWHERE,
                                .copy = NOWHERE,
                                .inner = own->count,
                                .padded = own->count,
-                               .learns = own->trainable && (head || !k->spec->freeze_backbone),
+                               .learns = own->trainable && parameter_layer(n, i) >= k->spec->frozen,
                                .decays = own->initial == INITIAL_GLOROT};
     }
 }

@@ -166,9 +166,9 @@ static int layers_read(planner *k, error *e)
 static int layers_check(const planner *k, error *e)
 {
     const network *n = k->p->net;
-    bool training = k->spec->training && !k->spec->freeze_backbone;
     for (size_t i = 0; i < n->layer_count; i++) {
         const layer *l = &n->layers[i];
+        bool training = k->spec->training && i >= k->spec->frozen;
         if (k->rules->computes && !k->rules->computes(n, l, training))
             return error_set(e,
                              "word %zu of the network, %s: this device does not %s it; --device "
@@ -206,7 +206,7 @@ static void lowest_find(const planner *k)
     plan *p = k->p;
     p->lowest = 0;
     while (p->lowest < p->count &&
-           (k->spec->freeze_backbone || !fused_learns(&p->layers[p->lowest])))
+           (p->layers[p->lowest].index < k->spec->frozen || !fused_learns(&p->layers[p->lowest])))
         p->lowest++;
 }
 

@@ -242,12 +242,13 @@ static double *gradient_of(const program *p, size_t index)
     return index == SIZE_MAX ? NULL : p->gradient + p->net->parameters[index].start;
 }
 
-static void forward_batchnorm(program *p, const layer *l, size_t rows, mode m, const double *in,
+static void forward_batchnorm(program *p, size_t index, size_t rows, mode m, const double *in,
                               double *out)
 {
+    const layer *l = &p->net->layers[index];
     const float *gamma = value_of(p, l->weight), *beta = value_of(p, l->offset);
     float *mean = running_of(p, l->mean), *variance = running_of(p, l->variance);
-    bool moves = m == MODE_TRAIN && !p->spec.freeze_backbone;
+    bool moves = m == MODE_TRAIN && index >= p->spec.frozen;
     if (m == MODE_INFER)
         reference_batchnorm_infer(l, rows, gamma, beta, mean, variance, in, out);
     else
@@ -290,7 +291,7 @@ static void forward_layer(program *p, size_t index, size_t rows, mode m)
                           p->step, in, out);
         break;
     case LAYER_BATCHNORM:
-        forward_batchnorm(p, l, rows, m, in, out);
+        forward_batchnorm(p, index, rows, m, in, out);
         break;
     case LAYER_SCALE:
         reference_scale(count, (double)l->rate, in, out);
@@ -478,13 +479,14 @@ static void backward_layer(program *p, size_t index, size_t rows)
 static void backward(program *p, size_t rows)
 {
     const network *n = p->net;
-    double *d_embedding = p->spec.freeze_backbone ? NULL : p->d_activation[n->layer_count];
+    size_t lowest = p->spec.frozen;
+    double *d_embedding = lowest >= n->layer_count ? NULL : p->d_activation[n->layer_count];
     memset(p->gradient, 0, n->total * sizeof *p->gradient);
     reference_head_backward(n, rows, value_of(p, n->head_scale), value_of(p, n->head_weight),
                             p->activation[n->layer_count], p->d_logits,
                             gradient_of(p, n->head_scale), gradient_of(p, n->head_weight),
                             d_embedding);
-    for (size_t i = n->layer_count; d_embedding && i > 0; i--) {
+    for (size_t i = n->layer_count; i > lowest; i--) {
         store(p, rows * extent_size(n->layers[i - 1].out), p->d_activation[i]);
         backward_layer(p, i - 1, rows);
     }
@@ -531,8 +533,7 @@ static void step_apply(program *p, double rate)
     p->step++;
     for (size_t k = 0; k < n->parameter_count; k++) {
         const parameter *q = &n->parameters[k];
-        bool head = k == n->head_scale || k == n->head_weight;
-        if (!q->trainable || (p->spec.freeze_backbone && !head))
+        if (!q->trainable || parameter_layer(n, k) < p->spec.frozen)
             continue;
         reference_optimizer_step(&p->spec.optimizer, p->step, rate, q->initial == INITIAL_GLOROT,
                                  q->count, p->gradient + q->start, p->parameters + q->start,

@@ -229,6 +229,21 @@ PYTHON
     cmp <(embed --device reference --model base val) <(embed --device reference --model tuned val)
 }
 
+@test "layers frozen up to one of them: those behind it learn" {
+    make_rows
+    echo 'conv:3x3x4 batchnorm relu maxpool:4 dropout:0.25 dense:16 relu' >tiny.net
+    train rows >base
+    for device in reference cpu; do
+        cnn-train --quiet --device $device --init base --freeze 5 --epochs 1 rows >tuned
+        cmp <(parameters base | grep '^[01]\.') <(parameters tuned | grep '^[01]\.')
+        ! cmp -s <(parameters base | grep '^5\.') <(parameters tuned | grep '^5\.')
+        ! cmp -s <(parameters base | grep '^head/weight') <(parameters tuned | grep '^head/weight')
+    done
+    fails 1 "layers 0 to 6" cnn-train --init base --freeze 7 --epochs 1 -o none rows
+    fails 2 "--freeze" cnn-train --freeze 5 --epochs 1 -o none rows
+    leaves_nothing none
+}
+
 @test "streams concatenate: classes go by name" {
     make_rows
     class-filter --keep 0-3 all >a

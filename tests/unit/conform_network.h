@@ -11,8 +11,11 @@ typedef struct {
     head_kind head;
     optimizer_kind optimizer;
     /* What is out of the ordinary; all zero for most. */
-    bool freeze, augment, decays, smooth, keras_epsilon;
+    size_t frozen; /* FROZEN for all below the head */
+    bool augment, decays, smooth, keras_epsilon;
 } network_case;
+
+#define FROZEN SIZE_MAX
 
 enum { STEPS = 3, VIEW = 2, ATTEMPTS = 7 };
 
@@ -53,8 +56,7 @@ static void randomise_moments(const network_case *c, inputs *in, draws *s)
     in->step = c->keras_epsilon ? 0 : 5;
     for (size_t k = 0; in->step && k < n->parameter_count; k++) {
         const parameter *p = &n->parameters[k];
-        bool head = k == n->head_scale || k == n->head_weight;
-        if (!p->trainable || (c->freeze && !head))
+        if (!p->trainable || parameter_layer(n, k) < c->frozen)
             continue;
         for (size_t i = p->start; i < p->start + p->count; i++) {
             in->first[i] = 0.003f * draw_normal(s);
@@ -75,7 +77,7 @@ static program_spec spec_of(const network_case *c, const network *n, draws *s)
                                  .epsilon = c->keras_epsilon ? 1e-7f : 1e-2f,
                                  .momentum = 0.85f,
                                  .weight_decay = c->decays ? 0.05f : 0};
-    spec.freeze_backbone = c->freeze;
+    spec.frozen = c->frozen < n->layer_count ? c->frozen : n->layer_count;
     spec.label_smoothing = c->smooth ? 0.2f : 0;
     if (c->augment)
         spec.augment = (augmentation){.flip = true, .shift = 3, .cutout = 7};
@@ -379,8 +381,7 @@ static void judge_frozen(const inputs *in, const outcome *o, verdict *v)
     const network *n = &in->net;
     for (size_t k = 0; k < n->parameter_count; k++) {
         const parameter *p = &n->parameters[k];
-        bool head = k == n->head_scale || k == n->head_weight;
-        bool frozen = in->spec.freeze_backbone && !head;
+        bool frozen = parameter_layer(n, k) < in->spec.frozen;
         for (size_t i = p->start; i < p->start + p->count; i++) {
             if ((frozen || !p->trainable) && o->gradient[i] != 0) {
                 verdict_add(v, "gradient %s: not zero\n", p->name);

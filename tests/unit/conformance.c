@@ -227,12 +227,25 @@ static const network_case networks[] = {
      .augment = true,
      .smooth = true},
     {.text = small, .input = PICTURE_ODD, .batch = 7, .classes = 9, .augment = true},
-    {.text = slim_resnet, .input = PICTURE_COLOUR, .batch = 7, .classes = 9, .freeze = true},
+    {.text = slim_resnet, .input = PICTURE_COLOUR, .batch = 7, .classes = 9, .frozen = FROZEN},
+    {.text = slim_resnet, .input = PICTURE_COLOUR, .batch = 7, .classes = 9, .frozen = 3},
+    {.text = slim_resnet, .input = PICTURE_COLOUR, .batch = 7, .classes = 9, .frozen = 10},
+    {.text = slim_keras, .input = PICTURE_GREY, .batch = 7, .classes = 9, .frozen = 4},
+    {.text = "conv:3x3x8:same save conv:3x3x8:same relu | conv:1x1x8 add relu maxpool:all",
+     .input = PICTURE_ODD,
+     .batch = 3,
+     .classes = 9,
+     .frozen = 4},
+    {.text = "conv:3x3x8:same batchnorm relu conv:3x3x8:same batchnorm relu maxpool:all",
+     .input = PICTURE_ODD,
+     .batch = 3,
+     .classes = 9,
+     .frozen = 3},
     {.text = slim_keras,
      .input = PICTURE_GREY,
      .batch = 7,
      .classes = 9,
-     .freeze = true,
+     .frozen = FROZEN,
      .head = HEAD_SOFTMAX,
      .decays = true,
      .optimizer = OPTIMIZER_ADAMW},
@@ -348,8 +361,11 @@ static void network_add(const target *on, const char *missing, network_case c, b
              repeat ? "same bytes" : "network", c.text, strlen(c.text) > 110 ? "..." : "",
              on->device, precision_name(on->precision), c.batch, c.input.height, c.input.width,
              c.input.channels, c.classes, head_name(c.head), optimizers[c.optimizer],
-             c.freeze ? " frozen" : "", c.augment ? " augmented" : "", c.decays ? " decay" : "",
-             c.smooth ? " smoothed" : "", c.keras_epsilon ? " epsilon 1e-7" : "");
+             c.frozen == FROZEN ? " frozen"
+             : c.frozen         ? " partly frozen"
+                                : "",
+             c.augment ? " augmented" : "", c.decays ? " decay" : "", c.smooth ? " smoothed" : "",
+             c.keras_epsilon ? " epsilon 1e-7" : "");
 }
 
 /* A list whose cases name no shape gets some: a few that turn over the list, or each with all. */

@@ -57,7 +57,7 @@ static placed *place_text(const char *text, bool training, bool freeze, precisio
     p = (placed){0};
     must(network_parse(text, (extent){32, 32, 3}, HEAD_COSINE, 9, &p.net, e));
     program_spec spec = {
-        .net = &p.net, .batch = 5, .training = training, .freeze_backbone = freeze};
+        .net = &p.net, .batch = 5, .training = training, .frozen = freeze ? p.net.layer_count : 0};
     must(places_new(&spec, precision, &p.plan, &p.places, e));
     return &p;
 }

@@ -11,7 +11,8 @@
 
 typedef struct {
     const char *text;
-    bool freeze, smooth, augment;
+    size_t frozen;
+    bool smooth, augment;
 } network_case;
 
 static const network_case cases[] = {
@@ -50,7 +51,9 @@ static const network_case cases[] = {
     {.text = "conv:1x1x3 save conv:1x1x3 | conv:1x1x3 silu multiply save avgpool | multiply"},
     {.text = "conv:3x3x4 relu dense:6", .smooth = true},
     {.text = "conv:3x3x4 relu dense:6", .augment = true},
-    {.text = "conv:3x3x4 batchnorm relu dense:6", .freeze = true},
+    {.text = "conv:3x3x4 batchnorm relu dense:6", .frozen = 4},
+    {.text = "conv:3x3x4 relu conv:3x3x4 batchnorm relu dense:6", .frozen = 2},
+    {.text = "conv:3x3x4 save conv:3x3x4:same relu | conv:1x1x4 add relu dense:6", .frozen = 4},
 };
 
 enum { ROWS = 5, CLASSES = 4, ELEMENTS = 24, DRAWS = 6 };
@@ -73,7 +76,7 @@ static void bench_new(bench *t, const network_case *c, head_kind head, draws *s)
     t->b = reference_open();
     must(network_parse(c->text, picture, head, CLASSES, &t->net, e));
     program_spec spec = {.net = &t->net, .batch = ROWS, .training = true, .seed = draw_bits(s)};
-    spec.freeze_backbone = c->freeze;
+    spec.frozen = c->frozen;
     spec.label_smoothing = c->smooth ? 0.3f : 0;
     spec.augment = c->augment ? (augmentation){true, 1, 2} : (augmentation){false, 0, 0};
     must(t->b->program_new(t->b, &spec, &t->p, e));
@@ -148,7 +151,7 @@ static judgement element_judge(bench *t, float *scratch, size_t i, double scale,
 static bool parameter_check(bench *t, const network_case *c, size_t k, draws *s, verdict *v)
 {
     const parameter *q = &t->net.parameters[k];
-    bool learns = q->trainable && (!c->freeze || k == t->net.head_scale || k == t->net.head_weight);
+    bool learns = q->trainable && parameter_layer(&t->net, k) >= c->frozen;
     float *scratch = poisoned_new(t->net.total);
     double scale =
         fmax(rms(t->gradient + q->start, q->count), 0.1 * rms(t->gradient, t->net.total));
@@ -217,7 +220,7 @@ int main(int count, char **words)
         const network_case *c = &cases[i / 2];
         tests[i] = (test_case){.c = c, .head = i % 2 ? HEAD_SOFTMAX : HEAD_COSINE};
         snprintf(tests[i].name, sizeof tests[i].name, "gradient of [%s] %s%s%s%s", c->text,
-                 head_name(tests[i].head), c->freeze ? " frozen" : "", c->smooth ? " smoothed" : "",
+                 head_name(tests[i].head), c->frozen ? " frozen" : "", c->smooth ? " smoothed" : "",
                  c->augment ? " augmented" : "");
         all[i] = (struct CMUnitTest){tests[i].name, run_case, NULL, NULL, &tests[i]};
     }

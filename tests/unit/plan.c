@@ -85,8 +85,10 @@ static planned *plan_text(const char *text, size_t rows, bool training, bool fre
     static planned p; /* the plan holds its network's address */
     p = (planned){0};
     must(network_parse(text, (extent){32, 32, 3}, HEAD_COSINE, 9, &p.net, e));
-    p.spec = (program_spec){
-        .net = &p.net, .batch = rows, .training = training, .freeze_backbone = freeze};
+    p.spec = (program_spec){.net = &p.net,
+                            .batch = rows,
+                            .training = training,
+                            .frozen = freeze ? p.net.layer_count : 0};
     must(plan_new(&p.spec, rows, how, &p.plan, e));
     must(arena_lay_out(&p.plan.arena, e));
     return &p;
