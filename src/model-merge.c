@@ -1,7 +1,6 @@
 /* model-merge: models that imprinted different classes, or parts of one, to one model of all. */
 #include "../common/base/tool.h"
 #include "../common/model/model.h"
-#include "../common/model/sums.h"
 #include "device.h"
 #include "imprinting/merging.h"
 
@@ -59,11 +58,9 @@ static int merge(tool_operands models, output *out, error *e)
     model base = {0};
     if (base_path && model_load(base_path, &base, e) < 0)
         return -1;
-    if (base_path && sums_check(&base, e) < 0) {
-        model_free(&base);
-        return error_prefix(e, "%s", base_path);
-    }
     int status = merging_new(base_path ? &base : NULL, &g, e);
+    if (status < 0 && base_path)
+        error_prefix(e, "%s", base_path);
     if (status == 0 && (add_models(g, models, e) < 0 || finish(g, out, e) < 0))
         status = -1;
     merging_free(g);

@@ -100,7 +100,8 @@ static size_t parameter_add(parser *p, const char *name, size_t rank, const size
 {
     network *n = &p->net;
     parameter *q = &n->parameters[n->parameter_count];
-    *q = (parameter){.rank = rank, .trainable = true, .initial = initial, .count = 1};
+    *q = (parameter){
+        .rank = rank, .trainable = true, .initial = initial, .count = 1, .layer = p->place - 1};
     snprintf(q->name, sizeof q->name, "%s", name);
     bool fits = true;
     for (size_t i = 0; i < rank; i++) {
@@ -303,11 +304,4 @@ void network_initialise(const network *n, uint64_t seed, float *parameters)
         for (size_t i = 0; i < p->count; i++)
             value[i] = constant[p->initial];
     }
-}
-
-size_t parameter_layer(const network *n, size_t index)
-{
-    if (index == n->head_scale || index == n->head_weight)
-        return n->layer_count;
-    return (size_t)strtoul(n->parameters[index].name, NULL, 10);
 }

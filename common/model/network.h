@@ -154,6 +154,7 @@ typedef struct {
     char name[64]; /* "0.conv/weight": the layer's place in the text, its kind, what it is */
     size_t rank, shape[4];
     size_t start, count; /* place and size in the flat array, in floats */
+    size_t layer;        /* whose it is; layer_count for the head's */
     bool trainable;      /* false for batchnorm's running mean and variance */
     initial_kind initial;
     size_t fan_in, fan_out; /* for INITIAL_GLOROT: uniform in +-sqrt(6 / (fan_in + fan_out)) */
@@ -200,8 +201,6 @@ const char *layer_name(layer_kind kind); /* its word in a text: "conv" */
 bool layer_is_activation(layer_kind kind);
 /* add, multiply, concat */
 bool layer_closes(layer_kind kind);
-/* The layer whose a parameter is; layer_count for the head's. */
-size_t parameter_layer(const network *n, size_t index);
 /* Whether a convolution has stride 1, no dilation, one group, and the same padding on all opposite
  * sides. */
 bool conv_is_plain(const layer *l);

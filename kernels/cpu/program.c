@@ -140,7 +140,7 @@ static int parts_new(program *p, error *e)
         return error_set(e, "out of memory");
     for (size_t k = 0; k < n->parameter_count; k++) {
         const parameter *q = &n->parameters[k];
-        if (!q->trainable || parameter_layer(n, k) < p->spec.frozen)
+        if (!q->trainable || q->layer < p->spec.frozen)
             continue;
         bool decays = q->initial == INITIAL_GLOROT && p->spec.optimizer.weight_decay != 0;
         learning_part *last = p->part_count ? &p->parts[p->part_count - 1] : NULL;

@@ -113,7 +113,7 @@ static void parameters_begin(const placer *k)
                                .copy = NOWHERE,
                                .inner = own->count,
                                .padded = own->count,
-                               .learns = own->trainable && parameter_layer(n, i) >= k->spec->frozen,
+                               .learns = own->trainable && own->layer >= k->spec->frozen,
                                .decays = own->initial == INITIAL_GLOROT};
     }
 }

@@ -533,7 +533,7 @@ static void step_apply(program *p, double rate)
     p->step++;
     for (size_t k = 0; k < n->parameter_count; k++) {
         const parameter *q = &n->parameters[k];
-        if (!q->trainable || parameter_layer(n, k) < p->spec.frozen)
+        if (!q->trainable || q->layer < p->spec.frozen)
             continue;
         reference_optimizer_step(&p->spec.optimizer, p->step, rate, q->initial == INITIAL_GLOROT,
                                  q->count, p->gradient + q->start, p->parameters + q->start,

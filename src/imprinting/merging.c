@@ -390,7 +390,7 @@ int merging_new(const model *base, merging **out, error *e)
     int status = g && (changed || !base) ? 0 : out_of_memory(e);
     if (status == 0) {
         *g = (merging){.base = base, .changed = changed};
-        status = base ? model_copy(&g->whole, base, e) : 0;
+        status = base && (sums_check(base, e) < 0 || model_copy(&g->whole, base, e) < 0) ? -1 : 0;
         g->begun = base && status == 0;
     } else {
         free(changed);

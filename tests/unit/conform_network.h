@@ -56,7 +56,7 @@ static void randomise_moments(const network_case *c, inputs *in, draws *s)
     in->step = c->keras_epsilon ? 0 : 5;
     for (size_t k = 0; in->step && k < n->parameter_count; k++) {
         const parameter *p = &n->parameters[k];
-        if (!p->trainable || parameter_layer(n, k) < c->frozen)
+        if (!p->trainable || p->layer < c->frozen)
             continue;
         for (size_t i = p->start; i < p->start + p->count; i++) {
             in->first[i] = 0.003f * draw_normal(s);
@@ -381,7 +381,7 @@ static void judge_frozen(const inputs *in, const outcome *o, verdict *v)
     const network *n = &in->net;
     for (size_t k = 0; k < n->parameter_count; k++) {
         const parameter *p = &n->parameters[k];
-        bool frozen = parameter_layer(n, k) < in->spec.frozen;
+        bool frozen = p->layer < in->spec.frozen;
         for (size_t i = p->start; i < p->start + p->count; i++) {
             if ((frozen || !p->trainable) && o->gradient[i] != 0) {
                 verdict_add(v, "gradient %s: not zero\n", p->name);

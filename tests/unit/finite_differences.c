@@ -151,7 +151,7 @@ static judgement element_judge(bench *t, float *scratch, size_t i, double scale,
 static bool parameter_check(bench *t, const network_case *c, size_t k, draws *s, verdict *v)
 {
     const parameter *q = &t->net.parameters[k];
-    bool learns = q->trainable && parameter_layer(&t->net, k) >= c->frozen;
+    bool learns = q->trainable && q->layer >= c->frozen;
     float *scratch = poisoned_new(t->net.total);
     double scale =
         fmax(rms(t->gradient + q->start, q->count), 0.1 * rms(t->gradient, t->net.total));
