@@ -1,7 +1,7 @@
 #include "attention.h"
 #include "function.h"
 
-#include <cblas.h>
+#include <dnnl.h>
 #include <math.h>
 
 /* One head of one row, on one thread: [places][depth] of each, and [places][places]. */
@@ -50,10 +50,9 @@ CLONES static void scatter(const float *from, void *y, size_t at, size_t width, 
 static void product(bool turn_a, bool turn_b, size_t rows, size_t columns, size_t inner,
                     float factor, const float *a, const float *b, float *c)
 {
-    cblas_sgemm(CblasRowMajor, turn_a ? CblasTrans : CblasNoTrans,
-                turn_b ? CblasTrans : CblasNoTrans, (int)rows, (int)columns, (int)inner, factor, a,
-                (int)(turn_a ? rows : inner), b, (int)(turn_b ? inner : columns), 0, c,
-                (int)columns);
+    dnnl_sgemm(turn_a ? 'T' : 'N', turn_b ? 'T' : 'N', (dnnl_dim_t)rows, (dnnl_dim_t)columns,
+               (dnnl_dim_t)inner, factor, a, (dnnl_dim_t)(turn_a ? rows : inner), b,
+               (dnnl_dim_t)(turn_b ? inner : columns), 0, c, (dnnl_dim_t)columns);
 }
 
 CLONES static void softmax_rows(float *x, size_t rows, size_t count)

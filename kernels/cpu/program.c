@@ -7,6 +7,7 @@
 #include "input.h"
 #include "layers.h"
 #include "pool.h"
+#include "winograd.h"
 
 #include <stdlib.h>
 
@@ -113,21 +114,34 @@ static int memory_new(program *p, error *e)
 
 /* ---- making and freeing ---- */
 
-/* Rows at once when only embedding: few enough that what lies between two layers stays in the
- * cache. Of 1 to 32 rows a thread, embedding 100 pictures of 224 x 224 with ResNet-50,
- * EfficientNet-Lite0 and ViT-S, and CIFAR-10 with resnet9, none was faster:
- * time embed --model M pictures. */
-#define EMBED_ROWS_A_THREAD 32
-#define EMBED_BYTES_A_THREAD ((size_t)4 << 20) /* of the largest activation */
+/* Rows a thread at once when only embedding. What lies between two layers should stay in the cache,
+ * so that the largest activation gets EMBED_BYTES; but weights are read anew for each batch, and so
+ * there are rows enough that EMBED_WEIGHTS times the weights are no more than what the rows' layers
+ * read and write, as long as EMBED_BYTES_MOST lasts. Found with tests/bench/beside_networks.py on
+ * ResNet-18 and -50, MobileNetV3, EfficientNet-Lite0, DenseNet-121 and ViT-S of 224 pixels. */
+#define EMBED_ROWS_MOST 32
+#define EMBED_BYTES ((size_t)4 << 20)
+#define EMBED_BYTES_MOST ((size_t)32 << 20)
+#define EMBED_WEIGHTS 4
 
 static size_t embed_rows(const cpu *own, const network *n)
 {
-    size_t largest = extent_size(n->input);
-    for (size_t i = 0; i < n->layer_count; i++)
-        if (extent_size(n->layers[i].out) > largest)
-            largest = extent_size(n->layers[i].out);
-    size_t rows = EMBED_BYTES_A_THREAD / sizeof(float) / largest;
-    rows = rows < 1 ? 1 : rows > EMBED_ROWS_A_THREAD ? EMBED_ROWS_A_THREAD : rows;
+    size_t largest = extent_size(n->input), moved = largest, weights = 0;
+    for (size_t i = 0; i < n->layer_count; i++) {
+        const layer *l = &n->layers[i];
+        size_t out = extent_size(l->out);
+        largest = out > largest ? out : largest;
+        moved += extent_size(l->in) + out;
+        if (l->kind == LAYER_CONV || l->kind == LAYER_DENSE)
+            weights += conv_is_winograd(own, l) ? winograd_filter_count(l)
+                                                : n->parameters[l->weight].count;
+    }
+    size_t bytes = largest * element_size(own->type);
+    size_t rows = EMBED_BYTES / bytes, wanted = EMBED_WEIGHTS * weights / moved + 1;
+    size_t most = EMBED_BYTES_MOST / bytes;
+    wanted = wanted > most ? most : wanted;
+    rows = rows < wanted ? wanted : rows;
+    rows = rows < 1 ? 1 : rows > EMBED_ROWS_MOST ? EMBED_ROWS_MOST : rows;
     return rows * (size_t)own->threads;
 }
 

@@ -8,9 +8,14 @@
 #define TILE 5
 #define SPAN 7
 #define POINTS (SPAN * SPAN)
-#define PANEL 32                      /* channels that the products' inner loops hold at once */
-#define STRIP 12                      /* tiles, likewise */
-#define BLOCK_FLOATS ((size_t)150000) /* what lies between a thread's steps: within its cache */
+#define PANEL 32 /* channels that the products' inner loops hold at once */
+#define STRIP 12 /* tiles, likewise */
+/* Strips at once: as many as leave what lies between a thread's steps in its cache, but enough that
+ * the filters, which each block reads anew, are not what takes the time: of 2, 4 and 8 at the least
+ * 4 was best for resnet9 and ResNet-18 and -50 of 224 pixels (tests/bench/beside_networks.py). */
+#define BLOCK_FLOATS ((size_t)150000)
+#define BLOCK_STRIPS_LEAST 4
+#define BLOCK_STRIPS_MOST 8
 #define SCRATCH_MAX ((size_t)1 << 27) /* floats */
 
 typedef __m512 vec;
@@ -43,8 +48,18 @@ static size_t tile_of(extent out)
 
 static size_t block_of(size_t in_channels, size_t out_channels)
 {
-    size_t tiles = BLOCK_FLOATS / POINTS / (in_channels + out_channels) / STRIP * STRIP;
-    return tiles < 2 * STRIP ? 2 * STRIP : tiles > 8 * STRIP ? 8 * STRIP : tiles;
+    size_t strips = BLOCK_FLOATS / POINTS / (in_channels + out_channels) / STRIP;
+    strips = strips > BLOCK_STRIPS_MOST ? BLOCK_STRIPS_MOST : strips;
+    return STRIP * (strips < BLOCK_STRIPS_LEAST ? BLOCK_STRIPS_LEAST : strips);
+}
+
+/* No larger than `most`, so that all threads have equally many blocks. */
+static size_t block_even(size_t tiles, size_t most)
+{
+    size_t threads = (size_t)omp_get_max_threads();
+    size_t rounds = (tiles + most * threads - 1) / (most * threads);
+    size_t block = (tiles + rounds * threads - 1) / (rounds * threads);
+    return (block + STRIP - 1) / STRIP * STRIP;
 }
 
 static shape shape_of(extent in, extent out, size_t pad_height, size_t pad_width, size_t rows)
@@ -55,7 +70,7 @@ static shape shape_of(extent in, extent out, size_t pad_height, size_t pad_width
     s.tiles_high = tiles_across(out.height, s.tile);
     s.tiles_wide = tiles_across(out.width, s.tile);
     s.tiles = rows * s.tiles_high * s.tiles_wide;
-    s.block = block_of(in.channels, out.channels);
+    s.block = block_even(s.tiles, block_of(in.channels, out.channels));
     return s;
 }
 

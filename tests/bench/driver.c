@@ -1,9 +1,10 @@
 /* driver.c: the CPU backend's speed, on request. tests/bench/beside_torch.py asks, in turns with
  * PyTorch.
  *
- *     driver [--threads N] [--network TEXT] [--batch N] [FILE...]
+ *     driver [--threads N] [--network TEXT | --model FILE] [--batch N] [FILE...]
  *
- * The files are CIFAR-10 binary batches; without any, pictures are random. Requests are lines on
+ * The files are CIFAR-10 binary batches; without any, and for a model, pictures are random, of the
+ * network's size. A model's network has its weights below a new head. Requests are lines on
  * standard input, answered by one line each with pictures a second:
  *
  *     train PRECISION STEPS       steps of the batch (default 64), Adam
@@ -12,6 +13,7 @@
  *                                 OpenBLAS's sgemm, in GFLOP/s, whatever the precision
  *     profile PRECISION STEPS     answers a table and an empty line
  *     profile-embed PRECISION ROWS BATCHES */
+#include "../../common/model/model.h"
 #include "../../kernels/cpu/state.h"
 
 #include <cblas.h>
@@ -26,11 +28,14 @@
 static size_t batch_rows = 64;
 static int threads;
 static const char *network_text = "keras-cnn";
+static extent picture = {32, 32, 3};
+static model pretrained; /* of --model */
 
 typedef struct {
     uint8_t *images;
     int32_t *labels;
     size_t rows;
+    size_t bytes; /* of one */
 } pictures;
 
 static void die(const error *e)
@@ -50,7 +55,7 @@ static double seconds_now(void)
 
 static void pictures_grow(pictures *all, size_t rows)
 {
-    all->images = realloc(all->images, rows * 3072);
+    all->images = realloc(all->images, rows * all->bytes);
     all->labels = realloc(all->labels, rows * sizeof *all->labels);
     if (!all->images || !all->labels)
         die(&(error){"out of memory"});
@@ -78,9 +83,10 @@ static void pictures_read(const char *path, pictures *all)
 
 static void pictures_random(pictures *all)
 {
-    all->rows = 4096;
+    all->rows = 3072 * 4096 / all->bytes;
+    all->rows = all->rows < 256 ? 256 : all->rows;
     pictures_grow(all, all->rows);
-    for (size_t i = 0; i < all->rows * 3072; i++)
+    for (size_t i = 0; i < all->rows * all->bytes; i++)
         all->images[i] = (uint8_t)(rand() >> 8);
     for (size_t i = 0; i < all->rows; i++)
         all->labels[i] = rand() % CLASSES;
@@ -100,12 +106,27 @@ static void machine_open(machine *m, precision_kind precision)
 {
     error e;
     backend_options options = {.device = "cpu", .precision = precision, .threads = threads};
-    extent picture = {32, 32, 3};
     const char *text = network_builtin(network_text);
     if (network_parse(text ? text : network_text, picture, HEAD_COSINE, CLASSES, &m->net, &e) !=
             0 ||
         backend_open(&options, &m->b, NULL, &e) != 0)
         die(&e);
+}
+
+/* Random ones, and those of a model below its head. */
+static float *parameters_new(const network *net)
+{
+    float *parameters = malloc(net->total * sizeof *parameters);
+    if (!parameters)
+        die(&(error){"out of memory"});
+    network_initialise(net, 1, parameters);
+    for (size_t i = 0; pretrained.net.text && i < net->parameter_count; i++) {
+        const parameter *to = &net->parameters[i];
+        const tensor *from = model_find(&pretrained, to->name);
+        if (from && strncmp(to->name, "head/", 5) != 0)
+            memcpy(parameters + to->start, from->data, to->count * sizeof *parameters);
+    }
+    return parameters;
 }
 
 static program *machine_program(machine *m, const pictures *all, bool training, size_t rows)
@@ -121,8 +142,7 @@ static program *machine_program(machine *m, const pictures *all, bool training, 
                          .training = training,
                          .seed = 1,
                          .optimizer = {OPTIMIZER_ADAM, .9f, .999f, 1e-7f, 0, 0}};
-    float *parameters = malloc(m->net.total * sizeof *parameters);
-    network_initialise(&m->net, 1, parameters);
+    float *parameters = parameters_new(&m->net);
     if (m->b->program_new(m->b, &spec, p, &e) != 0 ||
         m->b->parameters_set(m->b, *p, parameters, &e) != 0 ||
         (training && m->b->data_set(m->b, *p, all->images, all->labels, all->rows, &e) != 0))
@@ -160,7 +180,7 @@ static double embed(machine *m, const pictures *all, size_t rows, size_t batches
     double begun = seconds_now();
     for (size_t i = 0; i < batches; i++) {
         size_t first = i * rows % (all->rows - rows + 1);
-        if (backend_embed(m->b, p, all->images + first * 3072, rows, embeddings, &e) != 0)
+        if (backend_embed(m->b, p, all->images + first * all->bytes, rows, embeddings, &e) != 0)
             die(&e);
     }
     double speed = (double)(rows * batches) / (seconds_now() - begun);
@@ -286,21 +306,32 @@ int main(int count, char **arguments)
 {
     static const struct option options[] = {{"threads", required_argument, NULL, 't'},
                                             {"network", required_argument, NULL, 'n'},
+                                            {"model", required_argument, NULL, 'm'},
                                             {"batch", required_argument, NULL, 'b'},
                                             {0}};
     machine machines[4] = {0};
-    pictures all = {0};
+    const char *model_path = NULL;
     char line[256];
     for (int c; (c = getopt_long(count, arguments, "", options, NULL)) != -1;) {
         if (c == 't')
             threads = atoi(optarg);
         else if (c == 'n')
             network_text = optarg;
+        else if (c == 'm')
+            model_path = optarg;
         else if (c == 'b')
             batch_rows = (size_t)atoi(optarg);
         else
             return 2;
     }
+    error e;
+    if (model_path && model_load(model_path, &pretrained, &e) != 0)
+        die(&e);
+    if (model_path) {
+        network_text = pretrained.net.text;
+        picture = pretrained.net.input;
+    }
+    pictures all = {.bytes = extent_size(picture)};
     for (int i = optind; i < count; i++)
         pictures_read(arguments[i], &all);
     if (all.rows == 0)
