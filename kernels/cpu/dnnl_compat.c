@@ -77,6 +77,12 @@ dnnl_status_t dense_backward_weights(const product_request *r, dnnl_primitive_de
         out, r->engine, r->source, r->weights, r->bias, r->target, r->hint, r->attributes);
 }
 
+dnnl_status_t matrix_product(const product_request *r, dnnl_primitive_desc_t *out)
+{
+    return dnnl_matmul_primitive_desc_create(out, r->engine, r->source, r->weights, r->bias,
+                                             r->target, r->attributes);
+}
+
 #else /* version 2 */
 
 dnnl_status_t layout_new(int rank, const dnnl_dim_t *sizes, dnnl_data_type_t type,
@@ -163,6 +169,12 @@ dnnl_status_t dense_backward_weights(const product_request *r, dnnl_primitive_de
     return create(dnnl_inner_product_backward_weights_desc_init(&d, r->source, r->weights, r->bias,
                                                                 r->target),
                   &d, r, out);
+}
+
+dnnl_status_t matrix_product(const product_request *r, dnnl_primitive_desc_t *out)
+{
+    dnnl_matmul_desc_t d;
+    return create(dnnl_matmul_desc_init(&d, r->source, r->weights, r->bias, r->target), &d, r, out);
 }
 
 #endif

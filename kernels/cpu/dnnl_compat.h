@@ -56,6 +56,7 @@ typedef dnnl_status_t product_maker(const product_request *r, dnnl_primitive_des
 
 product_maker convolution_forward, convolution_backward_data, convolution_backward_weights;
 product_maker dense_forward, dense_backward_data, dense_backward_weights;
+product_maker matrix_product; /* target = source weights, a matrix each of a batch */
 
 const char *dnnl_status_text(dnnl_status_t status);
 

@@ -40,8 +40,6 @@ size_t layer_scratch_count(const program *p, size_t i)
         return training && !(l->kind == LAYER_MAXPOOL ? pool_tiles(l) : whole_picture(l))
                    ? threads * extent_size(l->in)
                    : 0;
-    case LAYER_ATTENTION:
-        return threads * attention_scratch_count(l, training);
     default:
         return 0;
     }
@@ -173,7 +171,8 @@ int layer_forward(program *p, const primitive_set *s, size_t i, run_mode mode, e
         position_forward(l, in, out, type, rows, weight);
         break;
     case LAYER_ATTENTION:
-        attention_forward(l, in, out, type, rows, p->scratch);
+        if (attention_forward(p->layers[i].attention, p->own, in, out, rows, e) < 0)
+            return -1;
         break;
     case LAYER_TAKE:
     case LAYER_CHANNELS:
@@ -316,8 +315,9 @@ int layer_backward(program *p, const primitive_set *s, size_t i, error *e)
         position_backward(l, gradient, type, rows, d_weight);
         break;
     case LAYER_ATTENTION:
-        attention_backward(l, program_at(p, f->input), gradient, program_at(p, f->d_input), type,
-                           rows, p->scratch);
+        if (attention_backward(p->layers[i].attention, p->own, program_at(p, f->input), gradient,
+                               program_at(p, f->d_input), rows, e) < 0)
+            return -1;
         break;
     case LAYER_TAKE:
     case LAYER_CHANNELS:

@@ -176,6 +176,11 @@ static int layers_new(program *p, error *e)
         if (fused_multiplies(&p->plan.layers[i]))
             p->layers[i].product = l->kind == LAYER_CONV ? &conv_product : &dense_product;
         conv_choose(p, i);
+        attention **own = &p->layers[i].attention;
+        if (l->kind == LAYER_ATTENTION &&
+            !(*own = attention_get(&p->attentions, p->own, l, p->plan.layers[i].out_type,
+                                   p->spec.training, e)))
+            return -1;
     }
     return 0;
 }
@@ -207,6 +212,7 @@ static void cpu_program_free(backend *b, program *p)
         primitives_free(p->sets[i]);
     storage_free(p);
     plan_free(&p->plan);
+    attention_free(p->attentions);
     free(p->layers);
     free(p->base);
     free(p->parts);

@@ -3,6 +3,7 @@
 #define KERNELS_CPU_STATE_H
 
 #include "../plan/plan.h"
+#include "attention.h"
 #include "cpu.h"
 #include "head.h"
 #include "norm.h"
@@ -17,6 +18,7 @@ typedef struct {
     batchnorm norm;
     bool first_conv;          /* conv: in place of oneDNN's gradient of the weights */
     bool winograd;            /* conv: in place of oneDNN's convolution */
+    attention *attention;     /* of program.attentions */
     bool masks_below;         /* winograd: its gradient goes through the ReLU of the layer below */
     float *filters, *rotated; /* winograd: of the parameters of program.filter_version */
 } layer_state;
@@ -42,6 +44,7 @@ struct program {
     char *base;   /* the arena's memory */
     size_t taken; /* blocks of the arena that have been given out by program_take */
     layer_state *layers;
+    attention *attentions;
     uint8_t *picture_row; /* scratch of input_load */
     float *features, *feature_gradient;
     head_space head;
@@ -53,7 +56,7 @@ struct program {
     learning_part *parts;
     size_t part_count;
     uint64_t step, version, filter_version;
-    float *scratch; /* of one layer at a time: winograd, attention ... */
+    float *scratch; /* of one layer at a time: winograd, norms ... */
     float *input_factor,
         *input_offset; /* picture_scale's; NULL for a network that has no normalize */
     primitive_set *sets[PRIMITIVE_SETS];
