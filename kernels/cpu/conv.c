@@ -34,9 +34,24 @@ const product_kind conv_product = {"convolution",
 
 /* ---- the choice ---- */
 
+#define FEW_CHANNELS 8
+
 bool conv_is_winograd(const cpu *own, const layer *l)
 {
     return !(own->type == ELEMENT_BF16 && cpu_has_tiles()) && winograd_fits(l, own->threads);
+}
+
+layer conv_shape(const layer *l)
+{
+    layer s = *l;
+    size_t width = l->kernel_width;
+    if (width == 1 || width != l->stride_width || l->dilation_width != 1 || l->pad.left ||
+        l->pad.right || l->in.width % width || l->groups != 1 || l->in.channels > FEW_CHANNELS)
+        return s;
+    s.in.width /= width;
+    s.in.channels *= width;
+    s.kernel_width = s.stride_width = 1;
+    return s;
 }
 
 /* The way back through Winograd's also takes that through ReLU and dropout of the layer below. */

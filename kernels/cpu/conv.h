@@ -10,6 +10,10 @@ extern const product_kind conv_product;
 /* Whether it is done by Winograd's filtering, which takes a ReLU in the same pass, and nothing
  * else. */
 bool conv_is_winograd(const cpu *own, const layer *l);
+/* The layer as oneDNN is to see it. Pictures' few channels leave its vectors empty; where windows
+ * lie side by side, as a vision transformer's patches do, a window's row of pixels is as well one
+ * place of more channels, in the same memory. */
+layer conv_shape(const layer *l);
 /* Chooses how fused layer i is done, once the layers are planned. */
 void conv_choose(program *p, size_t i);
 /* Its memory, as program_take. */

@@ -57,6 +57,11 @@ static const product_kind *kind_of(const program *p, const fused_layer *f)
     return p->layers[f - p->plan.layers].product;
 }
 
+static const layer *shape_of(const maker *m)
+{
+    return &m->p->layers[m->f - m->p->plan.layers].shape;
+}
+
 /* What the primitives of one layer are made from. */
 typedef struct {
     layout source, target, gradient; /* gradient: of the target, in the type that is multiplied */
@@ -123,13 +128,13 @@ static dnnl_status_t finish_attributes(const fused_layer *f, dnnl_primitive_attr
 static int ingredients_new(const maker *m, ingredients *g)
 {
     const fused_layer *f = m->f;
-    const layer *l = f->layer;
+    const layer *l = shape_of(m);
     const product_kind *k = kind_of(m->p, f);
     size_t rows = m->s->rows;
     dnnl_data_type_t type = data_type(m->p->own->type);
     dnnl_dim_t outputs = (dnnl_dim_t)l->out.channels;
     *g = (ingredients){0};
-    if (check(m, k->activation(rows, f->in, type, &g->source)) < 0 ||
+    if (check(m, k->activation(rows, l->in, type, &g->source)) < 0 ||
         check(m, k->activation(rows, f->out, data_type(f->out_type), &g->target)) < 0 ||
         check(m, k->activation(rows, f->out, type, &g->gradient)) < 0 ||
         check(m, k->weight(l, true, dnnl_f32, &g->plain)) < 0 ||
@@ -163,7 +168,7 @@ static int describe(const maker *m, product_maker *make, const ingredients *g, l
                     layout target, dnnl_primitive_attr_t attributes, dnnl_primitive_desc_t hint,
                     dnnl_primitive_desc_t *out)
 {
-    const layer *l = m->f->layer;
+    const layer *l = shape_of(m);
     product_request r = {
         .engine = m->p->own->engine,
         .source = g->source,
@@ -407,7 +412,7 @@ static int storage_move(const maker *m, const float *from, float *to, bool in)
     layout plain = NULL, stored = m->p->stored[k];
     primitive o = {0};
     void *scratch = NULL;
-    int status = check(m, kind_of(m->p, m->f)->weight(m->f->layer, true, dnnl_f32, &plain));
+    int status = check(m, kind_of(m->p, m->f)->weight(shape_of(m), true, dnnl_f32, &plain));
     if (status == 0)
         status = check(m, reorder_make(m->p->own, &o, in ? plain : stored, (float *)from + start,
                                        in ? stored : plain, to + start));

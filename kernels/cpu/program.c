@@ -173,6 +173,7 @@ static int layers_new(program *p, error *e)
         return error_set(e, "out of memory");
     for (size_t i = p->plan.count; i-- > 0;) {
         const layer *l = p->plan.layers[i].layer;
+        p->layers[i].shape = l->kind == LAYER_CONV ? conv_shape(l) : *l;
         if (fused_multiplies(&p->plan.layers[i]))
             p->layers[i].product = l->kind == LAYER_CONV ? &conv_product : &dense_product;
         conv_choose(p, i);

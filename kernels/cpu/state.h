@@ -15,6 +15,7 @@
 /* What there is beside a fused layer of the plan. */
 typedef struct {
     const product_kind *product; /* conv, dense */
+    layer shape;                 /* of them: as oneDNN is to see the layer */
     batchnorm norm;
     bool first_conv;          /* conv: in place of oneDNN's gradient of the weights */
     bool winograd;            /* conv: in place of oneDNN's convolution */
