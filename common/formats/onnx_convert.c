@@ -1159,13 +1159,66 @@ static void axis_remove(view *v, size_t at)
     memmove(v->axes + at, v->axes + at + 1, (--v->rank - at) * sizeof *v->axes);
 }
 
+/* Whether a table of places counts with a fixed step on each axis, and on all together each place
+ * once: `order` is its axes by falling steps. So the dynamo exporter writes as_strided. */
+static bool table_orders(const array *table, size_t *order)
+{
+    size_t steps[ONNX_RANK_MAX] = {0}, behind = 1;
+    for (size_t d = table->rank, step = 1; d-- > 0; step *= table->dims[d]) {
+        if (table->dims[d] > 1 && table->i[step] <= 0)
+            return false;
+        steps[d] = table->dims[d] > 1 ? (size_t)table->i[step] : 0;
+    }
+    for (size_t d = 0; d < table->rank; d++) {
+        size_t at = d;
+        for (; at > 0 && steps[order[at - 1]] < steps[d]; at--)
+            order[at] = order[at - 1];
+        order[at] = d;
+    }
+    for (size_t k = table->rank; k-- > 0;) {
+        size_t size = table->dims[order[k]];
+        if (size > 1 && steps[order[k]] != behind)
+            return false;
+        behind *= size;
+    }
+    for (size_t i = 0; i < table->count; i++) {
+        size_t place = 0;
+        for (size_t d = table->rank, rest = i; d-- > 0; rest /= table->dims[d])
+            place += rest % table->dims[d] * steps[d];
+        if (table->i[i] != (int64_t)place)
+            return false;
+    }
+    return true;
+}
+
+/* All elements of a vector in another order: it becomes the table's axes by falling steps, and then
+ * these as the table has them. */
+static void convert_table(reader *r, const node *n, view *v, const array *table)
+{
+    size_t order[ONNX_RANK_MAX], dims[ONNX_RANK_MAX], back[ONNX_RANK_MAX];
+    if (v->rank != 1 || table->count != view_count(v) || !table_orders(table, order))
+        onnx_fail(r, n, "it gathers by a table");
+    for (size_t k = 0; k < table->rank; k++) {
+        dims[k] = table->dims[order[k]];
+        back[order[k]] = k;
+    }
+    if (!view_reshape(v, table->rank, dims))
+        onnx_fail(r, n, "it gathers by a table across the axes of what it reads");
+    view_permute(v, back);
+    set(n, *v);
+}
+
 static void convert_gather(reader *r, const node *n)
 {
     view *v = input_view(r, n, 0);
     const array *which = onnx_constant(r, n, onnx_input(n, 1));
     size_t at = onnx_axis(r, n, onnx_int(n, "axis", 0), v->rank);
-    if (which->count == 0 || !which->whole || which->rank > 1)
-        onnx_fail(r, n, "it gathers by a table");
+    if (which->count == 0 || !which->whole)
+        onnx_fail(r, n, "it gathers by nothing, or by fractions");
+    if (which->rank > 1) {
+        convert_table(r, n, v, which);
+        return;
+    }
     size_t first = onnx_axis(r, n, which->i[0], axis_size(&v->axes[at]));
     for (size_t i = 0; i < which->count; i++)
         if (which->i[i] != which->i[0] + (int64_t)i)

@@ -123,11 +123,11 @@ def compare_limit(ours):
               f'({statistics.median(b for _, b in pairs):.0f} GFLOP/s)')
 
 
-def compare(name, ours, theirs, target):
+def compare(name, ours, theirs, target, rounds=ROUNDS, width=34):
     """ours, theirs: functions that do the work once and return pictures a second."""
     ours(), theirs()
     pairs = []
-    for i in range(ROUNDS):  # who goes first changes, so that a drift of the machine cancels
+    for i in range(rounds):  # who goes first changes, so that a drift of the machine cancels
         if i % 2:
             b = theirs()
             pairs.append((ours(), b))
@@ -135,7 +135,7 @@ def compare(name, ours, theirs, target):
             a = ours()
             pairs.append((a, theirs()))
     ratios = [a / b for a, b in pairs]
-    print(f'{name:34s} {statistics.median(a for a, _ in pairs):9.0f} {statistics.median(b for _, b in pairs):9.0f} '
+    print(f'{name:{width}s} {statistics.median(a for a, _ in pairs):9.0f} {statistics.median(b for _, b in pairs):9.0f} '
           f'{statistics.median(ratios):7.2f} ({min(ratios):.2f} to {max(ratios):.2f})'
           + (f'  wanted {target}: {"reached" if statistics.median(ratios) >= target else "MISSED"}' if target else ''),
           flush=True)

@@ -1,10 +1,10 @@
 """PyTorch's pictures a second on the same card and work as driver.c, for tests/gpu/run: one line each of
 `NAME SPEED`. Where one way fails, its line says why and the others go on.
 
-    beside_torch.py cuda|cpu quick|compiled [trial]
+    beside_torch.py cuda|cpu quick|compiled|networks [trial]
 
 `quick` is all but torch.compile, and the card's peaks: bytes a second of a copy (read and written), operations
-a second of a product of large matrices. `trial` does less of everything."""
+a second of a product of large matrices. `networks` is embedding with those of networks.py, eager and compiled. `trial` does less of everything."""
 import sys
 import time
 
@@ -12,11 +12,14 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+import networks
+
 DEVICE, PART, TRIAL = sys.argv[1], sys.argv[2], 'trial' in sys.argv[3:]
 if DEVICE == 'cuda' and not torch.cuda.is_available():
     sys.exit('no card')
 ROWS, CLASSES, BATCH, TURNS = 40000, 8, 64, 5
 STEPS = 2 if TRIAL else 500
+NETWORK_BATCH, NETWORK_BATCHES = 256, 8
 EMBED_BATCH, EMBED_BATCHES = 1024, (1 if TRIAL else 50)
 torch.backends.cudnn.benchmark = True
 torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False  # fp32 is fp32, as ours
@@ -136,6 +139,21 @@ def multiplying():
     return best(lambda: [a @ b for _ in range(5)], 5 * 2 * side ** 3)
 
 
+def embed_network(name, precision, compiled):
+    rows = 4 if TRIAL else NETWORK_BATCH
+    net = networks.modules()[name]().to(DEVICE, memory_format=torch.channels_last).eval()
+    run = torch.compile(net, mode='max-autotune') if compiled else net
+    x = torch.randint(0, 256, (rows, 3, networks.SIDE, networks.SIDE), dtype=torch.uint8, device=DEVICE)
+    x = x.contiguous(memory_format=torch.channels_last)
+    mean, deviation = (torch.tensor(v, device=DEVICE).view(1, 3, 1, 1) for v in ((.485, .456, .406), (.229, .224, .225)))
+
+    def work():
+        with torch.inference_mode(), torch.autocast(DEVICE, dtype=torch.bfloat16, enabled=precision == 'bf16'):
+            for _ in range(1 if TRIAL else NETWORK_BATCHES):
+                run(x.to(torch.float32).div_(255).sub_(mean).div_(deviation))
+    return best(work, rows * (1 if TRIAL else NETWORK_BATCHES))
+
+
 measurements = {}
 if PART == 'quick':
     measurements.update({'peak-copy': copying, 'peak-bf16': multiplying})
@@ -145,6 +163,11 @@ if PART == 'quick':
         if DEVICE == 'cuda':
             measurements[f'train-graph-{word}'] = lambda word=word: training(lambda: Graphed(word))
     print('torch', torch.__version__, flush=True)
+elif PART == 'networks':
+    for name in networks.WORDS:
+        for way, word in ('eager', 'bf16'), ('compiled', 'bf16'), ('eager', 'fp32'):  # compiling takes long
+            measurements[f'{name}-{way}-{word}'] = \
+                lambda name=name, word=word, way=way: embed_network(name, word, way == 'compiled')
 else:
     measurements['train-compiled-bf16'] = lambda: training(lambda: Training('bf16', 'max-autotune'))
     measurements['embed-compiled-bf16'] = lambda: embed('bf16', 'max-autotune')

@@ -4,6 +4,8 @@
  *                                                   once
  *     driver DEVICE PRECISION embed BATCH BATCHES   pictures from host memory the device copies
  *                                                   from quickly
+ *     driver DEVICE PRECISION embed BATCH BATCHES FILE SIDE   the same, of the network whose words
+ *                                                   FILE has, on square pictures
  *     driver DEVICE PRECISION scores ROWS CLASSES   logits and top-1 of embeddings of dimension 512
  *     driver DEVICE PRECISION gram ROWS FEATURES    class sums and Gram matrix of as many random
  *                                                   features
@@ -21,7 +23,11 @@
 #include <string.h>
 #include <time.h>
 
-enum { TURNS = 5, CLASSES = 8, DATA = 40000, SIDE = 32, PIXELS = SIDE * SIDE * 3 };
+enum { TURNS = 5, CLASSES = 8, DATA = 40000 };
+
+static char words_of_file[1 << 16];
+static const char *network_text = "keras-cnn";
+static size_t side = 32, pixels = 32 * 32 * 3;
 
 static void must(int status, const error *e)
 {
@@ -53,6 +59,19 @@ static double better(double best, int turn, size_t rows, double begun)
     return turn > 0 && speed > best ? speed : best;
 }
 
+static void network_choose(const char *path, const char *size)
+{
+    FILE *file = fopen(path, "r");
+    size_t length = file ? fread(words_of_file, 1, sizeof words_of_file - 1, file) : 0;
+    if (length == 0)
+        must(-1, &(error){"a network's file that does not open"});
+    fclose(file);
+    words_of_file[length] = '\0';
+    network_text = words_of_file;
+    side = strtoull(size, NULL, 10);
+    pixels = side * side * 3;
+}
+
 /* So many numbers of both signs. */
 static float *numbers(size_t count, size_t period)
 {
@@ -72,10 +91,10 @@ static int32_t *class_labels(size_t rows)
 
 static uint8_t *random_pictures(backend *b, size_t rows)
 {
-    uint8_t *images = b->host_alloc(b, rows * PIXELS);
+    uint8_t *images = b->host_alloc(b, rows * pixels);
     if (!images)
         must(-1, &(error){"out of memory"});
-    for (size_t i = 0; i < rows * PIXELS; i++)
+    for (size_t i = 0; i < rows * pixels; i++)
         images[i] = (uint8_t)(i * 2654435761u >> 13);
     return images;
 }
@@ -84,7 +103,7 @@ static program *make_program(backend *b, network *net, size_t batch, bool traini
 {
     error e = {""};
     program *p;
-    must(network_parse("keras-cnn", (extent){SIDE, SIDE, 3}, HEAD_COSINE, CLASSES, net, &e), &e);
+    must(network_parse(network_text, (extent){side, side, 3}, HEAD_COSINE, CLASSES, net, &e), &e);
     program_spec spec = {.net = net,
                          .batch = batch,
                          .training = training,
@@ -137,7 +156,7 @@ static double measure_embed(backend *b, size_t batch, size_t batches)
         double begun = now();
         for (size_t i = 0; i < batches; i++) {
             size_t half = i % 2 * batch;
-            must(b->embed_submit(b, p, images + half * PIXELS, batch, 0, 0,
+            must(b->embed_submit(b, p, images + half * pixels, batch, 0, 0,
                                  out + half * net.dimension, &e),
                  &e);
         }
@@ -225,9 +244,9 @@ int main(int count, char **words)
     error e = {""};
     backend *b;
     double begun = now();
-    if (count < 4 || (strcmp(words[3], "open") != 0 && count != 6)) {
+    if (count < 4 || (strcmp(words[3], "open") != 0 && count != 6 && count != 8)) {
         fputs("usage: driver DEVICE PRECISION train|embed|scores|gram|times-train|times-embed N M, "
-              "or open\n",
+              "[FILE SIDE], or open\n",
               stderr);
         return 2;
     }
@@ -241,6 +260,8 @@ int main(int count, char **words)
         printf("%.1f\n", (now() - begun) * 1e3);
         return 0;
     }
+    if (count == 8)
+        network_choose(words[6], words[7]);
     size_t n = strtoull(words[4], NULL, 10), m = strtoull(words[5], NULL, 10);
     if (strncmp(words[3], "times-", 6) == 0)
         return print_times(b, strcmp(words[3] + 6, "train") == 0, n);

@@ -28,7 +28,7 @@ PYTHON
 }
 
 @test "embeddings are what the file's network gives" {
-    for name in residual transformer flat; do
+    for name in residual transformer flat strided; do
         make $name
         for device in cpu reference; do
             run -0 onnx-read --head layer --mean 0.4 --std 0.3 $name.onnx -o model --force
@@ -100,6 +100,8 @@ PYTHON
     fails 1 "nodev1 (Tanh)" onnx-read tanh.onnx -o out
     make tangled
     fails 1 "no branches within branches" onnx-read tangled.onnx -o out
+    make scattered
+    fails 1 "(Gather): it gathers by a table" onnx-read scattered.onnx -o out
     leaves_nothing out
 }
 

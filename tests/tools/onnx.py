@@ -199,6 +199,25 @@ def flat(g):
     return g("Relu", g("Gemm", x, g.weights(7, g.values[x].shape[1]), g.weights(7), transB=1))
 
 
+def strided(g):
+    """Channels put last for a norm by a table of places, as PyTorch's newer exporter writes as_strided."""
+    x = g("Conv", "x", g.weights(6, 3, 4, 4), g.weights(6), strides=[4, 4])
+    side = g.side // 4
+    table = np.arange(6 * side * side).reshape(6, side, side).transpose(1, 2, 0)[None]
+    x = g("Gather", g("Reshape", x, g.constant(np.array([-1]))), g.constant(table), axis=0)
+    x = g("Transpose", g.layernorm(x, 6), perm=[0, 3, 1, 2])
+    return g("Flatten", g("GlobalAveragePool", g("Conv", x, g.weights(5, 6, 3, 3))))
+
+
+def scattered(g):
+    """A table that is no order of axes: two places change sides."""
+    x = g("Conv", "x", g.weights(6, 3, 4, 4), strides=[4, 4])
+    side = g.side // 4
+    table = np.arange(6 * side * side).reshape(6, side, side)[None]
+    table[0, 3, 2, 2:4] = table[0, 3, 2, 3:1:-1]
+    return g("Gather", g("Reshape", x, g.constant(np.array([-1]))), g.constant(table), axis=0)
+
+
 def tanh(g):
     """An operator that no word of a network means."""
     return g("Tanh", g("Conv", "x", g.weights(4, 3, 3, 3)))
