@@ -1,6 +1,6 @@
 """Pretrained networks on our CPU backend beside onnxruntime and PyTorch, in turns, so that all meet the same machine.
 
-    beside_networks.py DRIVER BIN [embed|train|bf16]...
+    beside_networks.py DRIVER BIN [embed|train|bf16|jpeg]...
 
 Networks of 224 pixels, their weights random, are exported by PyTorch, read by onnx-read, and given random pictures, two
 threads each. What is counted is pictures a second, with batches as each side likes them best (the best of 1, 8 and 32 for
@@ -10,6 +10,9 @@ the others; ours takes 64 and cuts them up itself).
             precision, and beside the best of PyTorch: eager and compiled, channels last, fp32 and bf16
     train   ResNet-18 and ViT-S/16, all weights, batches of 32, beside the best of PyTorch again
     bf16    how near the embeddings in bf16 are to those in fp32: the least cosine over 32 pictures of noise and shapes
+
+    jpeg    from JPEG files in the folder $PHOTOS (else ../shared/data/photos) to embeddings, beside the same pictures as
+            records made before: whole processes, start and all, in the default precision
 
 Prints medians of the paired ratios with the least and the largest. Needs torch, torchvision, timm and onnxruntime of
 PyPI."""
@@ -179,6 +182,26 @@ def bf16(driver, binaries, folder):
               f"{'reached' if cosines.min() >= 0.9995 else 'MISSED'}", flush=True)
 
 
+def jpeg(driver, binaries, folder):
+    photos = os.environ.get("PHOTOS", "../shared/data/photos")
+    if not os.path.isdir(photos):
+        print("from JPEG files: skipped, set PHOTOS to a folder of them")
+        return
+
+    def speed(command):
+        begun = perf_counter()
+        subprocess.run(["bash", "-c", "set -o pipefail; " + command], check=True)
+        return count / (perf_counter() - begun)
+    count = sum(len(files) for _, _, files in os.walk(photos))
+    for name in "tf_efficientnet_lite0", "resnet50", "vit_small_patch16_224":
+        _, model = read(name, folder, binaries, False)
+        pictures, rows = f"{binaries}/image-read --quiet --model {model} {photos}", os.path.join(folder, "rows")
+        subprocess.run(["bash", "-c", f"{pictures} >{rows}"], check=True)
+        into = f"{binaries}/embed --quiet --threads {THREADS} --model {model}"
+        compare(f"from JPEG files to embeddings, {name}; from records", lambda: speed(f"{pictures} | {into} >/dev/null"),
+                lambda: speed(f"{into} {rows} >/dev/null"), 0.9, rounds=5, width=75)
+
+
 def main():
     torch.set_num_threads(THREADS)
     driver, binaries, *what = sys.argv[1:]
@@ -186,8 +209,8 @@ def main():
           "alternations")
     print(f'{"":75s} {"ours":>9s} {"theirs":>9s} {"ratio":>7s} (least to largest)   pictures a second')
     with tempfile.TemporaryDirectory() as folder:
-        for each in what or ["embed", "train", "bf16"]:
-            {"embed": embed, "train": train, "bf16": bf16}[each](driver, binaries, folder)
+        for each in what or ["embed", "train", "bf16", "jpeg"]:
+            {"embed": embed, "train": train, "bf16": bf16, "jpeg": jpeg}[each](driver, binaries, folder)
 
 
 if __name__ == "__main__":
