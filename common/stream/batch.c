@@ -140,8 +140,8 @@ static size_t find_not_finite(const tensor *t)
 static int missing_field(const batch *b, const char *name, error *e)
 {
     static const char *const made[][2] = {
-        {"image", "cifar-read or idx-read"},
-        {"label", "cifar-read or idx-read"},
+        {"image", "image-read, cifar-read or idx-read"},
+        {"label", "image-read of a folder of classes, cifar-read or idx-read"},
         {"embedding", "embed"},
         {"prediction", "classify"},
         {"score", "classify"},
