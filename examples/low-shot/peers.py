@@ -10,7 +10,8 @@ each draw, are imprinted as base ones from ROWS rows each (0: all), the rest fro
 of base and novel accuracy. With --model too the K base classes are those, in the same order, that the network of this
 model was trained on, and come with it; the peers have ROWS rows of each. Means over draws with Student's 95 % interval
 of the default's; "all" is all rows, in one draw where there is nothing to draw. Below each table the expected
-calibration error and the loss of imprint's probabilities, and what --explain expected; below all, what they come to.
+calibration error and the loss of imprint's probabilities, and what --explain expected, beside what cross-validation of
+ridge expects where all are imprinted; below all, what they come to.
 --keep writes the figures of each set to a file in DIR from column to column, and goes on from one that is there; --tell
 prints such files as one (remove a file to measure its set anew). The tools are looked for in ../../bin, or in $BIN.
 Needs Debian's python3-sklearn and python3-msgpack-numpy.
@@ -73,6 +74,19 @@ def ridge(x, y, t):
     return scores_of(RidgeClassifierCV(np.logspace(-3, 3, 13), class_weight="balanced").fit(x, y), t)
 
 
+def crossed(x, y):
+    """The accuracy that ten-fold cross-validation expects of ridge; nan where a class has fewer rows."""
+    if np.bincount(y).min() < FOLDS or len(y) > 3000:
+        return np.nan
+    right = 0
+    for fold in range(FOLDS):
+        out = np.zeros(len(y), bool)
+        for c in np.unique(y):
+            out[np.where(y == c)[0][fold::FOLDS]] = True
+        right += (ridge(x[~out], y[~out], x[out]).argmax(1) == y[out]).sum()
+    return right / len(y)
+
+
 def logistic(x, y, t):
     fewest = np.bincount(y).min()
     if fewest < 3 or len(y) > 3000:
@@ -112,6 +126,7 @@ def proxies(x, y, t):
 
 PEERS = [mean, cl2n, ridge, logistic, lda, knn, ranpac, proxies]
 NAMES = [p.__name__ for p in PEERS]
+FOLDS = 10
 CHECKS = ["calibration error", "loss", "base accuracy", "expected", "novel accuracy", "expected"]
 
 
@@ -206,6 +221,8 @@ def columns_of(path, base, rows, model, shots, draws, done):
             b, a = accuracies(scores, zt, base)
             column.setdefault("imprint", []).append(figure(scores, zt, base))
             column.setdefault("check", []).append([*calibration(scores, zt), b, expected[0], a, expected[1]])
+            if not base:
+                column.setdefault("crossed", []).append(crossed(x[take], z[take]))
             for peer in PEERS:
                 column.setdefault(peer.__name__, []).append(figure(peer(x[take], z[take], t), zt, base))
         found[n] = column
@@ -276,6 +293,11 @@ def print_table(table):
     for k, row in enumerate(CHECKS):
         if table["base"] or k not in (2, 3):
             print("| %s | " % row + " | ".join("%.3f" % check(c, k) for _, c in columns).replace("nan", "-") + " |")
+
+
+    crosses = [np.mean(c.get("crossed", np.nan)) for _, c in columns]
+    if not np.isnan(crosses).all():
+        print("| ridge, expected by ten folds | " + " | ".join("%.3f" % c for c in crosses).replace("nan", "-") + " |")
 
 
 def check(column, k):

@@ -15,9 +15,13 @@
 #define STEPS_DOWN 5            /* and below it */
 #define STEP_LOSS 0.005         /* another is taken for a loss better by this share of it */
 /* The temperature: found by the calibration error that examples/low-shot's ./peers.py prints: 0.01
- * to 0.11 from five shots on, once 0.23, and up to 0.5 at one shot (its README). */
-#define ONE_SHOT 0.75 /* see factor_of_shots, */
-#define USUAL_ROWS 4  /* which weighs as much as so many rows left out */
+ * to 0.11 from five shots on, once 0.23. At one shot nothing can be left out, and there is only the
+ * spread to go by (see factor_of_shots): by ./spread.py on 13 sets its root gave 0.08 nats less than
+ * a constant, each set with what the others chose; errors are 0.1 to 0.3 there. */
+#define ONE_SHOT 0.75
+#define USUAL_SPREAD 16    /* where ONE_SHOT holds; weighs as much as one pair of classes */
+#define SPREAD_CLASSES 256 /* at most, from which the spread is found */
+#define USUAL_ROWS 4       /* which weighs as much as so many rows left out */
 /* Base rows are scored without themselves where there are fewer than so many times the features: of
  * more one hardly changes the solution. */
 #define EXACT_ROWS 8
@@ -177,15 +181,44 @@ static void centre(float *numbers, size_t classes, size_t width)
     }
 }
 
+static double product_of(const double *a, const double *b, size_t width)
+{
+    double sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (size_t d = 0; d < width; d++)
+        sum += a[d] * b[d];
+    return sum;
+}
+
+/* Over how many dimensions class means are spread: the products of independent directions in D
+ * dimensions have 1 / D of the square of their lengths, beside what centring leaves. */
+static double spread_of(const ridge_problem *p)
+{
+    size_t step = (p->classes + SPREAD_CLASSES - 1) / SPREAD_CLASSES;
+    double squares = 0, lengths = 0, taken = 0, rest = 1 / ((double)p->classes - 1);
+    for (size_t a = 0; a < p->classes; a += step, taken += 1)
+        for (size_t b = 0; b <= a; b += step) {
+            double g = product_of(p->mean + a * p->width, p->mean + b * p->width, p->width);
+            squares += (a == b ? 1 : 2) * g * g;
+            lengths += a == b ? g : 0;
+        }
+    if (!(lengths > 0))
+        return USUAL_SPREAD;
+    double pairs = taken * (taken - 1) / 2;
+    double off = squares / (lengths * lengths) - 1 / taken - (1 - 1 / taken) * rest * rest;
+    return (pairs + 1) / (pairs * fmax(off, 0) + 1.0 / USUAL_SPREAD);
+}
+
 /* Where no row can be left out, what a class's mean scores above the others by is taken for the
- * logarithm of a few times as many odds as there are classes, which promises too little more often
- * than too much. */
+ * logarithm of a few times as many odds as there are classes. A new row's chance likeness to the
+ * other classes is the less the more dimensions there are, by the root of their number. */
 static double factor_of_shots(const fitting *f)
 {
     double length = 0, classes = (double)f->problem.classes;
     for (size_t c = 0; c < f->problem.classes; c++)
         length += f->best.length[c] / (classes - 1);
-    return length > 0 ? ONE_SHOT * (1 + log(classes)) / length : 1;
+    double odds = ONE_SHOT * (1 + log(classes)) * sqrt(spread_of(&f->problem) / USUAL_SPREAD);
+    return length > 0 ? odds / length : 1;
 }
 
 /* That of the rows that were left out. Beside base classes these are mostly base rows, and many.
