@@ -315,7 +315,7 @@ def print_sum(what, tables):
     print("| " + " | ".join("%.3f" % m for m in means.values()) + " |\n")
     print("Mean over %d columns of %d tables. imprint less the best single other way, %s: %+.3f; "
           "less the best of the eight in each column: %+.3f." % (len(every), len(tables), single, means["imprint"] - means[single], np.mean(less)))
-    worse = ["%s at %s (%+.3f)" % (name, n, b) for (name, n, _), b in zip(every, less) if b < -0.01]
+    worse = ["%s at %s (%+.3f)" % (name, n, b) for (name, n, _), b in zip(every, less) if b < -0.01 - 1e-9]
     print("Within 0.01 of the best of the eight, or above, in %d of %d%s." % (
         len(every) - len(worse), len(every), "; not in " + ", ".join(worse) if worse else ""))
     for k, kind in ((4, "novel"), (2, "base")):

@@ -169,6 +169,19 @@ PYTHON
     [ "$(weights some)" = "a novel 0.600000 0.800000" ]
 }
 
+# One row a class: nothing can be left out, and how sure scores are is told by how many dimensions the rows spread over.
+@test "one shot is surer in many dimensions than in few" {
+    names=$(seq -s, 1 20)
+    for dimension in 3 256; do
+        spread=$([ $dimension = 3 ] && echo 0.6 || echo 1.5)
+        "$PYTHON" "$ROOT/tests/tools/embeddings.py" "$names" 1 $dimension 1 $spread | imprint --quiet -o one --force
+        "$PYTHON" "$ROOT/tests/tools/embeddings.py" "$names" 20 $dimension 2 $spread | classify --quiet --model one >said
+        score --quiet --format json said >judged.$dimension
+    done
+    jq -e '.loss < 1 and .all > 0.9' judged.256
+    jq -e '.loss < 2.9957' judged.3 # the logarithm of 20: no worse than to know nothing
+}
+
 # Base classes a, b with statistics: base.model and base.emb; new rows of c and d; test rows of all.
 # The noise is strong along few directions, where the mean is led astray and the covariance is not.
 ridge_setting() {
