@@ -293,8 +293,6 @@ def print_table(table):
     for k, row in enumerate(CHECKS):
         if table["base"] or k not in (2, 3):
             print("| %s | " % row + " | ".join("%.3f" % check(c, k) for _, c in columns).replace("nan", "-") + " |")
-
-
     crosses = [np.mean(c.get("crossed", np.nan)) for _, c in columns]
     if not np.isnan(crosses).all():
         print("| ridge, expected by ten folds | " + " | ".join("%.3f" % c for c in crosses).replace("nan", "-") + " |")

@@ -173,9 +173,11 @@ static int layers_new(program *p, error *e)
         return error_set(e, "out of memory");
     for (size_t i = p->plan.count; i-- > 0;) {
         const layer *l = p->plan.layers[i].layer;
-        p->layers[i].shape = l->kind == LAYER_CONV ? conv_shape(l) : *l;
-        if (fused_multiplies(&p->plan.layers[i]))
-            p->layers[i].product = l->kind == LAYER_CONV ? &conv_product : &dense_product;
+        bool conv = l->kind == LAYER_CONV;
+        if (fused_multiplies(&p->plan.layers[i])) {
+            p->layers[i].product = conv ? &conv_product : &dense_product;
+            p->layers[i].shape = conv ? conv_shape(l) : *l;
+        }
         conv_choose(p, i);
         attention **own = &p->layers[i].attention;
         if (l->kind == LAYER_ATTENTION &&

@@ -227,12 +227,12 @@ static double factor_of_shots(const fitting *f)
  * (examples/low-shot/peers.py prints the calibration error). */
 static double factor_of(const fitting *f)
 {
-    double rows = 0, usual = factor_of_shots(f), n = f->shots > 2 ? f->shots : 2;
     if (!can_choose(f->set))
-        return usual;
+        return factor_of_shots(f);
     double found = temperature_factor(f->set, f->best.scores, NULL);
     if (f->set->base_classes > 0 && f->set->base_classes < f->set->classes)
         return found;
+    double rows = 0, usual = factor_of_shots(f), n = f->shots > 2 ? f->shots : 2;
     for (size_t i = 0; i < f->set->rows; i++)
         rows += episodes_can_leave_out(f->set, i);
     found = fmax(found * sqrt(n / (n - 1)), usual / 3);

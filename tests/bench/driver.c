@@ -332,7 +332,7 @@ int main(int count, char **arguments)
         picture = pretrained.net.input;
     }
     pictures all = {.bytes = extent_size(picture)};
-    for (int i = optind; i < count; i++)
+    for (int i = optind; i < count && !model_path; i++)
         pictures_read(arguments[i], &all);
     if (all.rows == 0)
         pictures_random(&all);

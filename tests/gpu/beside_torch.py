@@ -4,7 +4,8 @@
     beside_torch.py cuda|cpu quick|compiled|networks [trial]
 
 `quick` is all but torch.compile, and the card's peaks: bytes a second of a copy (read and written), operations
-a second of a product of large matrices. `networks` is embedding with those of networks.py, eager and compiled. `trial` does less of everything."""
+a second of a product of large matrices. `networks` is embedding with those of networks.py, eager and compiled.
+`trial` does less of everything."""
 import sys
 import time
 
@@ -145,7 +146,7 @@ def embed_network(name, precision, compiled):
     run = torch.compile(net, mode='max-autotune') if compiled else net
     x = torch.randint(0, 256, (rows, 3, networks.SIDE, networks.SIDE), dtype=torch.uint8, device=DEVICE)
     x = x.contiguous(memory_format=torch.channels_last)
-    mean, deviation = (torch.tensor(v, device=DEVICE).view(1, 3, 1, 1) for v in ((.485, .456, .406), (.229, .224, .225)))
+    mean, deviation = (torch.tensor(v, device=DEVICE).view(1, 3, 1, 1) for v in (networks.MEAN, networks.DEVIATION))
 
     def work():
         with torch.inference_mode(), torch.autocast(DEVICE, dtype=torch.bfloat16, enabled=precision == 'bf16'):

@@ -6,7 +6,8 @@ Their norms are folded into the convolutions in both, as a network that is only 
 import sys
 
 SIDE = 224
-INPUT = "normalize:0.485,0.456,0.406:0.229,0.224,0.225"
+MEAN, DEVIATION = (.485, .456, .406), (.229, .224, .225)
+INPUT = "normalize:" + ":".join(",".join(map(str, numbers)) for numbers in (MEAN, DEVIATION))
 STAGES = (64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)  # of ResNet-50: width, blocks, stride
 WIDTH, HEADS, DEPTH, PATCH = 384, 6, 12, 16  # of ViT-S/16
 
