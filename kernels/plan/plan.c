@@ -86,13 +86,15 @@ static bool joins(const planner *k, const layer *product, const layer *next)
     return !k->spec->training && k->rules->joins && k->rules->joins(k->rules->own, product, next);
 }
 
-/* Whether layer i reads that operand itself, and so cannot write over it. */
+/* Whether layer i reads that operand itself, and so cannot write over it. Behind a "|" it reads what
+ * was saved, not what the "|" read. */
 static bool reads_operand(const planner *k, size_t i, const layer *closes, size_t operand)
 {
     const network *n = k->p->net;
     while (i > 0 && n->layers[i - 1].kind == LAYER_DROPOUT)
         i--;
-    return i > 0 && n->operands[closes->operands + operand] == i - 1;
+    return i > 0 && n->operands[closes->operands + operand] == i - 1 &&
+           n->layers[i - 1].kind != LAYER_BRANCH;
 }
 
 static bool joins_sum(const planner *k, size_t i)
