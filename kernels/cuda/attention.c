@@ -1,5 +1,6 @@
 #include "attention.h"
 
+#include "attention_cores.h"
 #include "dense.h"
 #include "memory.h"
 
@@ -100,9 +101,25 @@ static int weights_make(const run *r, const head_view *h, size_t scores, size_t 
                      "softmax", e);
 }
 
+static int forward_cores(const run *r, const fused_layer *f, error *e)
+{
+    const layer *l = f->layer;
+    attention_task t = {.rows = (int)r->rows,
+                        .places = (int)(l->in.height * l->in.width),
+                        .heads = (int)l->heads,
+                        .channels = (int)l->out.channels,
+                        .scale = 1 / sqrtf((float)(l->out.channels / l->heads))};
+    return run_check(
+        r,
+        kernel_attention(&t, place(r, f->input), place(r, f->output), r->p->gpu->streams[r->slot]),
+        "attention", e);
+}
+
 int attention_forward(const run *r, const fused_layer *f, error *e)
 {
     const layer_places *o = places_of(r, f);
+    if (attention_by_cores(r->p->gpu->type, f->layer))
+        return forward_cores(r, f, e);
     for (size_t head = 0; head < f->layer->heads; head++) {
         head_view h = head_of(r, f->layer, head, place(r, f->input), place(r, f->output));
         batch w = square(r, &h, o->weights, false);

@@ -72,7 +72,7 @@ $B/emulated/%.o: %.c | $B/ready
 $B/emulated/%.cu.o: %.cu | $B/ready
 	@mkdir -p $(@D)
 	$(call tell,CXX,$<)
-	$(Q)$(CXX) -std=c++17 $(CUDA_CXX_WARN) $(EMULATED_FLAGS) -x c++ -c -o $@ $<
+	$(Q)$(CXX) -std=c++17 $(CUDA_CXX_WARN) -Wno-unknown-pragmas $(EMULATED_FLAGS) -x c++ -c -o $@ $<
 $B/emulated/%.o: %.cc | $B/ready
 	@mkdir -p $(@D)
 	$(call tell,CXX,$<)

@@ -43,8 +43,10 @@ conv_key conv_key_make(conv_direction direction, const layer *l, size_t in_chann
                        bool sums);
 
 /* The library's number for an algorithm and for the kind of arithmetic, the memory it works in, and
- * whether it does bias and ReLU too. ALGORITHM_OWN: the library has none, our own kernels do it. */
+ * whether it does bias and ReLU too. ALGORITHM_OWN: the library has none, our own kernels do it;
+ * ALGORITHM_CORES: our own by tensor cores do. */
 #define ALGORITHM_OWN (-1)
+#define ALGORITHM_CORES (-2)
 typedef struct {
     int algorithm, math;
     size_t workspace;

@@ -1,5 +1,6 @@
 #include "conv.h"
 
+#include "conv_cores.h"
 #include "elementwise.h"
 #include "graph.h"
 #include "memory.h"
@@ -178,6 +179,26 @@ static const conv_ready *ready(const run *r, const fused_layer *f)
     return conv_find(r->p, layer_index(r, f), r->rows);
 }
 
+/* Blocks that run at once, as conv_cores.h counts them. */
+static int blocks_of(const run *r)
+{
+    return r->p->gpu->properties.multiProcessorCount;
+}
+
+/* Whether tensor cores of our own can do it, and the bytes that they work in. */
+static bool cores_can(const run *r, const fused_layer *f, conv_direction direction, size_t *bytes)
+{
+    const struct cuda *g = r->p->gpu;
+    conv_shape s = shape_of(r, f);
+    *bytes = 0;
+    if (g->type != ELEMENT_BF16 || s.depthwise || direction == CONV_BACKWARD_DATA)
+        return false;
+    if (direction == CONV_FORWARD)
+        return conv_cores_forward_fits(&s, blocks_of(r));
+    *bytes = conv_cores_weight_bytes(&s, blocks_of(r));
+    return *bytes > 0;
+}
+
 /* What is added to, forward, is what lies in the output's place. */
 static const float *beta_of(const fused_layer *f)
 {
@@ -194,6 +215,18 @@ static cudnnStatus_t forward_fused(const run *r, const fused_layer *f, const con
         c->conv[CONV_FORWARD], (cudnnConvolutionFwdAlgo_t)choice->algorithm,
         r->p->workspace[r->slot], r->p->workspace_bytes[r->slot], beta_of(f), c->out, out, c->bias,
         place(r, o->bias), c->activation, c->out, out);
+}
+
+static int forward_cores(const run *r, const fused_layer *f, bool fused, error *e)
+{
+    const layer_places *o = places_of(r, f);
+    conv_shape s = shape_of(r, f);
+    return run_check(r,
+                     kernel_conv_cores_forward(&s, blocks_of(r), input_of(r, f),
+                                               place(r, o->weight),
+                                               fused ? place(r, o->bias) : NULL, fused && f->relu,
+                                               place(r, f->output), r->p->gpu->streams[r->slot]),
+                     "eight_forward", e);
 }
 
 static int forward_bare(const run *r, const fused_layer *f, const conv_ready *c, error *e)
@@ -220,10 +253,12 @@ int conv_forward(const run *r, const fused_layer *f, error *e)
 {
     const conv_ready *c = ready(r, f);
     bool fused = c->choices[CONV_FORWARD].fused;
+    bool by_cores = c->choices[CONV_FORWARD].algorithm == ALGORITHM_CORES;
     if (border_pass(r, f, false, e) < 0)
         return -1;
-    int status = fused ? check_dnn(forward_fused(r, f, c), "convolution with bias", e)
-                       : forward_bare(r, f, c, e);
+    int status = by_cores ? forward_cores(r, f, fused, e)
+                 : fused  ? check_dnn(forward_fused(r, f, c), "convolution with bias", e)
+                          : forward_bare(r, f, c, e);
     return status < 0 ? -1 : output_finish(r, f, fused, e);
 }
 
@@ -233,6 +268,14 @@ int conv_backward_weight(const run *r, const fused_layer *f, int lane, error *e)
     struct cuda *g = r->p->gpu;
     const conv_ready *c = ready(r, f);
     const conv_choice *choice = &c->choices[CONV_BACKWARD_WEIGHT];
+    if (choice->algorithm == ALGORITHM_CORES) {
+        conv_shape s = shape_of(r, f);
+        return check_kernel(g,
+                            kernel_conv_cores_weight(&s, blocks_of(r), input_of(r, f),
+                                                     place(r, f->d_masked), place(r, o->d_weight),
+                                                     r->p->workspace[lane], g->streams[lane]),
+                            "weight_sums", g->streams[lane], e);
+    }
     if (choice->algorithm == ALGORITHM_OWN) {
         conv_shape s = shape_of(r, f);
         return check_kernel(
@@ -399,7 +442,7 @@ static bool may_fuse(const run *r, const fused_layer *f)
 }
 
 /* The quickest of the algorithms, with and without bias and ReLU in the same pass. Our own compete
- * where they are depthwise; elsewhere they are the last resort. */
+ * where they are depthwise or by tensor cores; elsewhere they are the last resort. */
 static int choose(const run *r, const fused_layer *f, conv_ready *c, conv_direction direction,
                   size_t room, error *e)
 {
@@ -429,6 +472,13 @@ static int choose(const run *r, const fused_layer *f, conv_ready *c, conv_direct
                 best = *tried;
             }
         }
+    }
+    size_t bytes;
+    if (least > 0 && cores_can(r, f, direction, &bytes) && bytes <= room) {
+        *tried =
+            (conv_choice){ALGORITHM_CORES, 0, bytes, direction == CONV_FORWARD && may_fuse(r, f)};
+        double seconds = seconds_of(r, f, direction);
+        best = seconds < least ? *tried : best;
     }
     *tried = best;
     return 0;
@@ -503,7 +553,7 @@ static int choices_make(const run *r, const fused_layer *f, conv_ready *c, error
 static int math_set(conv_ready *c, error *e)
 {
     for (int d = 0; d < 3; d++)
-        if (c->choices[d].algorithm != ALGORITHM_OWN &&
+        if (c->choices[d].algorithm >= 0 &&
             check_dnn(cudnnSetConvolutionMathType(c->conv[d], (cudnnMathType_t)c->choices[d].math),
                       "precision", e) < 0)
             return -1;
@@ -540,8 +590,11 @@ void conv_describe(const run *r, const fused_layer *f, conv_direction direction,
 {
     const conv_ready *c = ready(r, f);
     const conv_choice *choice = c ? &c->choices[direction] : NULL;
-    if (!choice || choice->algorithm == ALGORITHM_OWN)
-        snprintf(text, size, "%s", choice ? "own kernel" : "not ready");
+    if (!choice || choice->algorithm < 0)
+        snprintf(text, size, "%s",
+                 !choice                                ? "not ready"
+                 : choice->algorithm == ALGORITHM_CORES ? "own kernel, tensor cores"
+                                                        : "own kernel");
     else
         snprintf(text, size, "algorithm %d%s", choice->algorithm,
                  choice->fused ? ", with bias" : "");

@@ -96,8 +96,9 @@ static int product_new(struct cuda *g, product_ready *q, side a, side b, side c,
     return algorithm_find(g, q, epilogue, found, e);
 }
 
-/* What the library can do with the layer's sums: bias, and ReLU or, in bfloat16, for which it is
- * exact enough, the tanh kind of GELU. */
+/* What the library can do with the layer's sums: bias, and ReLU or, in bfloat16, GELU. That is the
+ * tanh kind, for both: on normal inputs of deviation 0.5 to 3 it differs from the exact one by 2e-4
+ * of the output's norm, and rounding to bfloat16 by 1.7e-3. */
 static cublasLtEpilogue_t epilogue_of(const struct cuda *g, const fused_layer *f)
 {
     if (f->layer->offset == SIZE_MAX || f->drop > 0)
@@ -106,9 +107,9 @@ static cublasLtEpilogue_t epilogue_of(const struct cuda *g, const fused_layer *f
         return CUBLASLT_EPILOGUE_RELU_BIAS;
     if (!f->activation)
         return CUBLASLT_EPILOGUE_BIAS;
-    return f->activation->kind == LAYER_TANHGELU && g->type == ELEMENT_BF16
-               ? CUBLASLT_EPILOGUE_GELU_BIAS
-               : CUBLASLT_EPILOGUE_DEFAULT;
+    bool gelu = f->activation->kind == LAYER_TANHGELU || f->activation->kind == LAYER_GELU;
+    return gelu && g->type == ELEMENT_BF16 ? CUBLASLT_EPILOGUE_GELU_BIAS
+                                           : CUBLASLT_EPILOGUE_DEFAULT;
 }
 
 /* With bias and activation in the epilogue where the library has that, else without. */
@@ -135,11 +136,13 @@ static int forward_new(struct cuda *g, const fused_layer *f, product_ready *q, s
 /* The matrices' sizes: rows of the input, and numbers in each. */
 static size_t lines_of(const fused_layer *f, size_t rows)
 {
-    return f->layer->kind == LAYER_DENSE ? rows : rows * f->in.height * f->in.width;
+    return f->layer->kind == LAYER_DENSE ? rows : rows * f->out.height * f->out.width;
 }
 static size_t inputs_of(const fused_layer *f)
 {
-    return f->layer->kind == LAYER_DENSE ? extent_size(f->in) : f->in_channels;
+    const layer *l = f->layer;
+    return l->kind == LAYER_DENSE ? extent_size(f->in)
+                                  : l->kernel_height * l->kernel_width * f->in_channels;
 }
 
 static int dense_make(program *p, const fused_layer *f, dense_ready *d, error *e)

@@ -8,6 +8,10 @@ static int gather(const run *r, gather_task t, error *e)
     t.width = (int)p->net->input.width;
     t.channels = (int)p->net->input.channels;
     t.stored = (int)p->plan.input_channels;
+    const fused_layer *first = p->plan.layers;
+    bool patches = p->plan.count > 0 && conv_is_patches(first);
+    t.patch_height = patches ? (int)first->layer->kernel_height : t.height;
+    t.patch_width = patches ? (int)first->layer->kernel_width : t.width;
     t.flip = a->flip;
     t.shift = a->shift;
     t.cutout = a->cutout;

@@ -1,6 +1,6 @@
 /* input.cu: out[r][y][x][c] = image[y'][x'][c] / 255, normalised if the network says so, where (y',
- * x') is what is seen at (y, x), and zero in the padding channels. One block a row: its view is
- * drawn once. */
+ * x') is what is seen at (y, x), and zero in the padding channels; (y, x) are in order of patches
+ * where the first layer reads those. One block a row: its view is drawn once. */
 #include "device.cuh"
 
 /* A block's first thread finds, for all of them, which picture the row is of and how it is seen;
@@ -30,6 +30,15 @@ __device__ static inline float channel_of(const gather_task &t, const uint8_t *i
     return t.normalised ? (x - t.mean[c]) * t.inverse[c] : x;
 }
 
+/* Where a place of the picture is written: patch by patch. */
+__device__ static inline size_t target_of(const gather_task &t, int y, int x)
+{
+    int across = t.width / t.patch_width;
+    int patch = y / t.patch_height * across + x / t.patch_width;
+    return (size_t)((patch * t.patch_height + y % t.patch_height) * t.patch_width +
+                    x % t.patch_width);
+}
+
 template <class T> __global__ static void gather(gather_task t)
 {
     __shared__ random_view view;
@@ -40,11 +49,11 @@ template <class T> __global__ static void gather(gather_task t)
     const uint8_t *image = t.images + from * (size_t)places * (size_t)t.channels;
     T *out = (T *)t.out + row * (size_t)places * (size_t)t.stored;
     for (int place = (int)threadIdx.x; place < places; place += (int)blockDim.x) {
-        int seen = element_pixel(t.height, t.width, view, t.augmented ? t.cutout : 0,
-                                 place / t.width, place % t.width);
+        int y = place / t.width, x = place % t.width;
+        int seen = element_pixel(t.height, t.width, view, t.augmented ? t.cutout : 0, y, x);
+        size_t to = target_of(t, y, x) * (size_t)t.stored;
         for (int c = 0; c < t.stored; c++)
-            out[(size_t)place * (size_t)t.stored + (size_t)c] =
-                from_float<T>(channel_of(t, image, seen, c));
+            out[to + (size_t)c] = from_float<T>(channel_of(t, image, seen, c));
     }
 }
 
@@ -60,12 +69,12 @@ __global__ static void gather_eight(gather_task t)
     if (place >= places)
         return;
     const uint8_t *image = t.images + from * (size_t)places * (size_t)t.channels;
-    int seen = element_pixel(t.height, t.width, view, t.augmented ? t.cutout : 0, place / t.width,
-                             place % t.width);
+    int y = place / t.width, x = place % t.width;
+    int seen = element_pixel(t.height, t.width, view, t.augmented ? t.cutout : 0, y, x);
     pack<bfloat16, 8> pixel;
     for (int c = 0; c < 8; c++)
         pixel.v[c] = from_float<bfloat16>(channel_of(t, image, seen, c));
-    store((bfloat16 *)t.out + (row * (size_t)places + (size_t)place) * 8, pixel);
+    store((bfloat16 *)t.out + (row * (size_t)places + target_of(t, y, x)) * 8, pixel);
 }
 
 extern "C" int kernel_gather(element type, const gather_task *task, kernel_stream stream)

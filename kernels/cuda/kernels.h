@@ -67,6 +67,7 @@ typedef struct {
     const int32_t *labels;   /* of all images; NULL for none */
     int32_t *batch_labels;   /* those of the rows taken */
     int height, width, channels, stored; /* stored: channels of the output, at least channels */
+    int patch_height, patch_width;       /* the output is patch by patch; else the picture's */
     int augmented, flip, shift, cutout;
     uint64_t seed;
     uint64_t view,

@@ -1,5 +1,7 @@
 #include "places.h"
 
+#include "attention_cores.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,10 +19,20 @@ size_t norm_groups(size_t rows, size_t group)
 
 /* ---- kinds of layers ---- */
 
+bool conv_is_patches(const fused_layer *f)
+{
+    const layer *l = f->layer;
+    return l->kind == LAYER_CONV && f->in_channels != f->in.channels && l->groups == 1 &&
+           l->kernel_height == l->stride_height && l->kernel_width == l->stride_width &&
+           l->dilation_height == 1 && l->dilation_width == 1 &&
+           l->out.height * l->kernel_height == l->in.height &&
+           l->out.width * l->kernel_width == l->in.width;
+}
+
 bool fused_is_product(const fused_layer *f)
 {
     const layer *l = f->layer;
-    return l->kind == LAYER_DENSE ||
+    return l->kind == LAYER_DENSE || conv_is_patches(f) ||
            (l->kind == LAYER_CONV && l->kernel_height == 1 && l->kernel_width == 1 &&
             l->stride_height == 1 && l->stride_width == 1 && l->groups == 1 &&
             extent_size(l->out) == l->in.height * l->in.width * l->out.channels);
@@ -208,8 +220,10 @@ static void attention_place(const placer *k, size_t i)
     size_t size = element_size(k->type), back = 2 * p->count - i;
     if (l->kind != LAYER_ATTENTION)
         return;
-    o->scores = arena_add(&p->arena, count * sizeof(float), i, i);
-    o->weights = arena_add(&p->arena, count * size, i, i);
+    if (!attention_by_cores(k->type, l)) {
+        o->scores = arena_add(&p->arena, count * sizeof(float), i, i);
+        o->weights = arena_add(&p->arena, count * size, i, i);
+    }
     if (p->layers[i].d_input == NOWHERE)
         return;
     o->back_scores = arena_add(&p->arena, count * sizeof(float), back, back);

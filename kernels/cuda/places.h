@@ -23,7 +23,8 @@ typedef struct {
     /* conv_is_bordered: the input with zeros around it, and that one's gradient */
     size_t padded, d_padded;
     /* attention, of one head at a time, [row][place][attention_stride], for the forward pass and
-     * for the backward pass: products, float; weights; and the products' gradient */
+     * for the backward pass: products, float; weights; and the products' gradient. Tensor cores
+     * want none of the former */
     size_t scores, weights, back_scores, back_weights, d_scores;
 } layer_places;
 
@@ -60,9 +61,12 @@ typedef struct {
 int places_new(const program_spec *spec, precision_kind precision, plan *p, places *out, error *e);
 void places_free(places *q);
 
-/* Dense layers, and convolutions that are one product of matrices over all places: cuBLASLt does
- * them. The others are cuDNN's or our own. */
+/* Dense layers, and convolutions that are one product of matrices over all places, or patches:
+ * cuBLASLt does them. The others are cuDNN's or our own. */
 bool fused_is_product(const fused_layer *f);
+/* Of pictures whose channels are padded, in windows that tile them: the pictures are gathered
+ * window by window, [row][window][place in it][channel], and so each is a row of the product. */
+bool conv_is_patches(const fused_layer *f);
 /* As many groups as channels, on both sides. */
 bool conv_is_depthwise(const fused_layer *f);
 /* Convolutions whose paddings differ by side, which the library does not know: they read a copy of

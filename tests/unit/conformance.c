@@ -129,6 +129,14 @@ static const network_case layers[] = {
     /* Channels and sizes at which the CPU takes other ways. */
     {.text = "conv:3x3x32:same conv:3x3x64:same:nobias relu conv:3x3x32"},
     {.text = "conv:3x3x64 relu conv:3x3x32 relu maxpool:2"},
+    /* What CUDA's tensor cores do by kernels of our own, tiles that are not full among them. */
+    {.text = "conv:3x3x32:same:stride=2 relu conv:3x2x32 conv:2x2x64:dilation=1x2"},
+    {.text = "conv:3x3x32:pad=0,1,2,0:nobias silu conv:3x4x32:pad=1:stride=3"},
+    {.text = "conv:3x3x8:stride=2 conv:3x3x32:same conv:1x1x40 conv:3x3x32:stride=2 avgpool"},
+    {.text = "conv:3x3x48 attention:1"},
+    {.text = "conv:1x1x96 attention:1"},
+    {.text = "conv:3x3x192:stride=2 tokens:3 attention:2"},
+    {.text = "conv:3x3x192:stride=2 attention:1"},
 };
 
 /* What stands together in networks, and what a backend may fuse. */

@@ -16,7 +16,8 @@
  *              a kernel there, whose loading may not be captured either
  *
  * EMULATED_SEED fixes the orders, EMULATED_MEMORY the card's bytes, EMULATED_CAPABILITY its compute
- * capability ("9.0"), EMULATED_DEVICES their number. */
+ * capability ("9.0"), EMULATED_DEVICES their number. With EMULATED_CLOCK=falling whatever is timed
+ * takes less than what was timed before: the last of what is tried wins, our own kernels. */
 #ifndef EMULATED_EMULATE_H
 #define EMULATED_EMULATE_H
 
@@ -121,6 +122,62 @@ template <class X> static inline X __shfl_xor_sync(unsigned, X x, int mask)
     emulated::warp_barrier();
     return x;
 }
+
+namespace emulated
+{
+/* Every thread of the warp gives an address and sees all of them, until the next barrier. */
+static inline void addresses_give(const void *own)
+{
+    memcpy(warp_slot(threadIdx.x % WARP_SIZE), &own, sizeof own);
+    warp_barrier();
+}
+template <class X> static inline const X *address_of(unsigned lane)
+{
+    const X *at;
+    memcpy(&at, warp_slot(lane), sizeof at);
+    return at;
+}
+
+/* What cores.cuh says of loading and of products. */
+static inline void matrices_load(uint32_t *r, const void *from, bool transposed)
+{
+    unsigned g = threadIdx.x % WARP_SIZE / 4, t = threadIdx.x % 4;
+    if ((uintptr_t)from % 16)
+        __builtin_trap();
+    addresses_give(from);
+    for (unsigned m = 0; m < 4; m++) {
+        uint16_t two[2];
+        for (unsigned i = 0; i < 2; i++)
+            two[i] = transposed ? address_of<uint16_t>(8 * m + 2 * t + i)[g]
+                                : address_of<uint16_t>(8 * m + g)[2 * t + i];
+        memcpy(&r[m], two, sizeof two);
+    }
+    warp_barrier();
+}
+struct operands {
+    uint32_t left[4], right[2];
+};
+static inline float half_of(uint32_t pair, unsigned which)
+{
+    return __bfloat162float(__nv_bfloat16{(uint16_t)(pair >> 16 * which)});
+}
+static inline void multiply_add(float *sums, const uint32_t *left, uint32_t right,
+                                uint32_t right_below)
+{
+    unsigned g = threadIdx.x % WARP_SIZE / 4, t = threadIdx.x % 4;
+    operands own = {{left[0], left[1], left[2], left[3]}, {right, right_below}};
+    addresses_give(&own);
+    for (unsigned i = 0; i < 4; i++) {
+        unsigned low = i / 2, column = 2 * t + i % 2;
+        for (unsigned k = 0; k < 16; k++) {
+            const operands *a = address_of<operands>(4 * g + k % 8 / 2);
+            const operands *b = address_of<operands>(4 * column + k % 8 / 2);
+            sums[i] += half_of(a->left[2 * (k / 8) + low], k % 2) * half_of(b->right[k / 8], k % 2);
+        }
+    }
+    warp_barrier();
+}
+} // namespace emulated
 
 /* Only one thread runs at a time: plain reads and writes are atomic. */
 static inline unsigned atomicAdd(unsigned *at, unsigned value)
