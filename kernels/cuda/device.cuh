@@ -54,6 +54,20 @@ template <class T, int V> __device__ static inline void store(T *at, const pack<
     *reinterpret_cast<pack<T, V> *>(at) = p;
 }
 
+/* V floats, of which nobody says that they are aligned; they mostly are. */
+template <int V> __device__ static inline void floats_load(const float *at, float *to)
+{
+    constexpr int W = V % 4 == 0 ? 4 : 1;
+    bool aligned = (uintptr_t)at % (W * sizeof(float)) == 0;
+    for (int i = 0; i < V; i += W) {
+        pack<float, W> p;
+        if (aligned)
+            p = load<float, W>(at + i);
+        for (int k = 0; k < W; k++)
+            to[i + k] = aligned ? p.v[k] : at[i + k];
+    }
+}
+
 /* A type and a number of its elements, as a value. */
 template <class E, int N> struct vector_of {
     typedef E type;
@@ -153,10 +167,10 @@ __device__ static inline bool block_is_last(unsigned *arrivals, unsigned blocks)
 #define TILE_LANES 64
 template <int V> struct column_tile {
     int lane, lanes, row, rows;
-    size_t column;
+    size_t column, columns;
     bool active;
 
-    __device__ column_tile(size_t columns)
+    __device__ column_tile(size_t all) : columns(all)
     {
         size_t packs = columns / V;
         lanes = packs < TILE_LANES ? (int)packs : TILE_LANES;
@@ -174,30 +188,42 @@ static inline unsigned tile_groups(size_t columns, int v)
     return blocks_for(packs, packs < TILE_LANES ? packs : TILE_LANES);
 }
 
-/* How many blocks share the rows: each passes over them a few times at least. */
+/* How many blocks share the rows: as many as there is work for. */
 static inline unsigned tile_chunks(size_t rows, size_t columns, int v, size_t most)
 {
     size_t packs = columns / (size_t)v, lanes = packs < TILE_LANES ? packs : TILE_LANES;
-    size_t chunks = blocks_for(rows, 4 * (THREADS / lanes));
+    size_t chunks = blocks_for(rows, THREADS / lanes);
     return (unsigned)(chunks < most ? chunks : most);
 }
 
-/* The sums over the tile's rows go to out[column ...]. All threads call it. */
+/* The sums over the tile's rows go to out[column ...]. All threads call it; as many as fit share a
+ * column. */
 template <int V>
 __device__ static inline void tile_sum(const column_tile<V> &t, const float *sums, float *out)
 {
-    __shared__ float all[THREADS][V];
+    __shared__ float all[THREADS * V], shares[THREADS * V];
+    int columns = t.lanes * V, parts = columns < THREADS ? THREADS / columns : 1;
+    int own = parts > 1 ? columns : THREADS; /* threads of a part */
     __syncthreads();
     for (int i = 0; i < V; i++)
-        all[threadIdx.x][i] = t.active ? sums[i] : 0;
+        all[(int)threadIdx.x * V + i] = t.active ? sums[i] : 0;
     __syncthreads();
-    if (t.row == 0 && t.active) {
-        for (int i = 0; i < V; i++) {
-            float sum = 0;
-            for (int r = 0; r < t.rows; r++)
-                sum += all[r * t.lanes + t.lane][i];
-            out[t.column + (size_t)i] = sum;
-        }
+    int part = (int)threadIdx.x / own;
+    for (int c = (int)threadIdx.x % own; part < parts && c < columns; c += own) {
+        float sum = 0;
+#pragma unroll 8
+        for (int r = part; r < t.rows; r += parts)
+            sum += all[r * columns + c];
+        shares[part * columns + c] = sum;
+    }
+    __syncthreads();
+    size_t first = (size_t)blockIdx.y * (size_t)columns;
+    for (int c = (int)threadIdx.x; c < columns; c += THREADS) {
+        float sum = shares[c];
+        for (int q = 1; q < parts; q++)
+            sum += shares[q * columns + c];
+        if (first + (size_t)c < t.columns)
+            out[first + (size_t)c] = sum;
     }
 }
 
@@ -211,9 +237,11 @@ __device__ static inline X chunk_sum(const float *partials, unsigned chunks, siz
     __shared__ X all[THREADS];
     unsigned parts = THREADS / lanes, part = threadIdx.x / lanes;
     X sum = 0;
-    if (part < parts && column < columns)
+    if (part < parts && column < columns) {
+#pragma unroll 8
         for (unsigned k = part; k < chunks; k += parts)
             sum += (X)__ldcg(partials + k * stride + column);
+    }
     __syncthreads();
     all[threadIdx.x] = sum;
     __syncthreads();

@@ -37,6 +37,7 @@ __device__ static void row_cosines(const head_task &t, const T *f, float inverse
     for (size_t c = threadIdx.x / WARP; c < t.classes; c += HEAD_THREADS / WARP) {
         const float *w = t.weight + c * t.dimension;
         float dot = 0, square = 0;
+#pragma unroll 8
         for (size_t k = lane; k < t.dimension; k += WARP) {
             float x = w[k];
             dot += x * to_float(f[k]);
@@ -132,6 +133,7 @@ template <class T> __global__ static void head(head_task t)
         const float *d_logits = t.d_logits + row * t.classes;
         for (size_t k = threadIdx.x; k < t.dimension; k += HEAD_THREADS) {
             float sum = 0;
+#pragma unroll 8
             for (size_t c = 0; c < t.classes; c++)
                 sum += d_logits[c] * t.weight[c * t.dimension + k];
             d[k] = from_float<T>((sum - scale * turn * to_float(f[k]) * inverse) * inverse);
@@ -158,6 +160,7 @@ template <class T> __global__ static void head_weight(head_task t)
         return;
     const T *f = (const T *)t.embedding + k;
     float sum = 0;
+#pragma unroll 16
     for (size_t r = 0; r < t.rows; r++)
         sum += t.d_logits[r * t.classes + c] * (to_float(f[r * t.dimension]) * t.inverse_norms[r]);
     t.d_weight[c * t.dimension + k] =

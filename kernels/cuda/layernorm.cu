@@ -41,6 +41,65 @@ __device__ static inline void place_measure(const place_norm_task &t, const T *x
     *inverse = 1.0f / sqrtf(warp_sum(squares) / n + t.epsilon);
 }
 
+/* What is written for channels c and on, of which x are the numbers. */
+template <class T, int V>
+__device__ static inline pack<T, V> normed(const place_norm_task &t, size_t c, pack<T, V> x,
+                                           float mean, float inverse)
+{
+    float gamma[V], beta[V];
+    floats_load<V>(t.gamma + c, gamma);
+    floats_load<V>(t.beta + c, beta);
+    for (int i = 0; i < V; i++)
+        x.v[i] = from_float<T>(gamma[i] * ((to_float(x.v[i]) - mean) * inverse) + beta[i]);
+    return x;
+}
+
+__device__ static inline void moments_keep(const place_norm_task &t, size_t place, float mean,
+                                           float inverse)
+{
+    if (!t.moments || threadIdx.x % WARP != 0)
+        return;
+    t.moments[2 * place] = mean;
+    t.moments[2 * place + 1] = inverse;
+}
+
+/* Layernorm of so few channels that the warp holds them, HELD vectors a lane: memory is read
+ * once. */
+#define HELD 4
+template <class T, int V>
+__global__ static void place_norm_held(place_norm_task t, const T *in, T *out)
+{
+    warp_place<V> w(t);
+    size_t at = (w.active ? w.place : 0) * t.channels; /* all lanes go the same way */
+    pack<T, V> x[HELD];
+    float sum = 0, squares = 0, n = (float)t.channels;
+#pragma unroll
+    for (int h = 0; h < HELD; h++)
+        if (w.first + (size_t)(h * WARP * V) < t.channels)
+            x[h] = load<T, V>(in + at + w.first + (size_t)(h * WARP * V));
+#pragma unroll
+    for (int h = 0; h < HELD; h++)
+        for (int i = 0; i < V; i++)
+            sum += w.first + (size_t)(h * WARP * V) < t.channels ? to_float(x[h].v[i]) : 0;
+    float mean = warp_sum(sum) / n;
+#pragma unroll
+    for (int h = 0; h < HELD; h++)
+        for (int i = 0; i < V; i++) {
+            float off = to_float(x[h].v[i]) - mean;
+            squares += w.first + (size_t)(h * WARP * V) < t.channels ? off * off : 0;
+        }
+    float inverse = 1.0f / sqrtf(warp_sum(squares) / n + t.epsilon);
+    if (!w.active)
+        return;
+    moments_keep(t, w.place, mean, inverse);
+#pragma unroll
+    for (int h = 0; h < HELD; h++) {
+        size_t c = w.first + (size_t)(h * WARP * V);
+        if (c < t.channels)
+            store(out + at + c, normed<T, V>(t, c, x[h], mean, inverse));
+    }
+}
+
 template <class T, int V> __global__ static void place_norm(place_norm_task t, const T *in, T *out)
 {
     warp_place<V> w(t);
@@ -50,18 +109,9 @@ template <class T, int V> __global__ static void place_norm(place_norm_task t, c
         place_measure<T, V>(t, in + at, w.first, &mean, &inverse);
     if (!w.active)
         return;
-    if (t.moments && threadIdx.x % WARP == 0) {
-        t.moments[2 * w.place] = mean;
-        t.moments[2 * w.place + 1] = inverse;
-    }
-    for (size_t c = w.first; c < t.channels; c += WARP * V) {
-        pack<T, V> x = load<T, V>(in + at + c);
-        for (int i = 0; i < V; i++) {
-            size_t k = c + (size_t)i;
-            x.v[i] = from_float<T>(t.gamma[k] * ((to_float(x.v[i]) - mean) * inverse) + t.beta[k]);
-        }
-        store(out + at + c, x);
-    }
+    moments_keep(t, w.place, mean, inverse);
+    for (size_t c = w.first; c < t.channels; c += WARP * V)
+        store(out + at + c, normed<T, V>(t, c, load<T, V>(in + at + c), mean, inverse));
 }
 
 /* d and z of a vector of channels at a place. */
@@ -136,7 +186,8 @@ extern "C" int kernel_place_norm(element type, const place_norm_task *t, const v
     return dispatch(type, t->channels, [&](auto as) {
         typedef typename decltype(as)::type T;
         constexpr int V = decltype(as)::width;
-        auto kernel = place_norm<T, V>;
+        bool held = t->normalises && t->channels <= (size_t)(HELD * WARP * V);
+        auto kernel = held ? place_norm_held<T, V> : place_norm<T, V>;
         return LAUNCH(kernel, blocks_for(t->places, PLACES), THREADS, stream, *t, (const T *)in,
                       (T *)out);
     });
