@@ -76,15 +76,9 @@ __global__ static void to_float_apply(const T *in, float *out, size_t packs)
     if (p >= packs)
         return;
     pack<T, V> x = load<T, V>(in + p * V);
-    pack<float, V> y;
     for (int i = 0; i < V; i++)
-        y.v[i] = to_float(x.v[i]);
-    store(out + p * V, y);
+        out[p * V + (size_t)i] = to_float(x.v[i]);
 }
-
-/* Rows of which a thread has the loads under way together: d_masked may be d_out, so that the
- * compiler keeps each store before the next load. */
-#define AT_ONCE 4
 
 /* d_masked = d_out [y > 0] scale, and its sums over rows, which are a bias' gradient: one pass
  * instead of two. The blocks' sums are added up by the last block, in a fixed order. */
@@ -95,32 +89,20 @@ __global__ static void mask_apply(const T *y, const T *d_out, T *d_masked, float
 {
     column_tile<V> t(channels);
     float sums[V] = {};
-    size_t step = (size_t)gridDim.x * (size_t)t.rows;
     for (size_t r = (size_t)blockIdx.x * (size_t)t.rows + (size_t)t.row; t.active && r < rows;
-         r += AT_ONCE * step) {
-        pack<T, V> d[AT_ONCE], alive[AT_ONCE];
-#pragma unroll
-        for (int k = 0; k < AT_ONCE; k++) {
-            size_t at = (r + (size_t)k * step) * channels + t.column;
-            bool there = r + (size_t)k * step < rows;
-            if (there)
-                d[k] = load<T, V>(d_out + at);
-            if (there && y)
-                alive[k] = load<T, V>(y + at);
+         r += (size_t)gridDim.x * (size_t)t.rows) {
+        size_t at = r * channels + t.column;
+        pack<T, V> d = load<T, V>(d_out + at), alive;
+        if (y)
+            alive = load<T, V>(y + at);
+        for (int i = 0; i < V; i++) {
+            bool lives = !y || to_float(alive.v[i]) > 0;
+            float x = lives ? to_float(d.v[i]) * scale : 0;
+            d.v[i] = from_float<T>(x);
+            sums[i] += x;
         }
-#pragma unroll
-        for (int k = 0; k < AT_ONCE; k++) {
-            if (r + (size_t)k * step >= rows)
-                continue;
-            for (int i = 0; i < V; i++) {
-                bool lives = !y || to_float(alive[k].v[i]) > 0;
-                float x = lives ? to_float(d[k].v[i]) * scale : 0;
-                d[k].v[i] = from_float<T>(x);
-                sums[i] += x;
-            }
-            if (d_masked)
-                store(d_masked + (r + (size_t)k * step) * channels + t.column, d[k]);
-        }
+        if (d_masked)
+            store(d_masked + at, d);
     }
     if (!column_sums)
         return;
