@@ -2,6 +2,7 @@
 
 #include "../common/base/threads.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,11 +27,15 @@ struct moments {
 
 offload_costs offload_costs_of(int threads)
 {
-    /* Half a second for driver, context and libraries; between a core with vectors of 256 bits and
-     * one of 512 (1e11 by tests/gpu/driver); the figures of a Tesla T4, and of copies from memory
-     * that is not page-locked. */
+    /* tests/gpu/run measures them (tests/gpu/RESULTS.md: waking, and the line between CPU and GPU).
+     * Waking took 0.3 s, and 0.9 s the first time; of scores, 16 threads made 7e10 operations a
+     * second each and 2 threads 1.8e11; of sums in double, 1.1e11 and 7.6e10 together. Copies from
+     * memory that is not page-locked are those measured, and the device is a Tesla T4: an H100
+     * makes 2e12 operations a second in double, and is woken late rather than a T4 too soon. */
+    double cores = threads_usable(threads);
     return (offload_costs){.start = 0.5,
-                           .cpu = 6e10 * threads_usable(threads),
+                           .cpu = 6e10 * cores,
+                           .cpu_double = 3e10 * sqrt(cores),
                            .device = 8e12,
                            .device_double = 2.5e11,
                            .link = 6e9};
@@ -64,7 +69,7 @@ static void wake(offload *d)
 static algebra *choose(offload *d, double singles, double doubles, double bytes)
 {
     const offload_costs *c = &d->costs;
-    double gain = (singles + 2 * doubles) / c->cpu - singles / c->device -
+    double gain = singles / c->cpu + doubles / c->cpu_double - singles / c->device -
                   doubles / c->device_double - bytes / c->link;
     if (gain <= 0)
         return &d->cpu->algebra;

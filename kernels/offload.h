@@ -15,10 +15,10 @@
 typedef struct offload offload;
 
 typedef struct {
-    double start;                 /* seconds until the device is ready */
-    double cpu;                   /* operations a second in float; in double it does half as many */
-    double device, device_double; /* operations a second */
-    double link;                  /* bytes a second between host and device */
+    double start;           /* seconds until the device is ready */
+    double cpu, cpu_double; /* operations a second */
+    double device, device_double;
+    double link; /* bytes a second between host and device */
 } offload_costs;
 
 /* Of a CPU with so many threads (0: all that the process may run on) beside the least card that

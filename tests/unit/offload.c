@@ -25,8 +25,12 @@ static void told(void *context, const backend *taken, const char *why)
 /* A slow CPU beside a quick device, which takes so many seconds to wake. */
 static offload_costs costs_of(double start)
 {
-    return (offload_costs){
-        .start = start, .cpu = 1e6, .device = 1e12, .device_double = 1e12, .link = 1e12};
+    return (offload_costs){.start = start,
+                           .cpu = 1e6,
+                           .cpu_double = 5e5,
+                           .device = 1e12,
+                           .device_double = 1e12,
+                           .link = 1e12};
 }
 
 static offload *open_beside(const char *device, offload_costs costs, heard *h)
@@ -110,8 +114,12 @@ static void test_copying_is_counted(void **state)
     heard h = {0};
     float *x = normal_new(&s, ROWS * DIMENSION), *w = normal_new(&s, COUNT * DIMENSION),
           *scores = normal_new(&s, ROWS * COUNT);
-    offload_costs costs = {
-        .start = 1e-3, .cpu = 1e9, .device = 1e12, .device_double = 1e12, .link = 1e9};
+    offload_costs costs = {.start = 1e-3,
+                           .cpu = 1e9,
+                           .cpu_double = 5e8,
+                           .device = 1e12,
+                           .device_double = 1e12,
+                           .link = 1e9};
     offload *o = open_beside("reference", costs, &h);
     algebra *a = offload_algebra(o);
     for (int i = 0; i < 1000; i++) /* of one class: 48 operations for 100 bytes */
