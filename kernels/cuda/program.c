@@ -181,6 +181,17 @@ static int cuda_optimizer_get(backend *b, program *p, uint64_t *step, float *fir
 
 /* ---- data ---- */
 
+/* Libraries are readied at a size's first use. */
+static int run_prepare(program *p, size_t rows, error *e)
+{
+    for (size_t i = 0; i < p->plan.count; i++) {
+        size_t workspace = 0;
+        if (layer_prepare(p, i, rows, &workspace, e) < 0 || workspace_grow(p, workspace, e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int cuda_data_set(backend *b, program *p, const uint8_t *images, const int32_t *labels,
                          size_t rows, error *e)
 {
@@ -207,21 +218,10 @@ static int cuda_data_set(backend *b, program *p, const uint8_t *images, const in
         copy_in(p->gpu, p->labels, labels, label_bytes, e) < 0 || device_wait(p->gpu, e) < 0)
         return -1;
     p->data_rows = rows;
-    return 0;
+    return rows < p->spec.batch ? 0 : run_prepare(p, p->spec.batch, e);
 }
 
 /* ---- passes: all enqueued, nothing waited for ---- */
-
-/* Libraries are readied at a size's first use. */
-static int run_prepare(program *p, size_t rows, error *e)
-{
-    for (size_t i = 0; i < p->plan.count; i++) {
-        size_t workspace = 0;
-        if (layer_prepare(p, i, rows, &workspace, e) < 0 || workspace_grow(p, workspace, e) < 0)
-            return -1;
-    }
-    return 0;
-}
 
 static int forward(const run *r, error *e)
 {
