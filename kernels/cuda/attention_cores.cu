@@ -3,7 +3,8 @@
  * scaled when a larger product comes (Dao et al., FlashAttention, NeurIPS 2022). The formula is in
  * kernels/reference/attention.c.
  *
- * blockIdx: x 64 places of a row, y head; a warp has 16 places. DEPTH: channels a head. */
+ * A block has 64 places of a head of a row, and those of one row run together: they read the same
+ * keys, and the heads' channels lie side by side. A warp has 16 places. DEPTH: channels a head. */
 #include "attention_cores.h"
 #include "cores.cuh"
 
@@ -42,8 +43,8 @@ __device__ static inline float quad_sum(float x)
 }
 
 /* products [16][KEYS] = queries keys^T; sixteen keys of which none is below `count` are left out,
- * in all that follows. */
-template <int DEPTH>
+ * in all that follows, if not WHOLE: a whole tile has no such branches in its way. */
+template <int DEPTH, bool WHOLE>
 __device__ static inline void keys_multiply(const uint32_t (*query)[4], const line *keys, int count,
                                             float (*products)[4])
 {
@@ -56,7 +57,7 @@ __device__ static inline void keys_multiply(const uint32_t (*query)[4], const li
     for (int d = 0; d < DEPTH / 16; d++) {
 #pragma unroll
         for (int j = 0; j < KEYS / 16; j++) {
-            if (16 * j >= count)
+            if (!WHOLE && 16 * j >= count)
                 continue;
             uint32_t right[4];
             matrices_load(
@@ -68,7 +69,7 @@ __device__ static inline void keys_multiply(const uint32_t (*query)[4], const li
 }
 
 /* sums [16][DEPTH] += weights values. */
-template <int DEPTH>
+template <int DEPTH, bool WHOLE>
 __device__ static inline void values_add(const float (*weights)[4], const line *values, int count,
                                          float (*sums)[4])
 {
@@ -76,7 +77,7 @@ __device__ static inline void values_add(const float (*weights)[4], const line *
     int lane = (int)threadIdx.x % WARP;
 #pragma unroll
     for (int j = 0; j < KEYS / 16; j++) {
-        if (16 * j >= count)
+        if (!WHOLE && 16 * j >= count)
             continue;
         const float *a = weights[2 * j], *b = weights[2 * j + 1];
         uint32_t left[4] = {pair_of(a[0], a[1]), pair_of(a[2], a[3]), pair_of(b[0], b[1]),
@@ -99,7 +100,7 @@ template <int DEPTH> struct attention_state {
 
 /* Products become weights, and what was summed before is scaled to them. scale: of products, times
  * log2 e. */
-template <int DEPTH>
+template <int DEPTH, bool WHOLE>
 __device__ static inline void weights_make(attention_state<DEPTH> &a, float (*products)[4],
                                            int count, float scale)
 {
@@ -111,14 +112,14 @@ __device__ static inline void weights_make(attention_state<DEPTH> &a, float (*pr
         for (int j = 0; j < KEYS / LINE; j++)
             for (int k = 0; k < 2; k++) {
                 float &x = products[j][2 * half + k];
-                x = LINE * j + 2 * t + k < count ? x : -INFINITY;
+                x = WHOLE || LINE * j + 2 * t + k < count ? x : -INFINITY;
                 most = fmaxf(most, x);
             }
         most = quad_most(most);
         float kept = exp2f((a.most[half] - most) * scale);
 #pragma unroll
         for (int j = 0; j < KEYS / LINE; j++) {
-            if (16 * (j / 2) >= count)
+            if (!WHOLE && 16 * (j / 2) >= count)
                 continue;
             for (int k = 0; k < 2; k++) {
                 float &x = products[j][2 * half + k];
@@ -135,18 +136,32 @@ __device__ static inline void weights_make(attention_state<DEPTH> &a, float (*pr
     }
 }
 
+/* A tile of keys and values. */
+template <int DEPTH, bool WHOLE>
+__device__ static inline void keys_add(attention_state<DEPTH> &a, const uint32_t (*query)[4],
+                                       const line *keys, const line *values, int count, float scale)
+{
+    float products[KEYS / LINE][4];
+    keys_multiply<DEPTH, WHOLE>(query, keys, count, products);
+    weights_make<DEPTH, WHOLE>(a, products, count, scale);
+    values_add<DEPTH, WHOLE>(products, values, count, a.sums);
+}
+
+/* Four blocks a multiprocessor: 128 registers a thread. */
 template <int DEPTH>
-__global__ static void attention(attention_task task, const bfloat16 *in, bfloat16 *out)
+__global__ static void __launch_bounds__(WARPS *WARP, 4)
+    attention(attention_task task, const bfloat16 *in, bfloat16 *out)
 {
     constexpr int LINES = DEPTH / LINE, SIZE = KEYS * (LINES + 1);
     __shared__ line keys[2][SIZE], values[2][SIZE];
     int lane = (int)threadIdx.x % WARP, g = lane / 4, t = lane % 4, places = task.places;
     unsigned each = ((unsigned)places + ATTENTION_PLACES - 1) / ATTENTION_PLACES;
-    size_t before = (size_t)(blockIdx.x / each) * (size_t)places; /* of the rows before */
+    unsigned heads = (unsigned)task.heads, first_channel = blockIdx.x / each % heads * DEPTH;
+    size_t before = (size_t)(blockIdx.x / each / heads) * (size_t)places; /* of the rows before */
     int own = (int)(blockIdx.x % each) * ATTENTION_PLACES + (int)threadIdx.x / WARP * 16 + g;
     bool works = own - g < places; /* the warp has a place */
     size_t channels = (size_t)task.channels, width = 3 * channels;
-    const bfloat16 *row = in + before * width + blockIdx.y * DEPTH;
+    const bfloat16 *row = in + before * width + first_channel;
     matrix_view k = {row + channels, width}, v = {row + 2 * channels, width};
     keys_copy<DEPTH>(k, 0, places, keys[0]);
     keys_copy<DEPTH>(v, 0, places, values[0]);
@@ -159,6 +174,7 @@ __global__ static void attention(attention_task task, const bfloat16 *in, bfloat
             size_t at = (size_t)(place < places ? place : places - 1) * width;
             query[d][i] = pair_load(row + at + 16 * d + i / 2 * 8 + 2 * t);
         }
+    float scale = task.scale * 1.44269504f; /* log2 e */
     attention_state<DEPTH> a = {{-INFINITY, -INFINITY}, {}, {}};
     for (int first = 0, side = 0; first < places; first += KEYS, side ^= 1) {
         if (first + KEYS < places) { /* the next ones, while these are worked on */
@@ -168,19 +184,18 @@ __global__ static void attention(attention_task task, const bfloat16 *in, bfloat
         copies_commit();
         copies_wait<1>();
         __syncthreads();
-        if (works) {
-            float products[KEYS / LINE][4];
-            keys_multiply<DEPTH>(query, keys[side], places - first, products);
-            weights_make<DEPTH>(a, products, places - first, task.scale * 1.44269504f);
-            values_add<DEPTH>(products, values[side], places - first, a.sums);
-        }
+        int count = places - first;
+        if (works && count >= KEYS)
+            keys_add<DEPTH, true>(a, query, keys[side], values[side], count, scale);
+        else if (works)
+            keys_add<DEPTH, false>(a, query, keys[side], values[side], count, scale);
         __syncthreads(); /* before the copies of the turn after the next */
     }
 #pragma unroll
     for (int half = 0; half < 2; half++) {
         int place = own + 8 * half;
         float inverse = 1 / quad_sum(a.total[half]);
-        bfloat16 *to = out + (before + (size_t)place) * channels + blockIdx.y * DEPTH + 2 * t;
+        bfloat16 *to = out + (before + (size_t)place) * channels + first_channel + 2 * t;
 #pragma unroll
         for (int d = 0; place < places && d < LINES; d++) {
             pack<bfloat16, 2> two = {{from_float<bfloat16>(a.sums[d][2 * half] * inverse),
@@ -194,9 +209,9 @@ template <int DEPTH>
 static int attention_launch(const attention_task *t, const void *in, void *out,
                             kernel_stream stream)
 {
-    dim3 grid(blocks_for((size_t)t->places, ATTENTION_PLACES) * (unsigned)t->rows,
-              (unsigned)t->heads);
-    return LAUNCH(attention<DEPTH>, grid, WARPS * WARP, stream, *t, (const bfloat16 *)in,
+    unsigned blocks =
+        blocks_for((size_t)t->places, ATTENTION_PLACES) * (unsigned)(t->heads * t->rows);
+    return LAUNCH(attention<DEPTH>, blocks, WARPS * WARP, stream, *t, (const bfloat16 *)in,
                   (bfloat16 *)out);
 }
 

@@ -229,7 +229,9 @@ __device__ static inline void tile_sum(const column_tile<V> &t, const float *sum
 
 /* By all threads of one block: sum over chunks of partials[chunk * stride + column], for column =
  * base + threadIdx.x % lanes; right for threads below lanes. `lanes` divides into THREADS as often
- * as it fits, and so many threads share a column. */
+ * as it fits, and so many threads share a column. Loads are under way SUM_LOADS at a time: one
+ * after the other each takes the way to the cache and back. */
+#define SUM_LOADS 16
 template <class X>
 __device__ static inline X chunk_sum(const float *partials, unsigned chunks, size_t stride,
                                      size_t column, size_t columns, unsigned lanes)
@@ -237,10 +239,17 @@ __device__ static inline X chunk_sum(const float *partials, unsigned chunks, siz
     __shared__ X all[THREADS];
     unsigned parts = THREADS / lanes, part = threadIdx.x / lanes;
     X sum = 0;
-    if (part < parts && column < columns) {
-#pragma unroll 8
-        for (unsigned k = part; k < chunks; k += parts)
-            sum += (X)__ldcg(partials + k * stride + column);
+    bool adds = part < parts && column < columns;
+    for (unsigned k = part; adds && k < chunks; k += SUM_LOADS * parts) {
+        float x[SUM_LOADS];
+#pragma unroll
+        for (unsigned i = 0; i < SUM_LOADS; i++) {
+            unsigned chunk = k + i * parts;
+            x[i] = chunk < chunks ? __ldcg(partials + chunk * stride + column) : 0;
+        }
+#pragma unroll
+        for (unsigned i = 0; i < SUM_LOADS; i++)
+            sum += (X)x[i];
     }
     __syncthreads();
     all[threadIdx.x] = sum;

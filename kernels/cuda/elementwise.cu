@@ -76,8 +76,10 @@ __global__ static void to_float_apply(const T *in, float *out, size_t packs)
     if (p >= packs)
         return;
     pack<T, V> x = load<T, V>(in + p * V);
+    pack<float, V> y;
     for (int i = 0; i < V; i++)
-        out[p * V + (size_t)i] = to_float(x.v[i]);
+        y.v[i] = to_float(x.v[i]);
+    store(out + p * V, y);
 }
 
 /* d_masked = d_out [y > 0] scale, and its sums over rows, which are a bias' gradient: one pass

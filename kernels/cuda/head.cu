@@ -15,6 +15,7 @@
 
 #define HEAD_THREADS 256
 #define WEIGHT_THREADS 128
+#define ROW_LOADS 8 /* pairs of loads that a lane has under way together */
 
 /* 1 / |f|, or 1 in the softmax head, for all threads. */
 template <class T> __device__ static float row_inverse(const head_task &t, const T *f)
@@ -37,11 +38,19 @@ __device__ static void row_cosines(const head_task &t, const T *f, float inverse
     for (size_t c = threadIdx.x / WARP; c < t.classes; c += HEAD_THREADS / WARP) {
         const float *w = t.weight + c * t.dimension;
         float dot = 0, square = 0;
-#pragma unroll 8
-        for (size_t k = lane; k < t.dimension; k += WARP) {
-            float x = w[k];
-            dot += x * to_float(f[k]);
-            square += x * x;
+        for (size_t k = lane; k < t.dimension; k += ROW_LOADS * WARP) {
+            float x[ROW_LOADS], y[ROW_LOADS];
+#pragma unroll
+            for (int i = 0; i < ROW_LOADS; i++) {
+                size_t at = k + (size_t)(i * WARP);
+                x[i] = at < t.dimension ? w[at] : 0;
+                y[i] = at < t.dimension ? to_float(f[at]) : 0;
+            }
+#pragma unroll
+            for (int i = 0; i < ROW_LOADS; i++) {
+                dot += x[i] * y[i];
+                square += x[i] * x[i];
+            }
         }
         dot = warp_sum(dot);
         square = warp_sum(square);
@@ -133,7 +142,6 @@ template <class T> __global__ static void head(head_task t)
         const float *d_logits = t.d_logits + row * t.classes;
         for (size_t k = threadIdx.x; k < t.dimension; k += HEAD_THREADS) {
             float sum = 0;
-#pragma unroll 8
             for (size_t c = 0; c < t.classes; c++)
                 sum += d_logits[c] * t.weight[c * t.dimension + k];
             d[k] = from_float<T>((sum - scale * turn * to_float(f[k]) * inverse) * inverse);

@@ -20,19 +20,24 @@ __device__ static void begin_row(const gather_task &t, size_t row, random_view *
     __syncthreads();
 }
 
-/* A channel of the pixel that is seen at a place; seen < 0: none is. */
+/* A channel of the pixel that is seen at a place; seen < 0: none is. In bfloat16 a product does for
+ * the quotient: all 256 come out the same. */
+template <class T>
 __device__ static inline float channel_of(const gather_task &t, const uint8_t *image, int seen,
                                           int c)
 {
     if (c >= t.channels)
         return 0;
-    float x = seen >= 0 ? (float)image[(size_t)seen * (size_t)t.channels + (size_t)c] / 255.0f : 0;
+    float x = seen >= 0 ? (float)image[(size_t)seen * (size_t)t.channels + (size_t)c] : 0;
+    x = sizeof(T) == sizeof(float) ? x / 255.0f : x * (1 / 255.0f);
     return t.normalised ? (x - t.mean[c]) * t.inverse[c] : x;
 }
 
 /* Where a place of the picture is written: patch by patch. */
 __device__ static inline size_t target_of(const gather_task &t, int y, int x)
 {
+    if (t.patch_width == t.width)
+        return (size_t)(y * t.width + x);
     int across = t.width / t.patch_width;
     int patch = y / t.patch_height * across + x / t.patch_width;
     return (size_t)((patch * t.patch_height + y % t.patch_height) * t.patch_width +
@@ -53,7 +58,7 @@ template <class T> __global__ static void gather(gather_task t)
         int seen = element_pixel(t.height, t.width, view, t.augmented ? t.cutout : 0, y, x);
         size_t to = target_of(t, y, x) * (size_t)t.stored;
         for (int c = 0; c < t.stored; c++)
-            out[to + (size_t)c] = from_float<T>(channel_of(t, image, seen, c));
+            out[to + (size_t)c] = from_float<T>(channel_of<T>(t, image, seen, c));
     }
 }
 
@@ -73,7 +78,7 @@ __global__ static void gather_eight(gather_task t)
     int seen = element_pixel(t.height, t.width, view, t.augmented ? t.cutout : 0, y, x);
     pack<bfloat16, 8> pixel;
     for (int c = 0; c < 8; c++)
-        pixel.v[c] = from_float<bfloat16>(channel_of(t, image, seen, c));
+        pixel.v[c] = from_float<bfloat16>(channel_of<bfloat16>(t, image, seen, c));
     store((bfloat16 *)t.out + (row * (size_t)places + target_of(t, y, x)) * 8, pixel);
 }
 
