@@ -13,14 +13,15 @@
 BUILD_PACKAGES = gcc libc6-dev libdnnl-dev libopenblas-openmp-dev libmsgpack-dev libjansson-dev zlib1g-dev libxxhash-dev
 PICTURE_PACKAGES = libjpeg-dev libpng-dev libwebp-dev
 ONNX_PACKAGES  = libonnx-dev protobuf-c-compiler libprotobuf-c-dev
+ARRAY_PACKAGES = libarchive-dev
 # What unpacks CIFAR-10 where ../shared/data has it needs xz and libjpeg.
 DATA_PACKAGES  = dataset-fashion-mnist $(if $(wildcard ../shared/data/unpack-cifar10),xz-utils libjpeg-dev)
 DEMO_PACKAGES  = $(BUILD_PACKAGES) $(DATA_PACKAGES) curl
-CHECK_PACKAGES = $(BUILD_PACKAGES) $(PICTURE_PACKAGES) $(ONNX_PACKAGES) $(DATA_PACKAGES) libcmocka-dev bats clang-format mandoc jq bsdutils \
+CHECK_PACKAGES = $(BUILD_PACKAGES) $(PICTURE_PACKAGES) $(ONNX_PACKAGES) $(ARRAY_PACKAGES) $(DATA_PACKAGES) libcmocka-dev bats clang-format mandoc jq bsdutils \
                  python3-numpy python3-msgpack-numpy python3-xxhash python3-pil parallel
 EXAMPLE_PACKAGES = $(BUILD_PACKAGES) $(DATA_PACKAGES) jq gawk gnuplot-nox parallel
 BENCH_PACKAGES = $(BUILD_PACKAGES) $(DATA_PACKAGES) python3-numpy python3-torch
-FUZZ_PACKAGES  = $(BUILD_PACKAGES) $(PICTURE_PACKAGES) $(ONNX_PACKAGES) clang libclang-rt-dev
+FUZZ_PACKAGES  = $(BUILD_PACKAGES) $(PICTURE_PACKAGES) $(ONNX_PACKAGES) $(ARRAY_PACKAGES) clang libclang-rt-dev
 
 # ---- settings ------------------------------------------------------------------------------------------
 CFLAGS ?= -O2 -g
@@ -54,10 +55,13 @@ PICTURES := $(shell printf '\043include <%s>\n' stdio.h jpeglib.h png.h webp/dec
 ONNX_PROTO := $(wildcard /usr/include/onnx/onnx.proto)
 ONNX := $(and $(ONNX_PROTO),$(shell command -v protoc-c),$(shell echo '\043include <protobuf-c/protobuf-c.h>' | \
           $(CC) -E -x c - >/dev/null 2>&1 && echo yes))
-LIBS   := $(if $(PICTURES),-ljpeg -lpng -lwebp) $(if $(ONNX),-lprotobuf-c) -ldnnl -lopenblas -ljansson $(MSGPACK) -lxxhash -lz -lm -ldl -lpthread
+# npy-read and npy-write alone need ARRAY_PACKAGES.
+ARRAYS := $(shell echo '\043include <archive.h>' | $(CC) -E -x c - >/dev/null 2>&1 && echo yes)
+LIBS   := $(if $(ARRAYS),-larchive) $(if $(PICTURES),-ljpeg -lpng -lwebp) $(if $(ONNX),-lprotobuf-c) -ldnnl -lopenblas -ljansson $(MSGPACK) -lxxhash -lz -lm -ldl -lpthread
 
 NEED_MORE = $(if $(PICTURES),,src/image-read.c tests/fuzz/picture.c \
                   $(patsubst %,common/formats/%.c,picture picture_loader jpeg png webp pnm)) \
+                $(if $(ARRAYS),,src/npy-read.c src/npy-write.c tests/fuzz/npy.c common/formats/npy.c) \
                 $(if $(ONNX),,src/onnx-read.c src/onnx-write.c $(wildcard src/exporting/*.c) tests/fuzz/onnx.c $(wildcard common/formats/onnx*.c))
 TOOLS   = $(patsubst src/%.c,$(BIN)/%,$(filter-out $(NEED_MORE),$(wildcard src/*.c)))
 PAGES   = $(wildcard src/*.1 src/*.5)
@@ -81,6 +85,7 @@ tell = @printf '  %-5s %s\n' $(1) $(2)
 .PHONY: all help cuda units demo low-shot check bench fuzz install format clean
 all: $(TOOLS) $(if $(NVCC),cuda)
 	$(if $(PICTURES),,@echo "image-read is not built; it needs $(PICTURE_PACKAGES)" >&2)
+	$(if $(ARRAYS),,@echo "npy-read and npy-write are not built; they need $(ARRAY_PACKAGES)" >&2)
 	$(if $(ONNX),,@echo "onnx-read and onnx-write are not built; they need $(ONNX_PACKAGES)" >&2)
 
 help:

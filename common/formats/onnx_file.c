@@ -137,15 +137,6 @@ double onnx_at(const array *a, size_t i)
     return a->whole ? (double)a->i[i] : (double)a->f[i];
 }
 
-static float float_of_half(uint16_t half)
-{
-    unsigned exponent = half >> 10 & 31, fraction = half & 1023;
-    float size = exponent == 31 ? (fraction ? NAN : INFINITY)
-                 : exponent     ? ldexpf((float)(fraction | 1024), (int)exponent - 25)
-                                : ldexpf((float)fraction, -24);
-    return half & 0x8000 ? -size : size;
-}
-
 static float float_of_bf16(uint16_t half)
 {
     uint32_t bits = (uint32_t)half << 16;

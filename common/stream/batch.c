@@ -141,8 +141,8 @@ static int missing_field(const batch *b, const char *name, error *e)
 {
     static const char *const made[][2] = {
         {"image", "image-read, cifar-read or idx-read"},
-        {"label", "image-read of a folder of classes, cifar-read or idx-read"},
-        {"embedding", "embed"},
+        {"label", "image-read of a folder of classes, cifar-read, idx-read or npy-read"},
+        {"embedding", "embed, or npy-read of arrays from elsewhere,"},
         {"prediction", "classify"},
         {"score", "classify"},
     };

@@ -1,6 +1,7 @@
 /* tensor.c: see tensor.h. */
 #include "tensor.h"
 
+#include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -135,4 +136,13 @@ void text_copy(const char *from, size_t from_width, char *to, size_t to_width, s
         memmove(to + row * to_width, from + row * from_width, both);
         memset(to + row * to_width + both, 0, to_width - both);
     }
+}
+
+float float_of_half(uint16_t half)
+{
+    unsigned exponent = half >> 10 & 31, fraction = half & 1023;
+    float size = exponent == 31 ? (fraction ? NAN : INFINITY)
+                 : exponent     ? ldexpf((float)(fraction | 1024), (int)exponent - 25)
+                                : ldexpf((float)fraction, -24);
+    return half & 0x8000 ? -size : size;
 }

@@ -86,8 +86,8 @@ static bool joins(const planner *k, const layer *product, const layer *next)
     return !k->spec->training && k->rules->joins && k->rules->joins(k->rules->own, product, next);
 }
 
-/* Whether layer i reads that operand itself, and so cannot write over it. Behind a "|" it reads what
- * was saved, not what the "|" read. */
+/* Whether layer i reads that operand itself, and so cannot write over it. Behind a "|" it reads
+ * what was saved, not what the "|" read. */
 static bool reads_operand(const planner *k, size_t i, const layer *closes, size_t operand)
 {
     const network *n = k->p->net;

@@ -1,0 +1,169 @@
+#!/usr/bin/env bats
+# npy-read and npy-write: numpy's arrays to records and back, and what is wrong refused.
+load common
+
+setup() {
+    common_setup
+    [ -x "$BIN/npy-read" ] || skip "npy-read is not built"
+    need_python numpy
+    "$PYTHON" - <<'PYTHON'
+import numpy as np
+r = np.random.default_rng(0)
+x, y = r.normal(size=(300, 7)), r.integers(0, 3, 300)
+words = np.array(['cat', 'Äpfel', '猫'])
+np.savez('plain.npz', features=x, labels=y)
+np.savez_compressed('words.npz', X=x.astype('>f4'), y=words[y], path=np.array([f'd/ü{i}.jpg' for i in range(300)]),
+                    extra=r.normal(size=(300, 2, 3)))
+np.savez('named.npz', x=x.astype('f4'), y=y.astype('u1'), classes=np.array(['a', 'b', 'c', 'd']))
+np.save('x.npy', np.asfortranarray(x.astype('f2')))
+np.save('y.npy', y.astype('>i8').reshape(-1, 1))
+np.save('pictures.npy', r.integers(0, 256, (300, 5, 6), dtype=np.uint8))
+np.save('bytes.npy', np.array([b'x', b'yy'])[y % 2])
+PYTHON
+}
+
+# The fields of the records that come, as npz for numpy; the test's Python has them as `records`.
+check() {
+    npy-write -o records.npz && "$PYTHON" -c "
+import numpy as np
+records = np.load('records.npz')
+plain, words, named = (np.load(n + '.npz') for n in ('plain', 'words', 'named'))
+$1"
+}
+
+@test "archives: arrays become fields by their names, numbers float32" {
+    npy-read plain.npz | check '
+assert records["embedding"].dtype == "f4" and (records["embedding"] == plain["features"].astype("f4")).all()
+assert (records["label"] == plain["labels"]).all() and list(records["classes"]) == ["0", "1", "2"]'
+    npy-read words.npz | check '
+assert (records["embedding"] == words["X"]).all() and (records["path"] == words["path"]).all()
+assert (records["extra"] == words["extra"]).all() and records["extra"].dtype == "f8"
+assert list(records["classes"]) == sorted(records["classes"]) == ["cat", "Äpfel", "猫"]
+assert (records["classes"][records["label"]] == words["y"]).all()'
+    npy-read named.npz | check 'assert list(records["classes"]) == ["a", "b", "c", "d"] and (records["label"] == named["y"]).all()'
+}
+
+@test "files: what arrays look like, or what FIELD= says" {
+    npy-read x.npy y.npy | check '
+assert (records["embedding"] == np.load("x.npy").astype("f4")).all() and (records["label"] == plain["labels"]).all()'
+    npy-read pictures.npy bytes.npy | check '
+assert (records["image"][..., 0] == np.load("pictures.npy")).all() and list(records["classes"]) == ["x", "yy"]
+assert (records["label"] == plain["labels"] % 2).all()'
+    npy-read embedding=words.npz:extra label=y.npy && false
+    npy-read other=y.npy embedding=words.npz:X label=y.npy | check '
+assert (records["embedding"] == words["X"]).all() and records["other"].dtype == "i8" and (records["other"][:, 0] == plain["labels"]).all()'
+    gzip -k x.npy
+    cmp <(npy-read x.npy.gz) <(npy-read - <x.npy)
+    npy-read --names <(printf 'p\nq\nr\n') x.npy y.npy | check 'assert list(records["classes"]) == ["p", "q", "r"]'
+}
+
+@test "half and whole numbers come as numpy has them" {
+    "$PYTHON" -c '
+import numpy as np
+halves = np.arange(65536, dtype=np.uint16).view("f2")
+np.save("h.npy", halves[np.isfinite(halves)].reshape(-1, 4))
+np.save("i.npy", np.array([[-128, 127], [0, 1]], "i1"))
+np.save("b.npy", np.array([[True, False], [False, True]]))
+np.save("u.npy", np.array([[2**64 - 1, 0], [1, 2**53 + 1]], ">u8"))'
+    for name in h i b u; do
+        npy-read embedding=$name.npy | check "assert (records['embedding'] == np.load('$name.npy').astype('f4')).all(), records['embedding']"
+    done
+}
+
+@test "what embeddings from elsewhere are for" {
+    npy-read plain.npz | imprint --quiet -o m.model
+    npy-read plain.npz | classify --quiet --model m.model | npy-write | "$PYTHON" -c '
+import io, sys, numpy as np
+records = np.load(io.BytesIO(sys.stdin.buffer.read()))
+assert records["score"].shape == (300, 3) and records["prediction"].shape == (300,)'
+}
+
+@test "--field writes one array; streams of other classes join" {
+    npy-read plain.npz | npy-write --field embedding | "$PYTHON" -c '
+import io, sys, numpy as np
+x = np.load(io.BytesIO(sys.stdin.buffer.read()))
+assert x.shape == (300, 7) and (x == np.load("plain.npz")["features"].astype("f4")).all()'
+    cat <(npy-read embedding=words.npz:X label=words.npz:y) <(npy-read embedding=plain.npz:features label=bytes.npy) | check '
+assert records["embedding"].shape == (600, 7) and list(records["classes"]) == ["cat", "Äpfel", "猫", "x", "yy"]
+assert (records["label"][300:] == 3 + plain["labels"] % 2).all()'
+    npy-read plain.npz >records
+    cmp <(npy-write records) <(npy-write records)
+}
+
+# A line that names the file, exit 1, nothing written.
+refused() { # TEXT OPERAND...
+    local text=$1
+    shift
+    run -1 --separate-stderr npy-read "$@" -o out
+    [[ ${#stderr_lines[@]} -eq 1 && $stderr == "npy-read: "*"$text"* ]] || { echo "$stderr"; return 1; }
+    [ ! -e out ]
+}
+
+@test "what is wrong is refused" {
+    "$PYTHON" - <<'PYTHON'
+import numpy as np, zipfile
+np.save('object.npy', np.array([{}, 1], dtype=object))
+np.save('empty.npy', np.zeros((0, 3)))
+np.save('narrow.npy', np.zeros((3, 0)))
+np.save('complex.npy', np.zeros((3, 3), complex))
+np.save('fields.npy', np.zeros(3, [('a', 'f4')]))
+np.save('negative.npy', np.array([0, -1, 1]))
+np.save('short.npy', np.arange(4))
+np.save('odd.npy', np.full(300, b'\xff'))
+np.save('nameless.npy', np.full(300, ''))
+np.savez('twice.npz', x=np.zeros((300, 2)), X=np.zeros((300, 2)))
+raw = open('x.npy', 'rb').read()
+open('cut.npy', 'wb').write(raw[:-3])
+open('long.npy', 'wb').write(raw + b'.')
+open('head.npy', 'wb').write(raw[:40])
+open('huge.npy', 'wb').write(raw[:128].replace(b"(300, 7)", b"(300, 70000000000)"[:8]))
+open('text.npy', 'wb').write(b'1,2,3\n')
+raw = bytearray(open('plain.npz', 'rb').read())
+raw[len(raw) // 2] ^= 1
+open('flipped.npz', 'wb').write(raw)
+open('cut.npz', 'wb').write(raw[:3000])
+with zipfile.ZipFile('other.zip', 'w') as z: z.writestr('a.txt', 'text')
+PYTHON
+    refused "objects of Python" object.npy
+    refused "no rows in it" empty.npy
+    refused "rows of no elements" narrow.npy
+    refused "an array of type <c16" complex.npy
+    refused "rows of named fields" fields.npy
+    refused "negative.npy: row 1: label -1 is none of" embedding=plain.npz:features label=negative.npy || \
+        refused "they do not belong together" embedding=plain.npz:features label=negative.npy
+    refused "plain.npz: features has 300 rows, short.npy has 4; they do not belong together" plain.npz:features short.npy
+    refused "row 0 is not UTF-8" plain.npz:features label=odd.npy
+    refused "row 0" plain.npz:features label=nameless.npy
+    refused "would both be the field embedding" twice.npz
+    refused "cut.npy: cut short" cut.npy
+    refused "long.npy: too long" long.npy
+    refused "head.npy: cut short within its head" head.npy
+    refused "not an array of numpy's" text.npy
+    refused "flipped.npz" flipped.npz
+    refused "cut.npz" cut.npz
+    refused "no arrays (.npy) in it" other.zip
+    refused "no array nothing in it" plain.npz:nothing
+    refused "say which by embedding=plain.npz:ARRAY" embedding=plain.npz
+    refused "cannot open" nowhere.npy
+    refused "label 2 is none of 2 classes" --names <(printf 'p\nq\n') x.npy y.npy
+    refused "is none of the 2 classes" --names <(printf 'cat\ndog\n') words.npz
+    run -1 npy-read - <plain.npz
+    [[ $output == *"cannot come through a pipe; name the file"* ]]
+    run -2 npy-read
+    npy-read plain.npz >records
+    run -1 npy-write --field nothing records
+    [[ $output == *"the records have no field nothing"* ]]
+    run -1 npy-write <(cat records <(npy-read x.npy))
+    [[ $output == *"row 300: "* ]]
+}
+
+@test "memory does not grow with the rows" {
+    need_no_sanitizer
+    "$PYTHON" -c '
+import numpy as np
+np.savez("large.npz", x=np.zeros((400000, 64), "f4"), y=np.arange(400000) % 7)'
+    peak_memory npy-read large.npz -o large.records
+    [ "$(cat peak)" -lt 40000 ]
+    peak_memory npy-write large.records -o again.npz
+    [ "$(cat peak)" -lt 120000 ]
+}
