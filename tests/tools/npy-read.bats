@@ -107,7 +107,7 @@ np.save('empty.npy', np.zeros((0, 3)))
 np.save('narrow.npy', np.zeros((3, 0)))
 np.save('complex.npy', np.zeros((3, 3), complex))
 np.save('fields.npy', np.zeros(3, [('a', 'f4')]))
-np.save('negative.npy', np.array([0, -1, 1]))
+np.save('negative.npy', -(np.arange(300) // 299))
 np.save('short.npy', np.arange(4))
 np.save('odd.npy', np.full(300, b'\xff'))
 np.save('nameless.npy', np.full(300, ''))
@@ -116,7 +116,6 @@ raw = open('x.npy', 'rb').read()
 open('cut.npy', 'wb').write(raw[:-3])
 open('long.npy', 'wb').write(raw + b'.')
 open('head.npy', 'wb').write(raw[:40])
-open('huge.npy', 'wb').write(raw[:128].replace(b"(300, 7)", b"(300, 70000000000)"[:8]))
 open('text.npy', 'wb').write(b'1,2,3\n')
 raw = bytearray(open('plain.npz', 'rb').read())
 raw[len(raw) // 2] ^= 1
@@ -129,8 +128,7 @@ PYTHON
     refused "rows of no elements" narrow.npy
     refused "an array of type <c16" complex.npy
     refused "rows of named fields" fields.npy
-    refused "negative.npy: row 1: label -1 is none of" embedding=plain.npz:features label=negative.npy || \
-        refused "they do not belong together" embedding=plain.npz:features label=negative.npy
+    refused "negative.npy: row 299: label -1 is none of" embedding=plain.npz:features label=negative.npy
     refused "plain.npz: features has 300 rows, short.npy has 4; they do not belong together" plain.npz:features short.npy
     refused "row 0 is not UTF-8" plain.npz:features label=odd.npy
     refused "row 0" plain.npz:features label=nameless.npy
