@@ -1,6 +1,6 @@
 /* class-filter: the rows of some classes; see class-filter(1). */
 #include "../common/base/tool.h"
-#include "../common/stream/read.h"
+#include "../common/stream/relay.h"
 #include "../common/stream/reservoir.h"
 
 #include <stdlib.h>
@@ -31,10 +31,9 @@ static const tool_description about = {
 typedef struct {
     stream_reader *reader;
     stream_writer *writer;
-    sample *sample;       /* with --seed only */
-    size_t streams;       /* of the input, whose headers were seen */
-    stream_header header; /* what stands in the output; its classes grow with the input's */
-    size_t classes;       /* how many the next two have */
+    sample *sample; /* with --seed only */
+    relay relay;
+    size_t classes; /* how many the next two have */
     bool *chosen;
     uint64_t *counts; /* rows of each class that were chosen */
     bool *keep;       /* one a row of the batch */
@@ -74,50 +73,25 @@ static int choose_classes(job *j, const class_list *list, error *e)
     return 0;
 }
 
-static bool same_header(const stream_header *a, const stream_header *b)
+/* Where a stream of the input begins, the choice is made among the classes of all so far; a
+ * sample's header is written when all are known. */
+static int follow(job *j, error *e)
 {
-    return a->extra_bytes == b->extra_bytes && class_list_equal(&a->classes, &b->classes) &&
-           (a->extra_bytes == 0 || memcmp(a->extra, b->extra, a->extra_bytes) == 0);
-}
-
-/* A stream of the input begins: its header goes on to the output, with the classes of all so far.
- * */
-static int begin_stream(job *j, error *e)
-{
-    const class_list *list = stream_classes(j->reader);
-    stream_header header;
-    bool first = j->streams == 0;
-    j->streams = stream_count(j->reader);
-    if (choose_classes(j, list, e) < 0)
-        return -1;
-    if (stream_header_copy(&header, stream_header_latest(j->reader)) < 0)
-        return error_set(e, "out of memory for the header");
-    class_list_free(&header.classes);
-    if (class_list_copy(&header.classes, list) < 0) {
-        stream_header_free(&header);
-        return error_set(e, "out of memory for %zu classes", list->count);
-    }
-    bool anew = first || !same_header(&j->header, &header);
-    stream_header_free(&j->header);
-    j->header = header;
-    /* A sample's header is written when all classes are known. */
-    return anew && !j->sample ? stream_write_header(j->writer, &j->header, e) : 0;
+    int begun = relay_follow(&j->relay, j->reader, j->sample ? NULL : j->writer, e);
+    return begun > 0 ? choose_classes(j, stream_classes(j->reader), e) : begun;
 }
 
 static int begin(job *j, error *e)
 {
-    const stream_header *first;
     if (have_seed && sample_new(per_class, seed, &j->sample, e) < 0)
         return -1;
-    if (stream_header_first(j->reader, &first, e) < 0)
-        return -1;
-    return begin_stream(j, e);
+    return follow(j, e);
 }
 
 static int filter_batch(job *j, batch *b, error *e)
 {
     int32_t *labels;
-    if (stream_count(j->reader) != j->streams && begin_stream(j, e) < 0)
+    if (follow(j, e) < 0)
         return -1;
     if (batch_labels(b, stream_classes(j->reader), &labels, e) < 0)
         return error_prefix(e, "%s", stream_name(j->reader));
@@ -141,7 +115,7 @@ static int filter_batch(job *j, batch *b, error *e)
 
 static int finish(job *j, error *e)
 {
-    if (j->sample && (stream_write_header(j->writer, &j->header, e) < 0 ||
+    if (j->sample && (stream_write_header(j->writer, &j->relay.header, e) < 0 ||
                       sample_write(j->sample, j->writer, e) < 0))
         return -1;
     return stream_write_end(j->writer, e);
@@ -155,7 +129,7 @@ static void say_shortages(const job *j)
          * goes unsaid: nobody misses its rows. */
         if (!j->chosen[i] || (!per_class && drop_words))
             continue;
-        const char *name = j->header.classes.names[i];
+        const char *name = j->relay.header.classes.names[i];
         if (j->counts[i] == 0)
             tool_say("note: no row of class '%s' came", name);
         else if (j->counts[i] < per_class)
@@ -190,7 +164,7 @@ static void job_free(job *j)
 {
     stream_close(j->reader);
     stream_writer_free(j->writer);
-    stream_header_free(&j->header);
+    relay_free(&j->relay);
     sample_free(j->sample);
     free(j->chosen);
     free(j->counts);

@@ -9,6 +9,7 @@
 #include "imprinting/classifier.h"
 #include "imprinting/exemplars.h"
 #include "imprinting/threshold.h"
+#include "scoring/probability.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -206,15 +207,6 @@ static void print_name(work *w, const char *name)
     free(quoted);
 }
 
-/* The probability of a score among those of its row. */
-static double probability(const float *scores, size_t classes, float best, float score)
-{
-    double sum = 0;
-    for (size_t c = 0; c < classes; c++)
-        sum += exp((double)scores[c] - best);
-    return exp((double)score - best) / sum;
-}
-
 static bool is_unknown(float best_score)
 {
     return unknown && (double)best_score < threshold;
@@ -250,7 +242,7 @@ static void print_row(work *w, size_t r, const int32_t *label)
             print_name(w, w->classes.names[top[k]]);
         if (output_printf(w->out, &e,
                           json ? ",\"score\":%.6g,\"probability\":%.6g}" : "\t%.6g\t%.6g", score[k],
-                          probability(scores, classes, score[0], score[k])) < 0)
+                          score_probability(scores, classes, score[0], score[k])) < 0)
             tool_fail(&e);
     }
     print(w, json ? "]}\n" : "\n");

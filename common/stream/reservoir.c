@@ -138,7 +138,7 @@ static int add_row(sample *s, reservoir *r, error *e)
         r->rows = grown;
         r->room = room;
     }
-    r->rows[r->count].data = malloc(s->row_bytes);
+    r->rows[r->count].data = malloc(s->row_bytes + 1);
     if (!r->rows[r->count].data)
         return error_set(e, "out of memory for the sample");
     r->count++;
@@ -220,24 +220,46 @@ static int write_sorted(sample *s, const kept_row *rows, size_t count, stream_wr
     return status;
 }
 
-int sample_write(sample *s, stream_writer *w, error *e)
+/* All rows that were kept, in the order they came; the caller's to free. NULL without memory. */
+static kept_row *rows_kept(const sample *s, size_t *count)
 {
-    size_t count = 0;
+    *count = 0;
     for (size_t c = 0; c < s->class_count; c++)
-        count += s->classes[c].count;
-    if (count == 0)
-        return 0;
-    kept_row *all = malloc(count * sizeof *all);
-    if (!all)
-        return error_set(e, "out of memory to write the sample");
+        *count += s->classes[c].count;
+    kept_row *all = malloc((*count + 1) * sizeof *all);
     size_t used = 0;
-    for (size_t c = 0; c < s->class_count; c++) {
+    for (size_t c = 0; all && c < s->class_count; c++) {
         if (s->classes[c].count)
             memcpy(all + used, s->classes[c].rows, s->classes[c].count * sizeof *all);
         used += s->classes[c].count;
     }
-    qsort(all, count, sizeof *all, by_number);
-    int status = write_sorted(s, all, count, w, e);
+    if (all)
+        qsort(all, *count, sizeof *all, by_number);
+    return all;
+}
+
+int sample_write(sample *s, stream_writer *w, error *e)
+{
+    size_t count;
+    kept_row *all = rows_kept(s, &count);
+    if (!all)
+        return error_set(e, "out of memory to write the sample");
+    int status = count ? write_sorted(s, all, count, w, e) : 0;
     free(all);
     return status;
+}
+
+int sample_numbers(sample *s, uint64_t **numbers, size_t *count, error *e)
+{
+    kept_row *all = rows_kept(s, count);
+    *numbers = malloc((*count + 1) * sizeof **numbers);
+    if (!all || !*numbers) {
+        free(all);
+        free(*numbers);
+        return error_set(e, "out of memory for the sample");
+    }
+    for (size_t i = 0; i < *count; i++)
+        (*numbers)[i] = all[i].number;
+    free(all);
+    return 0;
 }

@@ -19,6 +19,9 @@ int sample_new(size_t per_class, uint64_t seed, sample **out, error *e);
 int sample_offer(sample *s, const batch *b, const int32_t *labels, const bool *wanted, error *e);
 /* Writes what was kept, in the order it came. */
 int sample_write(sample *s, stream_writer *w, error *e);
+/* The numbers of the rows that were kept, in that order, counted from 0 over all that were offered
+ * or not; *numbers is the caller's. */
+int sample_numbers(sample *s, uint64_t **numbers, size_t *count, error *e);
 void sample_free(sample *s);
 
 #endif

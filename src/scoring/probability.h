@@ -1,0 +1,17 @@
+/* probability.h: what a row's scores say of a class, by their softmax. */
+#ifndef SRC_SCORING_PROBABILITY_H
+#define SRC_SCORING_PROBABILITY_H
+
+#include <math.h>
+#include <stddef.h>
+
+/* The probability of a score among those of its row, of which `best` is the largest. */
+static inline double score_probability(const float *scores, size_t classes, float best, float score)
+{
+    double sum = 0;
+    for (size_t c = 0; c < classes; c++)
+        sum += exp((double)scores[c] - best);
+    return exp((double)score - best) / sum;
+}
+
+#endif
