@@ -25,6 +25,7 @@ static const char *model_path;
 static size_t top_count = 1;
 static int format;
 static bool keep_embedding;
+static const char *field_words;
 static bool unknown, unknown_rate; /* `threshold` is a score, or a rate to take it from */
 static double threshold;
 
@@ -44,6 +45,8 @@ static const tool_option options[] = {
      "the best score under which a row is unknown (prediction -1); auto:RATE takes the score that "
      "RATE of known rows stay under",
      OPTION_CALLS(set_unknown), .given = &unknown},
+    {"fields", "LIST", 0, "fields of the input that tsv and jsonl have too, as in path,view",
+     OPTION_TO(field_words)},
     {"keep-embedding", NULL, 0, "keep the embeddings of records", OPTION_TO(keep_embedding)},
     {0}};
 
@@ -196,23 +199,79 @@ static void print(work *w, const char *text)
         tool_fail(&e);
 }
 
-/* A class's name: quoted in JSON; in TSV as it is to be seen. */
-static void print_name(work *w, const char *name)
-{
-    char seen[4096]; /* of 1,023 bytes at most */
-    char *quoted = format == FORMAT_JSONL ? json_quote(name) : NULL;
-    if (format == FORMAT_JSONL && !quoted)
-        out_of_memory();
-    print(w, quoted ? quoted : text_visible(name, seen, sizeof seen));
-    free(quoted);
-}
-
 static bool is_unknown(float best_score)
 {
     return unknown && (double)best_score < threshold;
 }
 
-static void print_row(work *w, size_t r, const int32_t *label)
+/* A text quoted in JSON; in TSV as it is to be seen. */
+static void print_text(work *w, const char *text)
+{
+    size_t room = 6 * strlen(text) + 1;
+    char *shown = format == FORMAT_JSONL ? json_quote(text) : malloc(room);
+    if (!shown)
+        out_of_memory();
+    print(w, format == FORMAT_JSONL ? shown : text_visible(text, shown, room));
+    free(shown);
+}
+
+/* A number of any type, as short as it can be read back. */
+static void print_number(work *w, const tensor *t, size_t r)
+{
+    char text[32];
+    if (t->type == TYPE_F32 || t->type == TYPE_F64)
+        json_number(t->type == TYPE_F32 ? (double)((const float *)t->data)[r]
+                                        : ((const double *)t->data)[r],
+                    text);
+    else
+        snprintf(text, sizeof text, "%" PRId64, tensor_integer(t, r));
+    print(w, text);
+}
+
+/* Calls `take` with each word of --fields. */
+static void each_field(work *w, const batch *part, size_t r,
+                       void (*take)(work *, const batch *, size_t, const char *))
+{
+    char *copy = strdup(field_words ? field_words : ""), *rest = copy;
+    if (!copy)
+        out_of_memory();
+    for (char *word; (word = strsep(&rest, ",")) && *word;)
+        take(w, part, r, word);
+    free(copy);
+}
+
+static void print_field(work *w, const batch *part, size_t r, const char *name)
+{
+    error e = {0};
+    const tensor *t = batch_find((batch *)part, name);
+    bool is_text = t && t->type == TYPE_TEXT;
+    bool is_number = t && t->rank == 1 &&
+                     (type_is_integer(t->type) || t->type == TYPE_F32 || t->type == TYPE_F64);
+    if (!is_text && !is_number) {
+        error_set(&e, "--fields: the records have no field '%s' of one text or number a row", name);
+        tool_fail(&e);
+    }
+    if (format == FORMAT_JSONL) {
+        print(w, ",");
+        print_text(w, name);
+        print(w, ":");
+    } else {
+        print(w, "\t");
+    }
+    if (is_text)
+        print_text(w, (const char *)t->data + r * t->shape[1]);
+    else
+        print_number(w, t, r);
+}
+
+static void print_field_name(work *w, const batch *part, size_t r, const char *name)
+{
+    (void)part, (void)r;
+    print(w, "\t");
+    print_text(w, name);
+}
+
+static void print_row(work *w, const batch *part, size_t r, const int32_t *label)
 {
     error e = {0};
     bool json = format == FORMAT_JSONL;
@@ -223,7 +282,7 @@ static void print_row(work *w, size_t r, const int32_t *label)
                       w->row + r) < 0)
         tool_fail(&e);
     if (label)
-        print_name(w, w->classes.names[label[r]]);
+        print_text(w, w->classes.names[label[r]]);
     else if (json)
         print(w, "null");
     if (json) {
@@ -231,7 +290,7 @@ static void print_row(work *w, size_t r, const int32_t *label)
         if (is_unknown(score[0]))
             print(w, "null");
         else
-            print_name(w, w->classes.names[top[0]]);
+            print_text(w, w->classes.names[top[0]]);
         print(w, ",\"top\":[");
     }
     for (size_t k = 0; k < top_count; k++) {
@@ -239,13 +298,15 @@ static void print_row(work *w, size_t r, const int32_t *label)
         if (!json && k == 0 && is_unknown(score[0]))
             print(w, w->rejected);
         else
-            print_name(w, w->classes.names[top[k]]);
+            print_text(w, w->classes.names[top[k]]);
         if (output_printf(w->out, &e,
                           json ? ",\"score\":%.6g,\"probability\":%.6g}" : "\t%.6g\t%.6g", score[k],
                           score_probability(scores, classes, score[0], score[k])) < 0)
             tool_fail(&e);
     }
-    print(w, json ? "]}\n" : "\n");
+    print(w, json ? "]" : "");
+    each_field(w, part, r, print_field);
+    print(w, json ? "}\n" : "\n");
 }
 
 static void print_heading(work *w)
@@ -260,6 +321,7 @@ static void print_heading(work *w)
                           number) < 0)
             tool_fail(&e);
     }
+    each_field(w, NULL, 0, print_field_name);
     print(w, "\n");
 }
 
@@ -281,7 +343,7 @@ static void classify_part(work *w, batch *part, bool labelled)
     if (format == FORMAT_RECORDS)
         write_records(w, part);
     for (size_t r = 0; format != FORMAT_RECORDS && r < part->rows; r++)
-        print_row(w, r, label);
+        print_row(w, part, r, label);
     w->row += part->rows;
 }
 
@@ -358,6 +420,8 @@ int main(int argc, char **argv)
     tool_operands files = tool_begin(&about, argc, argv);
     if (!model_path)
         tool_usage("which model? give --model MODEL");
+    if (field_words && format == FORMAT_RECORDS)
+        tool_usage("--fields needs --format tsv or jsonl; records keep all fields");
     error e = {0};
     work w = {.out = tool_output(format == FORMAT_RECORDS ? "a stream of predictions" : NULL)};
     if (stream_open(files.names, files.count, &w.in, &e) < 0)

@@ -22,6 +22,7 @@ static void set_augment(const char *words)
 }
 
 static int layout = LAYOUT_UNSAID;
+static bool keep_image;
 
 static const tool_option options[] = {
     {"model", "MODEL", 'm', "the model whose network it is", OPTION_TO(model_path)},
@@ -33,6 +34,7 @@ static const tool_option options[] = {
      OPTION_CALLS(set_augment), .given = &augmented},
     {"average", NULL, 0, "write one row a picture after all, the mean over its views",
      OPTION_TO(work.average)},
+    {"keep-image", NULL, 0, "keep the pictures beside their embeddings", OPTION_TO(keep_image)},
     {"layout", LAYOUT_WORDS, 0, LAYOUT_HELP, OPTION_WORD_TO(layout)},
     {"seed", "N", 0, "seed of the augmentation (default 1)", OPTION_TO(work.seed), 0, UINT64_MAX},
     {"batch", "N", 0, "pictures computed at once (default 256, on a GPU 1024, divided by N views)",
@@ -195,7 +197,8 @@ static int take_pictures(embedding *w, batch *b, tensor *image, error *e)
                          image->shape[1], image->shape[2], image->shape[3], own_size.height,
                          own_size.width, own_size.channels,
                          turned ? "; --layout chw puts the channels last" : "");
-    batch_drop(b, "image");
+    if (!keep_image)
+        batch_drop(b, "image");
     return 0;
 }
 

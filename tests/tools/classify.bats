@@ -48,6 +48,33 @@ PYTHON
     grep -q embedding kept && ! grep -q embedding out
 }
 
+@test "--fields adds texts and numbers of the input to tsv and jsonl" {
+    need_python numpy msgpack_numpy
+    "$PYTHON" -c '
+import msgpack, msgpack_numpy, numpy as np
+rows = 0
+with open("more", "wb") as f:
+    for r in msgpack.Unpacker(open("test", "rb"), object_hook=msgpack_numpy.decode):
+        if "embedding" in r:
+            n = len(r["embedding"])
+            r["path"] = [f"a \"{rows + i}\"\tü.png" for i in range(n)]
+            r["weight"], r["view"] = np.arange(rows, rows + n) / 4, np.arange(rows, rows + n, dtype="u2")
+            r["pair"] = np.zeros((n, 2))
+            rows += n
+        if "end" in r: r = {"end": r["end"]}
+        f.write(msgpack.packb(r, default=msgpack_numpy.encode))'
+    classify $D --model m --format tsv --fields path,view,weight more >tsv
+    [ "$(head -n 1 tsv)" = $'row\tlabel\tprediction\tscore\tprobability\tpath\tview\tweight' ]
+    [ "$(sed -n 4p tsv | cut -f 6-)" = $'a "2"\\tü.png\t2\t0.5' ]
+    classify $D --model m --format jsonl --fields path,view,weight more >jsonl
+    jq -e '.path == "a \"\(.row)\"\tü.png" and .view == .row and .weight == .row / 4' jsonl >/dev/null
+    cmp <(cut -f -5 tsv) <(classify $D --model m --format tsv test)
+    run -1 classify $D --model m --format tsv --fields pair more
+    [[ $output == *"no field 'pair' of one text or number a row"* ]]
+    run -1 classify $D --model m --format tsv --fields nothing more
+    run -2 classify $D --model m --fields path more
+}
+
 @test "tsv and jsonl say the same" {
     classify $D --model m --format tsv --top 3 test >tsv
     classify $D --model m --format jsonl --top 3 test >jsonl

@@ -49,6 +49,17 @@ for b in msgpack.Unpacker(sys.stdin.buffer, object_hook=msgpack_numpy.decode, st
     sys.stdout.buffer.write(msgpack.packb(b, default=msgpack_numpy.encode))' "$1"
 }
 
+@test "--keep-image keeps the pictures beside their embeddings" {
+    make_model
+    embeds rows >plain
+    embeds --keep-image --batch 7 rows >kept
+    compare kept rows '(a["image"] == b["image"]).all() and len(a["image"]) == 100'
+    compare kept plain 'close(a["embedding"], b["embedding"]) and "image" not in b'
+    embeds --keep-image --views 3 --augment flip rows >views
+    compare views rows '(a["image"][::3] == b["image"]).all() and (a["image"][2::3] == b["image"]).all()'
+    classify --device reference --model model kept | row-filter --quiet --where right | pnm-sheet >right.ppm
+}
+
 @test "embeddings replace pictures; every other field passes through" {
     make_model
     rewrite 'b["weight"] = np.arange(len(b["label"])) * 0.5' <rows >more
