@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -19,7 +20,8 @@ struct output {
     bool own_fd;     /* close it at the end */
     bool immediate;  /* a terminal: nothing waits in the buffer */
     char *path;      /* the final name; NULL when written directly */
-    char *temporary; /* the name until then */
+    char *temporary; /* the name until then, or at the end alone */
+    bool unnamed;    /* it has none yet */
     int slot;        /* its place in `temporaries` */
     const char *shown;
     char note[320]; /* what else is to be said of the file */
@@ -29,6 +31,7 @@ struct output {
 
 /* What a dying process must remove: read by a signal handler, so nothing but names. */
 static char *volatile temporaries[TEMPORARIES_MAX];
+static char nothing[] = ""; /* of a file without a name */
 
 void output_clean(void)
 {
@@ -152,6 +155,46 @@ static char *final_path(const char *path)
     return found ? found : next;
 }
 
+/* ---- files without a name: of them nothing is left, however the process dies ---- */
+
+/* Gives the file its temporary name, which ends in X's. */
+static int give_name(int fd, char *name)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+    char own[32], *end = name + strlen(name) - 6;
+    unsigned char drawn[6];
+    snprintf(own, sizeof own, "/proc/self/fd/%d", fd);
+    for (int tries = 0; tries < 100; tries++) {
+        if (getrandom(drawn, sizeof drawn, 0) != sizeof drawn)
+            return -1;
+        for (size_t i = 0; i < sizeof drawn; i++)
+            end[i] = letters[drawn[i] % (sizeof letters - 1)];
+        if (linkat(AT_FDCWD, own, AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0)
+            return 0;
+        if (errno != EEXIST)
+            return -1;
+    }
+    return -1;
+}
+
+/* A file without a name beside `name`, or -1 where the file system has none that could be given one
+ * at the end: that is tried, with another. */
+static int open_unnamed(const char *name)
+{
+    char *folder = folder_of(name), *trial = strdup(name);
+    int fd = -1, tried = -1;
+    if (folder && trial && (tried = open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600)) >= 0 &&
+        give_name(tried, trial) == 0) {
+        unlink(trial);
+        fd = open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+    }
+    if (tried >= 0)
+        close(tried);
+    free(folder);
+    free(trial);
+    return fd;
+}
+
 static int open_temporary(output *o, const char *path, error *e)
 {
     static bool at_exit;
@@ -177,14 +220,17 @@ static int open_temporary(output *o, const char *path, error *e)
     const char *slash = strrchr(o->path, '/');
     int folder = slash ? (int)(slash - o->path) + 1 : 0;
     snprintf(o->temporary, room, "%.*s.%.200s.XXXXXX", folder, o->path, o->path + folder);
-    o->fd = mkostemp(o->temporary, O_CLOEXEC);
+    o->fd = open_unnamed(o->temporary);
+    o->unnamed = o->fd >= 0;
+    if (!o->unnamed)
+        o->fd = mkostemp(o->temporary, O_CLOEXEC);
     if (o->fd < 0) {
         free(o->temporary);
         o->temporary = NULL;
         return error_system(e, "%s: cannot make a file there", path);
     }
     o->own_fd = true;
-    temporaries[o->slot] = o->temporary;
+    temporaries[o->slot] = o->unnamed ? nothing : o->temporary;
     return there ? keep_owner(o, &old, e) : set_new_mode(o, e);
 }
 
@@ -393,6 +439,10 @@ static int commit_file(output *o, error *e)
 {
     if (fsync(o->fd) != 0)
         return error_system(e, "cannot write to %s", o->shown);
+    if (o->unnamed && give_name(o->fd, o->temporary) < 0)
+        return error_system(e, "cannot name the finished file %s", o->shown);
+    o->unnamed = false;
+    temporaries[o->slot] = o->temporary;
     int fd = o->fd;
     o->fd = -1;
     if (close(fd) != 0)
@@ -418,7 +468,7 @@ void output_abandon(output *o)
 {
     if (!o)
         return;
-    if (o->temporary)
+    if (o->temporary && !o->unnamed)
         unlink(o->temporary);
     output_free(o);
 }

@@ -1,7 +1,8 @@
 /* output.h: a tool's output, standard output or a file that appears whole or not at all.
  *
- * A file is written under a temporary name beside it, synced and renamed at the end; if the tool
- * fails or dies, what was there before stays untouched. */
+ * A file is written without a name, or under a temporary one beside it where the file system has no
+ * such files, synced, named and renamed at the end; if the tool fails or dies, what was there before
+ * stays untouched. */
 #ifndef COMMON_BASE_OUTPUT_H
 #define COMMON_BASE_OUTPUT_H
 
@@ -40,7 +41,7 @@ int output_commit(output *o, error *e);
 /* Removes the temporary file. Frees o. NULL is harmless. */
 void output_abandon(output *o);
 /* Removes every temporary file there is. Runs at exit by itself; tool_begin calls it on SIGINT,
- * SIGTERM and SIGHUP (it is safe in a signal handler). */
+ * SIGTERM and their like (it is safe in a signal handler). */
 void output_clean(void);
 
 #endif

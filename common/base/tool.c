@@ -155,7 +155,8 @@ void tool_miss_reader(bool on)
 static void watch_signals(void)
 {
     signal(SIGPIPE, SIG_IGN);
-    const int ends[] = {SIGINT, SIGTERM, SIGHUP};
+    signal(SIGXFSZ, SIG_IGN); /* writing fails, with a reason */
+    const int ends[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGXCPU};
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
         struct sigaction old, handler = {.sa_handler = end_by};
         sigemptyset(&handler.sa_mask);
