@@ -246,6 +246,9 @@ static int resume(training *t, error *e)
     else
         status =
             checkpoint_compare(had ? had : "", model_get_text(&t->made, CHECKPOINT_SETTINGS), e);
+    if (status == 0 && state.epoch > own.epochs)
+        status = error_set(e, "the run has %zu epochs behind it, more than --epochs %zu",
+                           (size_t)state.epoch, own.epochs);
     model_free(&saved);
     if (status < 0) {
         training_state_free(&state);

@@ -166,6 +166,9 @@ PYTHON
     cmp whole resumed
     train --epochs 1 --resume state rows >again
     cmp one again
+    train --epochs 2 --checkpoint state rows >two
+    fails 1 "state: the run has 2 epochs behind it, more than --epochs 1" \
+        cnn-train --device reference --arch @tiny.net --batch 32 --epochs 1 --resume state -o out rows
 }
 
 @test "a checkpoint works as a model" {
