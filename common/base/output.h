@@ -1,8 +1,8 @@
 /* output.h: a tool's output, standard output or a file that appears whole or not at all.
  *
- * A file is written without a name, or under a temporary one beside it where the file system has no
- * such files, synced, named and renamed at the end; if the tool fails or dies, what was there before
- * stays untouched. */
+ * A file is written without a name, or under a temporary one beside it where the file system has
+ * no such files; at the end it is synced, named and renamed. If the tool fails or dies, what was
+ * there before stays untouched. */
 #ifndef COMMON_BASE_OUTPUT_H
 #define COMMON_BASE_OUTPUT_H
 
