@@ -67,11 +67,10 @@ typedef struct {
     model m;
     embedding_device device;
     classifier *scorer;
-    class_list classes;   /* of the output: the model's, then the input's others */
-    size_t classes_read;  /* of the input's, how many `place` covers */
-    uint64_t fingerprint; /* of the model */
-    char rejected[64];    /* the prediction of a rejected row, in TSV */
-    int32_t *place;       /* input class -> output class */
+    class_list classes;  /* of the output: the model's, then the input's others */
+    size_t classes_read; /* of the input's, how many `place` covers */
+    char rejected[64];   /* the prediction of a rejected row, in TSV */
+    int32_t *place;      /* input class -> output class */
     uint64_t row, zeros;
     float *score, *top_score; /* [ROWS_AT_ONCE][classes], [ROWS_AT_ONCE][top] */
     uint32_t *top;
@@ -140,6 +139,8 @@ static void begin(work *w)
         error_set(&e, "%s has no classes; imprint some first", model_path);
         tool_fail(&e);
     }
+    if (classifier_check_origin(header, &w->m, &e) < 0)
+        tool_fail_at(stream_name(w->in), &e);
     if (classifier_new(w->device.algebra, &w->m, &w->scorer, &e) < 0)
         tool_fail(&e);
     if (unknown_rate) {
@@ -147,7 +148,6 @@ static void begin(work *w)
             tool_fail_at(model_path, &e);
         tool_say("unknown: rows of a best score under %.6g", threshold);
     }
-    w->fingerprint = model_fingerprint(&w->m);
     size_t classes = w->m.classes.count;
     if (top_count > classes)
         tool_usage("--top %zu, but the model has %zu classes", top_count, classes);
@@ -354,9 +354,7 @@ static void classify_batch(work *w, batch *b)
     int32_t *labels;
     follow_classes(w);
     bool labelled = batch_find(b, "label") != NULL;
-    int status = classifier_check_origin(stream_header_latest(w->in), w->fingerprint, &e);
-    if (status == 0)
-        status = batch_require(b, "embedding", TYPE_F32, 2, &embedding, &e);
+    int status = batch_require(b, "embedding", TYPE_F32, 2, &embedding, &e);
     if (status == 0 && labelled)
         status = batch_labels(b, stream_classes(w->in), &labels, &e);
     if (status == 0 && embedding->shape[1] != w->m.net.dimension)

@@ -286,13 +286,14 @@ static int32_t *labels_of(batch *b, stream_reader *in)
 
 /* Makes the statistics from the rows of --base; rows of classes that are not the model's base are
  * left out. */
-static void read_base(model *m, algebra *a, uint64_t fingerprint)
+static void read_base(model *m, algebra *a)
 {
     error e = {0};
     stream_reader *in;
     imprinting *work;
     batch *b;
     imprinting_options how = {.training_rows = true, .features = true};
+    bool checked = false;
     char *path = (char *)own.base;
     if (projection_choose(m, own.features, own.seed, &how.chosen, &e) < 0 ||
         stream_open(&path, 1, &in, &e) < 0 || imprinting_new(a, m, &how, &work, &e) < 0)
@@ -301,8 +302,9 @@ static void read_base(model *m, algebra *a, uint64_t fingerprint)
     while ((got = stream_read(in, &b, &e)) > 0) {
         const float *embeddings = batch_numbers(b, "embedding", in, m);
         int32_t *labels = labels_of(b, in);
-        if (classifier_check_origin(stream_header_latest(in), fingerprint, &e) < 0)
+        if (!checked && classifier_check_origin(stream_header_latest(in), m, &e) < 0)
             tool_fail_at(stream_name(in), &e);
+        checked = true;
         if (imprinting_add(work, stream_classes(in), embeddings, NULL, labels, b->rows, &e) < 0)
             tool_fail(&e);
     }
@@ -438,7 +440,6 @@ static void run(tool_operands files, output *out)
     views pictures = {0};
     embedding_device device = {0};
     progress shown;
-    uint64_t fingerprint = 0;
     stream_reader *in;
     if (stream_open(files.names, files.count, &in, &e) < 0)
         tool_fail(&e);
@@ -451,16 +452,15 @@ static void run(tool_operands files, output *out)
                 tool_fail_at(stream_name(in), &e);
             begin_model(&m, embedding->shape[1]);
             pictures.dimension = m.net.dimension;
-            fingerprint = model_fingerprint(&m);
+            if (classifier_check_origin(stream_header_latest(in), &m, &e) < 0)
+                tool_fail_at(stream_name(in), &e);
             device = embedding_device_open();
             if (own.base)
-                read_base(&m, device.algebra, fingerprint);
+                read_base(&m, device.algebra);
             choose_method(&m, stream_classes(in)->count);
             if (imprinting_new(device.algebra, &m, &own.how, &work, &e) < 0)
                 tool_fail(&e);
         }
-        if (classifier_check_origin(stream_header_latest(in), fingerprint, &e) < 0)
-            tool_fail_at(stream_name(in), &e);
         add_batch(b, in, &m, &pictures, work);
         progress_update(&shown, stream_rows(in), NULL);
     }

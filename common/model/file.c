@@ -233,7 +233,7 @@ static int read_header(const stream_header *h, model *m, error *e)
 
 /* ---- tensors, read ---- */
 
-static int read_tensor(const batch *b, model *m, error *e)
+static int read_tensor(stream_reader *r, const batch *b, model *m, error *e)
 {
     const field *f = &b->fields[0];
     if (b->field_count != 1)
@@ -247,11 +247,7 @@ static int read_tensor(const batch *b, model *m, error *e)
         return error_set(e, "tensor '%s' comes twice", f->name);
     if (m->tensor_count == MODEL_TENSORS_MAX)
         return error_set(e, "it holds more than %d tensors", MODEL_TENSORS_MAX);
-    tensor *place;
-    if (model_put(m, name, f->value.type, f->value.rank, f->value.shape, &place, e) < 0)
-        return -1;
-    memcpy(place->data, f->value.data, tensor_bytes(&f->value));
-    return 0;
+    return model_adopt(m, name, stream_take_field(r, 0), e);
 }
 
 /* Everything but the name of the file in the error, which the reader puts before its own errors. */
@@ -271,7 +267,7 @@ static int load(stream_reader *r, model *m, bool *named, error *e)
             *named = true;
         if (more <= 0)
             break;
-        if (read_tensor(b, m, e) < 0)
+        if (read_tensor(r, b, m, e) < 0)
             return -1;
     }
     if (*named)

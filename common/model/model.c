@@ -3,8 +3,12 @@
 
 #include "../base/hash.h"
 
+#define XXH_STATIC_LINKING_ONLY /* its state's size */
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 static void *take_zeros(size_t bytes)
 {
@@ -75,12 +79,25 @@ static model_tensor *place_for(model *m, const char *name)
     return place;
 }
 
+int model_adopt(model *m, const char *name, tensor value, error *e)
+{
+    model_tensor *place = NULL;
+    int status = 0;
+    if (!*name || strlen(name) >= sizeof m->tensors->name)
+        status = error_set(e, "a tensor's name has 1 to %zu characters: '%.80s'",
+                           sizeof m->tensors->name - 1, name);
+    else if (!value.data || !(place = place_for(m, name)))
+        status = out_of_memory(e);
+    if (status == 0)
+        place->value = value;
+    else
+        free(value.data);
+    return status;
+}
+
 int model_put(model *m, const char *name, tensor_type type, size_t rank, const size_t *shape,
               tensor **out, error *e)
 {
-    if (!*name || strlen(name) >= sizeof m->tensors->name)
-        return error_set(e, "a tensor's name has 1 to %zu characters: '%.80s'",
-                         sizeof m->tensors->name - 1, name);
     if (rank == 0 || rank > TENSOR_RANK_MAX)
         return error_set(e, "tensor '%s' has %zu dimensions; 1 to %d are possible", name, rank,
                          TENSOR_RANK_MAX);
@@ -94,14 +111,10 @@ int model_put(model *m, const char *name, tensor_type type, size_t rank, const s
         elements *= shape[i];
     }
     value.data = take_zeros(elements * type_size(type));
-    model_tensor *place = value.data ? place_for(m, name) : NULL;
-    if (!place) {
-        free(value.data);
-        return out_of_memory(e);
-    }
-    place->value = value;
+    if (model_adopt(m, name, value, e) < 0)
+        return -1;
     if (out)
-        *out = &place->value;
+        *out = model_find(m, name);
     return 0;
 }
 
@@ -433,18 +446,49 @@ void model_unpack(model *m, const float *parameters)
     }
 }
 
-uint64_t model_fingerprint(const model *m)
+/* Everything below the head, part by part. */
+static void visit_body(const model *m, void (*visit)(void *, const void *, size_t), void *to)
 {
-    if (!*m->net.text)
-        return 0;
-    uint64_t hash = HASH_BEGIN;
     uint64_t input[3] = {m->net.input.height, m->net.input.width, m->net.input.channels};
-    hash = hash_bytes(hash, m->net.text, strlen(m->net.text) + 1);
-    hash = hash_bytes(hash, input, sizeof input);
+    visit(to, m->net.text, strlen(m->net.text) + 1);
+    visit(to, input, sizeof input);
     for (size_t i = 0; i < m->net.parameter_count; i++) {
         const parameter *p = &m->net.parameters[i];
         if (i != m->net.head_scale && i != m->net.head_weight)
-            hash = hash_bytes(hash, model_find(m, p->name)->data, p->count * sizeof(float));
+            visit(to, model_find(m, p->name)->data, p->count * sizeof(float));
     }
+}
+
+static void add_to_xxh3(void *to, const void *data, size_t bytes)
+{
+    XXH3_64bits_update(to, data, bytes);
+}
+
+static void add_to_fnv(void *to, const void *data, size_t bytes)
+{
+    uint64_t *hash = to;
+    *hash = hash_bytes(*hash, data, bytes);
+}
+
+uint64_t model_fingerprint(const model *m)
+{
+    XXH3_state_t state; /* on the stack: it needs 64 bytes' alignment, which its type has */
+    if (!*m->net.text)
+        return 0;
+    XXH3_64bits_reset(&state);
+    visit_body(m, add_to_xxh3, &state);
+    uint64_t hash = XXH3_64bits_digest(&state);
     return hash ? hash : 1;
+}
+
+bool model_is_named(const model *m, const char *fingerprint)
+{
+    char hex[17];
+    uint64_t older = HASH_BEGIN;
+    snprintf(hex, sizeof hex, "%016" PRIx64, model_fingerprint(m));
+    if (strcmp(hex, fingerprint) == 0)
+        return true;
+    visit_body(m, add_to_fnv, &older);
+    snprintf(hex, sizeof hex, "%016" PRIx64, older);
+    return strcmp(hex, fingerprint) == 0;
 }

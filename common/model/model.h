@@ -72,6 +72,8 @@ tensor *model_find(const model *m, const char *name); /* NULL if absent */
 /* Adds or replaces a tensor of zeros of that type and shape. */
 int model_put(model *m, const char *name, tensor_type type, size_t rank, const size_t *shape,
               tensor **out, error *e);
+/* Adds or replaces a tensor, taking over its memory, of aligned_alloc; on failure it is freed. */
+int model_adopt(model *m, const char *name, tensor value, error *e);
 void model_drop(model *m, const char *name);
 
 /* The network of that text, or for NULL or "" the head alone of that dimension, as model.net has
@@ -106,5 +108,8 @@ void model_unpack(model *m, const float *parameters);
  * "embedding-of", and imprint and classify refuse other embeddings (a stream without it passes). 0
  * for a model without a network, which takes any embeddings of its dimension. */
 uint64_t model_fingerprint(const model *m);
+/* Whether those hexadecimal digits are its fingerprint, or FNV-1a over the same, as older programs
+ * wrote it. */
+bool model_is_named(const model *m, const char *fingerprint);
 
 #endif

@@ -828,3 +828,11 @@ int stream_read(stream_reader *r, batch **out, error *e)
                      r->src.offset);
     return -1;
 }
+
+tensor stream_take_field(stream_reader *r, size_t i)
+{
+    tensor taken = r->batch.fields[i].value;
+    r->batch.fields[i].value.data = NULL;
+    r->buffers[i] = (field_buffer){0};
+    return taken;
+}

@@ -2,7 +2,6 @@
 
 #include "../../common/base/memory.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -164,17 +163,15 @@ int classifier_scores(classifier *c, const float *embeddings, size_t rows, float
     return 0;
 }
 
-int classifier_check_origin(const stream_header *h, uint64_t fingerprint, error *e)
+int classifier_check_origin(const stream_header *h, const model *m, error *e)
 {
     size_t bytes;
-    char own[17];
-    if (fingerprint == 0 || !stream_header_get_encoded(h, "embedding-of", &bytes))
+    if (!*m->net.text || !stream_header_get_encoded(h, "embedding-of", &bytes))
         return 0;
     char *origin = stream_header_get_text(h, "embedding-of");
     if (!origin)
         return error_set(e, "the key embedding-of of its header is no text, or memory is out");
-    snprintf(own, sizeof own, "%016" PRIx64, fingerprint);
-    bool same = strcmp(origin, own) == 0;
+    bool same = model_is_named(m, origin);
     free(origin);
     if (!same)
         return error_set(e, "these embeddings are of another network than the model's; embed the "

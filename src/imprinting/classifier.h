@@ -41,8 +41,8 @@ const classifier_form *classifier_form_of(const classifier *c); /* borrowed */
 /* scores [rows][classes] of embeddings [rows][dimension]. */
 int classifier_scores(classifier *c, const float *embeddings, size_t rows, float *scores, error *e);
 
-/* Fails if a stream's header says that its embeddings are of another network ("embedding-of", the
- * fingerprint in 16 hex digits) than the one of that model_fingerprint. 0 passes anything. */
-int classifier_check_origin(const stream_header *h, uint64_t fingerprint, error *e);
+/* Fails if a stream's first header says that its embeddings are of another network
+ * ("embedding-of") than the model's. The reader sees to it that later headers say the same. */
+int classifier_check_origin(const stream_header *h, const model *m, error *e);
 
 #endif

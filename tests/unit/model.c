@@ -3,6 +3,7 @@
 #include "../../common/model/settings.h"
 #include "../../common/model/sums.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <msgpack.h>
 #include <setjmp.h>
@@ -333,12 +334,17 @@ static void test_pack_and_fingerprint(void **state)
     model m = make_model(small_net, HEAD_COSINE);
     uint64_t first = model_fingerprint(&m);
     float *flat = malloc(m.net.total * sizeof *flat), *again = malloc(m.net.total * sizeof *again);
+    char hex[17];
+    snprintf(hex, sizeof hex, "%016" PRIx64, first);
+    assert_true(model_is_named(&m, hex));
+    assert_true(model_is_named(&m, "ecc49d6a34cb2228"));
     model_pack(&m, flat);
     ((float *)model_find(&m, "head/weight")->data)[3] += 1;
     ((float *)model_find(&m, "head/scale")->data)[0] += 1;
     assert_int_equal(model_fingerprint(&m), first);
     ((float *)model_find(&m, "4.dense/weight")->data)[3] += 1;
     assert_int_not_equal(model_fingerprint(&m), first);
+    assert_false(model_is_named(&m, hex));
     model_unpack(&m, flat);
     assert_int_equal(model_fingerprint(&m), first);
     model_pack(&m, again);
