@@ -1,4 +1,5 @@
 /* cnn-train: labelled pictures to a model. */
+#include "../common/model/packing.h"
 #include "device.h"
 #include "imprinting/exemplars.h"
 #include "imprinting/imprinting.h"
@@ -191,6 +192,7 @@ static int begin_further(training *t, const class_list *classes, error *e)
 {
     if (model_load(own.init, &t->made, e) < 0)
         return -1;
+    weights_precision(&t->made, false, e); /* what is trained is written whole */
     if (training_model_extend(&t->made, t->set.pictures.picture, own.scale, classes, own.seed, e) <
         0)
         return error_prefix(e, "%s", own.init);

@@ -1,6 +1,6 @@
 /* model-edit: a model with classes dropped or renamed, or without what it was made from. */
 #include "../common/base/tool.h"
-#include "../common/model/model.h"
+#include "../common/model/packing.h"
 #include "../common/model/sums.h"
 #include "imprinting/fit.h"
 
@@ -14,6 +14,7 @@ static struct edit {
 } * edits;
 static size_t edit_count;
 static bool slim;
+static int precision = -1; /* fp32, bf16 */
 
 static void add_edit(bool drop, const char *words)
 {
@@ -43,6 +44,8 @@ static const tool_option options[] = {
      OPTION_CALLS(add_rename)},
     {"slim", NULL, 0, "leave out the sums and rows that only further imprinting and merging need",
      OPTION_TO(slim)},
+    {"precision", "fp32|bf16", 0, "write the network's weights as this (bf16: half the bytes)",
+     OPTION_WORD_TO(precision)},
     {0}};
 
 static const tool_description about = {
@@ -130,6 +133,8 @@ static int edit_model(const char *path, output *out, error *e)
         status = (edits[i].drop ? drop_classes : rename_class)(&m, edits[i].words, e);
     if (status == 0 && slim)
         status = sums_slim(&m, e);
+    if (status == 0 && precision >= 0)
+        status = weights_precision(&m, precision == 1, e);
     if (status == 0)
         status = model_save(&m, out, e);
     model_free(&m);
@@ -139,8 +144,8 @@ static int edit_model(const char *path, output *out, error *e)
 int main(int argc, char **argv)
 {
     tool_operands models = tool_begin(&about, argc, argv);
-    if (edit_count == 0 && !slim)
-        tool_usage("nothing to do: give --drop, --rename or --slim");
+    if (edit_count == 0 && !slim && precision < 0)
+        tool_usage("nothing to do: give --drop, --rename, --slim or --precision");
     if (models.count > 1)
         tool_usage("one model at a time; model-merge joins several");
     error e;

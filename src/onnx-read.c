@@ -2,6 +2,7 @@
 #include "../common/base/tool.h"
 #include "../common/formats/onnx.h"
 #include "../common/model/names.h"
+#include "../common/model/packing.h"
 #include "../common/stream/class_names.h"
 
 #include <stdio.h>
@@ -13,6 +14,7 @@ static const char *classes_path;
 static int head;
 static uint64_t edge;
 static int interpolation = -1;
+static int precision = -1; /* fp32, bf16 */
 static bool has_deviation;
 
 /* Numbers with commas between; returns how many. */
@@ -123,6 +125,8 @@ static const tool_option options[] = {
     {"interpolation", "bilinear|bicubic", 0, "and resizes so", OPTION_WORD_TO(interpolation)},
     {"keep-norms", NULL, 0, "leave batch normalisation as it is, for training on",
      OPTION_TO(wanted.keep_norms)},
+    {"precision", "fp32|bf16", 0, "write the weights as this (bf16: half the bytes)",
+     OPTION_WORD_TO(precision)},
     {0}};
 
 static const tool_description about = {
@@ -203,7 +207,7 @@ static int put_notes(model *m, error *e)
         (interpolation == 1 &&
          model_note_text(m, model_keys[KEY_INPUT_INTERPOLATION].key, "bicubic") < 0))
         return error_set(e, "out of memory");
-    return 0;
+    return weights_precision(m, precision == 1, e);
 }
 
 /* The classes are named before, as model_new takes them. */

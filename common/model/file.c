@@ -2,6 +2,7 @@
 #include "../base/output.h"
 #include "../stream/write.h"
 #include "names.h"
+#include "packing.h"
 
 #include <math.h>
 #include <msgpack.h>
@@ -239,15 +240,13 @@ static int read_tensor(stream_reader *r, const batch *b, model *m, error *e)
     if (b->field_count != 1)
         return error_set(e, "a record holds %zu tensors, where a model's holds one",
                          b->field_count);
-    if (f->value.type != TYPE_F32 && f->value.type != TYPE_F64)
-        return error_set(e, "tensor '%s' is %s; a model holds float32 and float64", f->name,
-                         type_name(f->value.type));
     const char *name = part_name_of_version(f->name, m->version);
     if (model_find(m, name))
         return error_set(e, "tensor '%s' comes twice", f->name);
     if (m->tensor_count == MODEL_TENSORS_MAX)
         return error_set(e, "it holds more than %d tensors", MODEL_TENSORS_MAX);
-    return model_adopt(m, name, stream_take_field(r, 0), e);
+    tensor value = stream_take_field(r, 0);
+    return tensor_unpack(name, &value, e) < 0 ? -1 : model_adopt(m, name, value, e);
 }
 
 /* Everything but the name of the file in the error, which the reader puts before its own errors. */
@@ -404,10 +403,16 @@ static int make_header(const model *m, stream_header *h, error *e)
 static int write_tensors(const model *m, stream_writer *w, error *e)
 {
     for (size_t i = 0; i < m->tensor_count; i++) {
-        batch b = {.rows = tensor_rows(&m->tensors[i].value), .field_count = 1};
-        strcpy(b.fields[0].name, m->tensors[i].name);
-        b.fields[0].value = m->tensors[i].value;
-        if (stream_write_whole(w, &b, e) < 0)
+        void *made;
+        batch b = {.field_count = 1};
+        field *f = &b.fields[0];
+        strcpy(f->name, m->tensors[i].name);
+        int status = tensor_pack(m, &m->tensors[i], &f->value, &made, e);
+        b.rows = tensor_rows(&f->value);
+        if (status == 0)
+            status = stream_write_whole(w, &b, e);
+        free(made);
+        if (status < 0)
             return -1;
     }
     return 0;

@@ -17,7 +17,9 @@
 #include "../stream/tensor.h"
 #include "network.h"
 
-#define MODEL_VERSION 2 /* written; 1 is read as well: other names of tensors (names.c) */
+#define MODEL_VERSION                                                                              \
+    3 /* written; read as well: 2, without packing.h's short forms, and 1, with \
+                           other names of tensors (names.c) */
 
 typedef enum { NORM_L2, NORM_NONE } norm_kind;
 const char *norm_name(norm_kind norm); /* "l2", "none" */

@@ -134,6 +134,7 @@ const key_form model_keys[KEY_COUNT] = {
     [KEY_TRAINING] = {"training", "", 0, 0, false},
     [KEY_INPUT_EDGE] = {"input/edge", NULL, 1, 16384, true},
     [KEY_INPUT_INTERPOLATION] = {"input/interpolation", " bilinear bicubic ", 0, 0, false},
+    [KEY_WEIGHTS_PRECISION] = {"weights/precision", " bf16 ", 0, 0, false},
 };
 
 bool model_key_is_made(const char *key)

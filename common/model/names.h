@@ -102,6 +102,7 @@ typedef enum {
     KEY_TRAINING,
     KEY_INPUT_EDGE,
     KEY_INPUT_INTERPOLATION,
+    KEY_WEIGHTS_PRECISION,
     KEY_COUNT
 } model_key;
 

@@ -46,9 +46,9 @@ PYTHON
     model_is got 'h["classes"] == ["cat", "ship"] and h["model"]["kinds"] == ["base", "novel"]'
     model_is got 't["head/weight"].tolist() == [[0, 1, 2], [6, 7, 8]]'
     model_is got 't["imprint/sum"].tolist() == [[0, 1, 2], [6, 7, 8]] and t["imprint/count"].tolist() == [0, 2]'
-    model_is got 't["imprint/feature-sum"].shape == (2, 4) and t["imprint/feature-gram"].shape == (4, 4)'
+    model_is got 't["imprint/feature-sum"].shape == (2, 4) and t["imprint/feature-gram"].shape == (10,)'
     model_is got 't["other"].tolist() == [0, 1, 2, 3]'
-    model_is got 'h["model"]["seed"] == 7 and h["model"]["made"] == "by hand" and h["model"]["version"] == 2'
+    model_is got 'h["model"]["seed"] == 7 and h["model"]["made"] == "by hand" and h["model"]["version"] == 3'
 }
 
 @test "renames classes, also those with = in their names" {
@@ -114,8 +114,8 @@ PYTHON
     fails 1 "cut" model-edit --drop cat -o out cut
     cat m m >twice
     fails 1 "twice" model-edit --drop cat -o out twice
-    sed 's/version\x01/version\x03/' m >other
-    fails 1 "version 3" model-edit --drop cat -o out other
+    sed 's/version\x01/version\x04/' m >other
+    fails 1 "version 4" model-edit --drop cat -o out other
     : >empty
     fails 1 "empty" model-edit --drop cat -o out empty
     fails_with empty 1 "empty" model-edit --drop cat -o out
@@ -134,4 +134,36 @@ PYTHON
     [ "$(wc -l <said)" -eq 1 ]
     script -qec "model-edit --drop cat m" /dev/null >said && false
     grep -q 'terminal' said
+}
+
+@test "weights written as bf16 take half the bytes and give the same embeddings in bf16" {
+    printf 'conv:3x3x8:same relu maxpool:2 dense:256\n' >net
+    "$PYTHON" - <<'PYTHON'
+import numpy as np, msgpack_numpy
+rng = np.random.default_rng(3)
+with open("pictures", "wb") as f:
+    for record in ({"tensor-stream": 1, "classes": ["cat", "dog"]},
+                   {"image": rng.integers(0, 256, (20, 8, 8, 3), dtype="u1"), "label": np.arange(20, dtype="i4") % 2},
+                   {"end": 20}):
+        f.write(msgpack_numpy.packb(record))
+PYTHON
+    cnn-train --quiet --device cpu --arch @net --epochs 1 pictures -o whole.model
+    model-edit --precision bf16 whole.model -o half.model
+    [ "$(stat -c %s half.model)" -lt "$(($(stat -c %s whole.model) - 50000))" ]
+    for model in whole half; do
+        embed --device cpu --precision bf16 --quiet --model $model.model pictures >$model.rows
+        "$PYTHON" -c 'import sys, msgpack, msgpack_numpy, numpy as np
+for r in msgpack.Unpacker(open(sys.argv[1] + ".rows", "rb"), object_hook=msgpack_numpy.decode):
+    if "embedding" in r: np.save(sys.argv[1], r["embedding"])' $model
+    done
+    "$PYTHON" -c 'import numpy as np
+a, b = np.load("whole.npy"), np.load("half.npy")
+assert a.shape == b.shape and np.abs(a - b).max() <= 0.01 * np.abs(a).max(), np.abs(a - b).max()'
+    imprint --quiet --model half.model --update-base half.rows -o more.model
+    tensor-info --all more.model | grep -q 'weights/precision bf16'
+    cnn-train --quiet --device cpu --init half.model --epochs 1 pictures -o trained.model
+    ! tensor-info --all trained.model | grep -q 'weights/precision'
+    model-edit --precision fp32 half.model -o again.model
+    [ "$(stat -c %s again.model)" -gt "$(stat -c %s half.model)" ]
+    embed --device cpu --precision bf16 --quiet --model again.model pictures | cmp - half.rows
 }

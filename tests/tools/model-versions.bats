@@ -25,11 +25,11 @@ same_scores() {
     done
 }
 
-@test "it is written as version 2, which classifies the same to the last bit" {
+@test "it is written as version 3, which classifies the same to the last bit" {
     for method in ridge proxies; do
         model-edit --rename ship=boat version-1-$method.model | model-edit --rename boat=ship -o second.model
         tensor-info --all second.model >said
-        grep -q 'version 2$' said
+        grep -q 'version 3$' said
         grep -q 'imprint/exemplars .*float32' said
         for model in version-1-$method second; do
             classify --quiet --model $model.model test.embeddings >$model.scores
@@ -38,7 +38,7 @@ same_scores() {
     done
 }
 
-@test "it is imprinted further and merged like one of version 2" {
+@test "it is imprinted further and merged like one of version 3" {
     class-filter --keep cat,dog test.embeddings >more
     for method in ridge proxies; do
         old=version-1-$method.model

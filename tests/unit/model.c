@@ -1,5 +1,6 @@
 /* Models in memory and as files, whole and damaged. */
 #include "../../common/base/output.h"
+#include "../../common/model/packing.h"
 #include "../../common/model/settings.h"
 #include "../../common/model/sums.h"
 
@@ -183,6 +184,70 @@ static void test_notes(void **state)
     free(data);
     model_free(&back);
     model_free(&m);
+}
+
+/* Symmetric sums are written as triangles and come back whole, of every size. */
+static void test_triangles(void **state)
+{
+    (void)state;
+    size_t bytes, smaller;
+    for (size_t side = 1; side < 70; side += 3) {
+        model m = make_model(small_net, HEAD_COSINE);
+        put(&m, "imprint/count", TYPE_F64, 1, 3, 0);
+        put(&m, "imprint/sum", TYPE_F64, 2, 3, 5);
+        put(&m, "imprint/feature-sum", TYPE_F64, 2, 3, side);
+        assert_int_equal(model_note_number(&m, "ridge/features", (double)side), 0);
+        assert_int_equal(model_note_number(&m, "ridge/seed", 1), 0);
+        put(&m, "imprint/feature-gram", TYPE_F64, 2, side, side);
+        double *gram = model_find(&m, "imprint/feature-gram")->data;
+        for (size_t i = 0; i < side; i++)
+            for (size_t j = 0; j <= i; j++)
+                gram[i * side + j] = gram[j * side + i] = (double)(i * i) - 3 / (1 + (double)j);
+        check_round_trip(&m);
+        free(saved(&m, &bytes));
+        put(&m, "own/numbers", TYPE_F64, 1, side * (side - 1) / 2 + 1, 0);
+        free(saved(&m, &smaller));
+        assert_true(smaller > bytes + side * (side - 1) / 2 * sizeof(double));
+        assert_true(bytes <
+                    side * (side + 1) / 2 * sizeof(double) + 3 * side * sizeof(double) + 2600);
+        model_free(&m);
+    }
+}
+
+/* A weight as bf16 is the nearest one, the even one of two, and never infinite; what is no weight
+ * stays whole; a second writing changes nothing. */
+static void test_halves(void **state)
+{
+    (void)state;
+    static const float is[] = {1.00390625f, 1.01171875f, 1.0039064f, -3.4e38f, 1e-40f, -0.0f, 0.1f};
+    static const float as[] = {1.0f,          1.015625f, 1.0078125f,    -0x1.fep127f,
+                               9.183550e-41f, -0.0f,     0.10009765625f};
+    error e = {0};
+    size_t whole_bytes, half_bytes;
+    model m = make_model(small_net, HEAD_COSINE), back;
+    float *weight = model_find(&m, "4.dense/weight")->data;
+    memcpy(weight, is, sizeof is);
+    free(saved(&m, &whole_bytes));
+    assert_int_equal(weights_precision(&m, true, &e), 0);
+    char *data = saved(&m, &half_bytes);
+    assert_memory_equal(weight, is, sizeof is);
+    assert_int_equal(model_load_memory(data, half_bytes, &back, &e), 0);
+    assert_true(half_bytes + 2 * m.net.parameters[0].count < whole_bytes);
+    assert_memory_equal(model_find(&back, "4.dense/weight")->data, as, sizeof as);
+    for (size_t i = 0; i < m.tensor_count; i++) {
+        const tensor *t = &m.tensors[i].value;
+        bool kept = t->rank == 1 || strcmp(m.tensors[i].name, "head/weight") == 0;
+        const tensor *now = model_find(&back, m.tensors[i].name);
+        if (kept)
+            assert_memory_equal(now->data, t->data, tensor_bytes(t));
+    }
+    check_round_trip(&back);
+    assert_int_equal(weights_precision(&back, false, &e), 0);
+    check_round_trip(&back);
+    assert_memory_equal(model_find(&back, "4.dense/weight")->data, as, sizeof as);
+    free(data);
+    model_free(&m);
+    model_free(&back);
 }
 
 static void test_classes_come_and_go(void **state)
@@ -418,6 +483,7 @@ typedef enum {
     COUNT_NEGATIVE,
     PARTNER_MISSING,
     GRAM_NOT_SQUARE,
+    GRAM_NO_TRIANGLE,
     FEATURES_DIFFER,
     TWO_FIELDS,
     STREAM_FOLLOWS,
@@ -503,7 +569,7 @@ static void model_map(void)
     if (wrong == VERSION_TEXT)
         key_text("version", "1");
     else if (wrong != VERSION_MISSING)
-        key_number("version", wrong == VERSION_OTHER ? 3 : 2);
+        key_number("version", wrong == VERSION_OTHER ? 4 : 3);
     text("network");
     if (wrong == NETWORK_BYTES)
         bytes_of("");
@@ -560,6 +626,8 @@ static void flawed_tensors(void)
         tensor_record("imprint/count", TYPE_F64, 1, 2, 0, numbers + 2);
     if (wrong == GRAM_NOT_SQUARE)
         tensor_record("base/feature-gram", TYPE_F64, 2, 1, 2, numbers);
+    if (wrong == GRAM_NO_TRIANGLE)
+        tensor_record("base/feature-gram", TYPE_F64, 1, 4, 0, numbers);
     if (wrong == FEATURES_DIFFER) {
         tensor_record("base/feature-sum", TYPE_F64, 2, 2, 2, numbers);
         tensor_record("base/count", TYPE_F64, 1, 2, 0, numbers);
@@ -651,7 +719,7 @@ static void test_flaws(void **state)
         {NO_MODEL_KEY, "no model"},
         {MODEL_NOT_MAP, "no map"},
         {VERSION_MISSING, "no version"},
-        {VERSION_OTHER, "version 3"},
+        {VERSION_OTHER, "version 4"},
         {VERSION_TEXT, "no version"},
         {KEY_TWICE, "'norm' twice"},
         {KEY_MISSING, "lacks the key 'norm'"},
@@ -684,6 +752,7 @@ static void test_flaws(void **state)
         {COUNT_NEGATIVE, "nothing is negative"},
         {PARTNER_MISSING, "'imprint/count' is missing"},
         {GRAM_NOT_SQUARE, "'base/feature-gram'"},
+        {GRAM_NO_TRIANGLE, "4 numbers, which make no triangle"},
         {FEATURES_DIFFER, "'base/feature-gram'"},
         {TWO_FIELDS, "2 tensors"},
         {STREAM_FOLLOWS, "another stream"},
@@ -824,6 +893,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_triangles),
+        cmocka_unit_test(test_halves),
         cmocka_unit_test(test_round_trip_without_network),
         cmocka_unit_test(test_notes),
         cmocka_unit_test(test_classes_come_and_go),
