@@ -14,10 +14,11 @@ BUILD_PACKAGES = gcc libc6-dev libdnnl-dev libopenblas-openmp-dev libmsgpack-dev
 PICTURE_PACKAGES = libjpeg-dev libpng-dev libwebp-dev
 ONNX_PACKAGES  = libonnx-dev protobuf-c-compiler libprotobuf-c-dev
 ARRAY_PACKAGES = libarchive-dev
+SHEET_PACKAGES = libpango1.0-dev
 # What unpacks CIFAR-10 where ../shared/data has it needs xz and libjpeg.
 DATA_PACKAGES  = dataset-fashion-mnist $(if $(wildcard ../shared/data/unpack-cifar10),xz-utils libjpeg-dev)
 DEMO_PACKAGES  = $(BUILD_PACKAGES) $(DATA_PACKAGES) curl
-CHECK_PACKAGES = $(BUILD_PACKAGES) $(PICTURE_PACKAGES) $(ONNX_PACKAGES) $(ARRAY_PACKAGES) $(DATA_PACKAGES) libcmocka-dev bats clang-format mandoc jq bsdutils \
+CHECK_PACKAGES = $(BUILD_PACKAGES) $(PICTURE_PACKAGES) $(ONNX_PACKAGES) $(ARRAY_PACKAGES) $(SHEET_PACKAGES) $(DATA_PACKAGES) libcmocka-dev bats clang-format mandoc jq bsdutils \
                  python3-numpy python3-msgpack-numpy python3-xxhash python3-pil parallel
 EXAMPLE_PACKAGES = $(BUILD_PACKAGES) $(DATA_PACKAGES) jq gawk gnuplot-nox parallel
 BENCH_PACKAGES = $(BUILD_PACKAGES) $(DATA_PACKAGES) python3-numpy python3-torch
@@ -57,11 +58,14 @@ ONNX := $(and $(ONNX_PROTO),$(shell command -v protoc-c),$(shell echo '\043inclu
           $(CC) -E -x c - >/dev/null 2>&1 && echo yes))
 # npy-read and npy-write alone need ARRAY_PACKAGES.
 ARRAYS := $(shell echo '\043include <archive.h>' | $(CC) -E -x c - >/dev/null 2>&1 && echo yes)
-LIBS   := $(if $(ARRAYS),-larchive) $(if $(PICTURES),-ljpeg -lpng -lwebp) $(if $(ONNX),-lprotobuf-c) -ldnnl -lopenblas -ljansson $(MSGPACK) -lxxhash -lz -lm -ldl -lpthread
+# image-sheet alone needs SHEET_PACKAGES.
+SHEETS := $(shell pkg-config --exists pangocairo 2>/dev/null && echo yes)
+LIBS   := $(if $(SHEETS),$(shell pkg-config --libs pangocairo)) $(if $(ARRAYS),-larchive) $(if $(PICTURES),-ljpeg -lpng -lwebp) $(if $(ONNX),-lprotobuf-c) -ldnnl -lopenblas -ljansson $(MSGPACK) -lxxhash -lz -lm -ldl -lpthread
 
 NEED_MORE = $(if $(PICTURES),,src/image-read.c tests/fuzz/picture.c \
                   $(patsubst %,common/formats/%.c,picture picture_loader jpeg png webp pnm)) \
                 $(if $(ARRAYS),,src/npy-read.c src/npy-write.c tests/fuzz/npy.c common/formats/npy.c) \
+                $(if $(SHEETS),,src/image-sheet.c common/formats/page.c) \
                 $(if $(ONNX),,src/onnx-read.c src/onnx-write.c $(wildcard src/exporting/*.c) tests/fuzz/onnx.c $(wildcard common/formats/onnx*.c))
 TOOLS   = $(patsubst src/%.c,$(BIN)/%,$(filter-out $(NEED_MORE),$(wildcard src/*.c)))
 PAGES   = $(wildcard src/*.1 src/*.5)
@@ -86,6 +90,7 @@ tell = @printf '  %-5s %s\n' $(1) $(2)
 all: $(TOOLS) $(if $(NVCC),cuda)
 	$(if $(PICTURES),,@echo "image-read is not built; it needs $(PICTURE_PACKAGES)" >&2)
 	$(if $(ARRAYS),,@echo "npy-read and npy-write are not built; they need $(ARRAY_PACKAGES)" >&2)
+	$(if $(SHEETS),,@echo "image-sheet is not built; it needs $(SHEET_PACKAGES)" >&2)
 	$(if $(ONNX),,@echo "onnx-read and onnx-write are not built; they need $(ONNX_PACKAGES)" >&2)
 
 help:
@@ -113,6 +118,8 @@ $B/%.o: %.c | $B/ready
 ifndef SANITIZE
 $B/kernels/%.o: CFLAGS += -O3
 endif
+
+$B/common/formats/page.o: CPPFLAGS += $(patsubst -I%,-isystem %,$(shell pkg-config --cflags-only-I pangocairo))
 
 # What protoc-c writes is not ours: no warnings of it.
 $B/onnx/onnx.pb-c.c: $(ONNX_PROTO)

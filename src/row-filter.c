@@ -208,16 +208,6 @@ static int prediction_of(const view *v, size_t row, size_t classes, int64_t *out
     return 0;
 }
 
-static double best_probability(const tensor *scores, size_t row)
-{
-    size_t classes = scores->shape[1];
-    const float *at = (const float *)scores->data + row * classes;
-    float best = at[0];
-    for (size_t c = 1; c < classes; c++)
-        best = at[c] > best ? at[c] : best;
-    return score_probability(at, classes, best, best);
-}
-
 /* The fields that conditions need, or an error that says what makes them. */
 static int view_open(batch *b, const class_list *classes, view *v, error *e)
 {

@@ -2,6 +2,8 @@
 #ifndef SRC_SCORING_PROBABILITY_H
 #define SRC_SCORING_PROBABILITY_H
 
+#include "../../common/stream/tensor.h"
+
 #include <math.h>
 #include <stddef.h>
 
@@ -12,6 +14,17 @@ static inline double score_probability(const float *scores, size_t classes, floa
     for (size_t c = 0; c < classes; c++)
         sum += exp((double)scores[c] - best);
     return exp((double)score - best) / sum;
+}
+
+/* That of the best score of a row of float32 scores [rows, classes]. */
+static inline double best_probability(const tensor *scores, size_t row)
+{
+    size_t classes = scores->shape[1];
+    const float *at = (const float *)scores->data + row * classes;
+    float best = at[0];
+    for (size_t c = 1; c < classes; c++)
+        best = at[c] > best ? at[c] : best;
+    return score_probability(at, classes, best, best);
 }
 
 #endif

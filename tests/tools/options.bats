@@ -6,7 +6,9 @@ load common
 setup() {
     common_setup
     TOOLS=$(cd "$ROOT"/src && ls ./*.c | sed 's,^\./,,; s,\.c$,,')
-    [ -x "$BIN/image-read" ] || TOOLS=$(grep -vx image-read <<<"$TOOLS") # it needs libraries that the rest does not
+    for tool in image-read image-sheet; do # they need libraries that the rest does not
+        [ -x "$BIN/$tool" ] || TOOLS=$(grep -vx $tool <<<"$TOOLS")
+    done
     [ "$(wc -w <<<"$TOOLS")" -ge 12 ]
 }
 
