@@ -49,7 +49,7 @@ LINK = $(CC) $(CFLAGS) -fopenmp $(if $(SANITIZE),,-Wl,-z,relro -Wl,-z,now) $(LDF
 # msgpack's C library was renamed between Debian 12 and 13.
 MSGPACK = $(shell echo 'int main(void){return 0;}' | $(CC) -x c - -lmsgpackc -o /dev/null 2>/dev/null \
             && echo -lmsgpackc || echo -lmsgpack-c)
-# image-read alone needs the libraries of PICTURE_PACKAGES; the rest builds without them.
+# image-read and image-write alone need the libraries of PICTURE_PACKAGES; the rest builds without them.
 PICTURES := $(shell printf '\043include <%s>\n' stdio.h jpeglib.h png.h webp/decode.h | \
               $(CC) -E -x c - >/dev/null 2>&1 && echo yes)
 # onnx-read and onnx-write alone need ONNX_PACKAGES: protoc-c makes C of libonnx-dev's description of the files.
@@ -62,8 +62,8 @@ ARRAYS := $(shell echo '\043include <archive.h>' | $(CC) -E -x c - >/dev/null 2>
 SHEETS := $(shell pkg-config --exists pangocairo 2>/dev/null && echo yes)
 LIBS   := $(if $(SHEETS),$(shell pkg-config --libs pangocairo)) $(if $(ARRAYS),-larchive) $(if $(PICTURES),-ljpeg -lpng -lwebp) $(if $(ONNX),-lprotobuf-c) -ldnnl -lopenblas -ljansson $(MSGPACK) -lxxhash -lz -lm -ldl -lpthread
 
-NEED_MORE = $(if $(PICTURES),,src/image-read.c tests/fuzz/picture.c \
-                  $(patsubst %,common/formats/%.c,picture picture_loader jpeg png webp pnm)) \
+NEED_MORE = $(if $(PICTURES),,src/image-read.c src/image-write.c tests/fuzz/picture.c \
+                  $(patsubst %,common/formats/%.c,picture picture_loader encode jpeg png webp pnm)) \
                 $(if $(ARRAYS),,src/npy-read.c src/npy-write.c tests/fuzz/npy.c common/formats/npy.c) \
                 $(if $(SHEETS),,src/image-sheet.c common/formats/page.c) \
                 $(if $(ONNX),,src/onnx-read.c src/onnx-write.c $(wildcard src/exporting/*.c) tests/fuzz/onnx.c $(wildcard common/formats/onnx*.c))
@@ -88,7 +88,7 @@ tell = @printf '  %-5s %s\n' $(1) $(2)
 
 .PHONY: all help cuda units demo low-shot check bench fuzz install format clean
 all: $(TOOLS) $(if $(NVCC),cuda)
-	$(if $(PICTURES),,@echo "image-read is not built; it needs $(PICTURE_PACKAGES)" >&2)
+	$(if $(PICTURES),,@echo "image-read and image-write are not built; they need $(PICTURE_PACKAGES)" >&2)
 	$(if $(ARRAYS),,@echo "npy-read and npy-write are not built; they need $(ARRAY_PACKAGES)" >&2)
 	$(if $(SHEETS),,@echo "image-sheet is not built; it needs $(SHEET_PACKAGES)" >&2)
 	$(if $(ONNX),,@echo "onnx-read and onnx-write are not built; they need $(ONNX_PACKAGES)" >&2)

@@ -57,7 +57,7 @@ typedef struct {
 } sources;
 
 typedef struct {
-    char text[PAGE_LINES_MAX][512];
+    char text[PAGE_LINES_MAX][1200];
     page_line lines[PAGE_LINES_MAX];
     size_t count;
     page_ink frame;
@@ -117,28 +117,15 @@ static int add_prediction(caption *c, const sources *s, size_t row, error *e)
     bool right = s->labels && predicted == s->labels[row];
     const char *mark = !s->labels ? "\u2192" : right ? "\u2713" : "\u2717";
     const char *name = predicted < 0 ? "(unknown)" : s->classes->names[predicted];
-    snprintf(text, sizeof text, "%s %.400s%s", mark, name, chance);
+    snprintf(text, sizeof text, "%s %.1023s%s", mark, name, chance);
     c->frame = !s->labels ? INK_BLACK : right ? INK_RIGHT : INK_WRONG;
     add_line(c, c->frame, false, text);
     return 0;
 }
 
-static void add_value(caption *c, const tensor *t, size_t row)
-{
-    char text[sizeof c->text[0]];
-    if (t->type == TYPE_TEXT)
-        snprintf(text, sizeof text, "%.500s", (const char *)t->data + row * t->shape[1]);
-    else if (t->type == TYPE_F32)
-        snprintf(text, sizeof text, "%.4g", (double)((const float *)t->data)[row]);
-    else if (t->type == TYPE_F64)
-        snprintf(text, sizeof text, "%.4g", ((const double *)t->data)[row]);
-    else
-        snprintf(text, sizeof text, "%lld", (long long)tensor_integer(t, row));
-    add_line(c, INK_GREY, true, text);
-}
-
 static int caption_make(caption *c, const sources *s, size_t row, error *e)
 {
+    char value[sizeof c->text[0]];
     c->count = 0;
     c->frame = INK_BLACK;
     if (with_label)
@@ -148,7 +135,7 @@ static int caption_make(caption *c, const sources *s, size_t row, error *e)
     else if (with_prediction && add_prediction(c, s, row, e) < 0)
         return -1;
     for (size_t i = 0; i < field_count; i++)
-        add_value(c, s->fields[i], row);
+        add_line(c, INK_GREY, true, tensor_row_text(s->fields[i], row, value, sizeof value));
     return 0;
 }
 

@@ -62,6 +62,11 @@ void output_force(void)
     forced = true;
 }
 
+bool output_forced(void)
+{
+    return forced;
+}
+
 const char *output_note(const output *o)
 {
     return o->note;

@@ -22,6 +22,7 @@ int output_open(const char *path, bool records, output **out, error *e);
 int output_check(const char *path, error *e);
 /* From now on also files that are write-protected are replaced, as with mv -f. */
 void output_force(void);
+bool output_forced(void);
 /* What the user may want to know of a file that was opened: other hard links that it leaves behind,
  * another owner that it loses. "" where there is nothing. */
 const char *output_note(const output *o);

@@ -1,5 +1,6 @@
 /* page.c: see page.h. */
 #include "page.h"
+#include "../base/text.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -185,7 +186,8 @@ static void draw_line(const page *p, cairo_t *c, double left, double top, const 
     pango_layout_set_ellipsize(layout,
                                line->keep_end ? PANGO_ELLIPSIZE_START : PANGO_ELLIPSIZE_MIDDLE);
     pango_layout_set_alignment(layout, PANGO_ALIGN_CENTER);
-    pango_layout_set_text(layout, line->text, -1);
+    size_t whole = utf8_right(line->text, strlen(line->text)); /* it may be cut within a letter */
+    pango_layout_set_text(layout, line->text, (int)whole);
     cairo_set_source_rgb(c, inks[line->ink][0], inks[line->ink][1], inks[line->ink][2]);
     /* Scripts differ in height; their letters stand on one line. */
     cairo_move_to(c, left, top + FONT - pango_layout_get_baseline(layout) / (double)PANGO_SCALE);

@@ -1,6 +1,7 @@
 /* tensor.c: see tensor.h. */
 #include "tensor.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -117,6 +118,23 @@ char *tensor_describe(const tensor *t, char *text, size_t size)
     used += wrote > 0 ? (size_t)wrote : 0;
     if (used < size)
         snprintf(text + used, size - used, "]");
+    return text;
+}
+
+char *tensor_row_text(const tensor *t, size_t row, char *text, size_t size)
+{
+    if (t->type != TYPE_TEXT && tensor_row_size(t) != 1)
+        return NULL;
+    if (t->type == TYPE_TEXT)
+        snprintf(text, size, "%s", (const char *)t->data + row * t->shape[1]);
+    else if (t->type == TYPE_F16)
+        snprintf(text, size, "%.6g", (double)float_of_half(((const uint16_t *)t->data)[row]));
+    else if (t->type == TYPE_F32)
+        snprintf(text, size, "%.6g", (double)((const float *)t->data)[row]);
+    else if (t->type == TYPE_F64)
+        snprintf(text, size, "%.6g", ((const double *)t->data)[row]);
+    else
+        snprintf(text, size, "%" PRId64, tensor_integer(t, row));
     return text;
 }
 

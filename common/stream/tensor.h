@@ -52,6 +52,9 @@ float float_of_half(uint16_t half); /* the number whose bits as a float16 these 
 /* "float32 [40000, 512]", as people read it, into text of that size. */
 char *tensor_describe(const tensor *t, char *text, size_t size);
 
+/* A row that is a text or one number, as people read it; NULL for a row of several numbers. */
+char *tensor_row_text(const tensor *t, size_t row, char *text, size_t size);
+
 /* The least width of a column that holds a text of so many bytes: a power of two from 64 on, so
  * that columns of like texts are alike. */
 size_t text_width(size_t bytes);

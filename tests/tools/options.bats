@@ -6,7 +6,7 @@ load common
 setup() {
     common_setup
     TOOLS=$(cd "$ROOT"/src && ls ./*.c | sed 's,^\./,,; s,\.c$,,')
-    for tool in image-read image-sheet; do # they need libraries that the rest does not
+    for tool in image-read image-write image-sheet; do # they need libraries that the rest does not
         [ -x "$BIN/$tool" ] || TOOLS=$(grep -vx $tool <<<"$TOOLS")
     done
     [ "$(wc -w <<<"$TOOLS")" -ge 12 ]
