@@ -86,7 +86,7 @@ def rows(records, key):
     return np.concatenate([r[key] for r in records])
 header, tensors = read("own.model")
 model = {k: v for r in tensors for k, v in r.items()}
-assert header["model"]["version"] == 2 and header["model"]["head"] == "cosine"
+assert header["model"]["version"] == 3 and header["model"]["head"] == "cosine"
 assert header["classes"] == ["cat", "dog", "ship"] and model["head/weight"].shape == (3, 24)
 
 unit = lambda x: x / np.linalg.norm(x, axis=1, keepdims=True)
