@@ -2,6 +2,7 @@
 #include "../common/base/tool.h"
 #include "../common/model/model.h"
 #include "scoring/auroc.h"
+#include "scoring/html_report.h"
 #include "scoring/report.h"
 #include "scoring/tally.h"
 
@@ -15,6 +16,7 @@
 static int format; /* 0 for a table, 1 for JSON */
 static bool by, confusion, runs;
 static figure_choice choice;
+static const char *html;
 
 static void set_by(const char *words)
 {
@@ -32,6 +34,10 @@ static const tool_option options[] = {
      OPTION_CALLS(set_by), .given = &by},
     {"confusion", NULL, 0, "print the confusion matrix of more than 20 classes too",
      OPTION_TO(confusion)},
+    {"html", "FILE", 0,
+     "also write a page for a browser: figures, classes, the confusion matrix, the calibration "
+     "curve and the surest mistakes, with their pictures where the records have them",
+     OPTION_TO(html)},
     {"runs", NULL, 0,
      "take the files for what `score --format json` wrote in several runs; print each figure's "
      "mean and 95 % confidence interval",
@@ -49,6 +55,8 @@ static void check_options(tool_operands files)
 {
     if (format && by)
         tool_usage("--by and --format json exclude each other; jq picks figures from the json");
+    if (runs && html)
+        tool_usage("--html is of one run's predictions, not of --runs");
     if (runs && files.count == 0)
         tool_usage("--runs needs the files that `score --format json` wrote");
 }
@@ -60,6 +68,7 @@ typedef struct {
     bool *came; /* for each class of the stream, whether rows came of it */
     size_t classes;
     tally *counts;
+    html_report *page;    /* with --html */
     int32_t *predictions; /* the batch's, whatever integers they came as */
     size_t room;
 } scoring;
@@ -140,7 +149,9 @@ static int score_batch(scoring *s, stream_reader *r, batch *b, error *e)
             stream_name(r), scores->shape[1], s->count);
     if (tally_add(s->counts, labels, s->predictions, scores ? scores->data : NULL, b->rows, e) < 0)
         return error_prefix(e, "%s", stream_name(r));
-    return 0;
+    return s->page ? html_report_add(s->page, b, labels, s->predictions,
+                                     scores ? scores->data : NULL, e)
+                   : 0;
 }
 
 static int score_rows(scoring *s, stream_reader *r, error *e)
@@ -153,6 +164,8 @@ static int score_rows(scoring *s, stream_reader *r, error *e)
     if (s->count == 0)
         return error_set(e, "%s: the header names no classes", stream_name(r));
     if (tally_new(s->count, s->kinds, &s->counts, e) < 0)
+        return -1;
+    if (html && html_report_new(s->count, &s->page, e) < 0)
         return -1;
     progress shown;
     progress_begin(&shown, "rows", 0);
@@ -203,9 +216,23 @@ static int print(const scoring *s, stream_reader *r, output *out, error *e)
                         e);
 }
 
+static int write_page(const scoring *s, stream_reader *r, error *e)
+{
+    output *out;
+    if (output_open(html, false, &out, e) < 0)
+        return -1;
+    if (html_report_write(s->page, s->counts, s->kinds, stream_classes(r)->names, out, e) < 0) {
+        output_abandon(out);
+        return -1;
+    }
+    return output_commit(out, e);
+}
+
 static int score_files(tool_operands files, output *out, error *e)
 {
     stream_reader *r;
+    if (html && output_check(html, e) < 0)
+        return -1;
     if (stream_open(files.names, files.count, &r, e) < 0)
         return -1;
     scoring s = {.streams = 1};
@@ -214,6 +241,9 @@ static int score_files(tool_operands files, output *out, error *e)
         say_unknown(&s, r);
         status = print(&s, r, out, e);
     }
+    if (status == 0 && html)
+        status = write_page(&s, r, e);
+    html_report_free(s.page);
     tally_free(s.counts);
     free(s.predictions);
     free(s.came);

@@ -267,3 +267,63 @@ PYTHON
     ) >got
     [ "$(tail -n 1 got)" -eq 256000 ]
 }
+
+# Fifty rows of three classes with hostile names, and pictures: 30 right with 0.9, 20 wrong with 0.4 to 0.59.
+html_records() {
+    "$PYTHON" - <<'PYTHON'
+import numpy as np, msgpack_numpy
+label = np.arange(50) % 3
+top = np.where(np.arange(50) < 30, .9, .4 + .01 * (np.arange(50) - 30))
+prediction = np.where(np.arange(50) < 30, label, (label + 1) % 3)
+p = np.repeat(((1 - top) / 2)[:, None], 3, 1)
+p[np.arange(50), prediction] = top
+image = np.zeros((50, 40, 300, 3), "u1")
+image[:] = np.arange(50)[:, None, None, None] * 5
+with open("p", "wb") as f:
+    for r in ({"tensor-stream": 1, "classes": ["<script>alert(1)</script>", "a&b", 'q"\'q'], "kinds": ["base", "base", "novel"]},
+              {"label": label.astype("i4"), "prediction": prediction.astype("i4"), "score": np.log(p).astype("f4"),
+               "image": image, "path": [f"far/away/<b>{i}.png" for i in range(50)]}, {"end": 50}):
+        f.write(msgpack_numpy.packb(r))
+PYTHON
+}
+
+@test "--html: one page, well formed, with the figures, the surest mistakes and their pictures" {
+    need_python numpy msgpack_numpy PIL
+    html_records
+    score --html page.html p >table
+    score p | diff - table
+    "$PYTHON" - <<'PYTHON'
+import base64, io, re
+from html.parser import HTMLParser
+import numpy as np
+from PIL import Image
+page = open("page.html", encoding="utf-8").read()
+assert "<script" not in page and "<b>4" not in page and "http:" not in page and "https:" not in page
+class Reader(HTMLParser):
+    text, images, opened = "", [], []
+    def handle_starttag(self, tag, attrs):
+        if tag in ("div", "figure", "table", "svg", "span", "figcaption", "h1", "h2"): self.opened.append(tag)
+        if tag == "img": self.images.append(dict(attrs)["src"])
+    def handle_endtag(self, tag):
+        if tag in ("div", "figure", "table", "svg", "span", "figcaption", "h1", "h2"): assert self.opened.pop() == tag, tag
+    def handle_data(self, data): self.text += data
+r = Reader()
+r.feed(page)
+assert not r.opened
+assert "The surest 20 of 20" in r.text and "<script>alert(1)</script>" in r.text and 'q"\'q' in r.text
+assert re.search(r"0\.600\s*accuracy", r.text), r.text[:300]
+error = .6 * abs(1 - .9) + sum(.4 + .01 * i for i in range(20)) / 50   # 30 rows right at 0.9, 20 wrong
+assert re.search(r"%.3f\s*calibration error" % error, r.text), (error, r.text[:300])
+assert len(r.images) == 20
+for i, source in enumerate(r.images):      # the surest, row 49, first; 40 x 300 in blocks of 3 x 3
+    head, data = source.split(",")
+    picture = np.array(Image.open(io.BytesIO(base64.b64decode(data))))
+    assert head == "data:image/png;base64" and picture.shape == (14, 100, 3) and (picture == (49 - i) * 5).all(), i
+    assert f"away/<b>{49 - i}.png" in r.text and f"far/away" not in r.text
+    assert f"{.59 - .01 * i:.2f}" in r.text
+PYTHON
+    echo old >page.html
+    fails 2 "one run" score --runs --html page.html p
+    fails 1 "nowhere" score --html nowhere/page.html p
+    grep -qx old page.html
+}
