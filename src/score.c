@@ -30,7 +30,8 @@ static const tool_option options[] = {
      OPTION_WORD_TO(format)},
     {"by", "FIGURES", 0,
      "these figures alone, tab separated under their names: rows, unknown_rows, base, novel, "
-     "all, all_rows, harmonic_mean, loss, auroc, rejected_known, rejected_unknown (with commas)",
+     "all, all_rows, harmonic_mean, loss, top5, calibration_error, macro_precision, macro_recall, "
+     "macro_f1, auroc, rejected_known, rejected_unknown (with commas)",
      OPTION_CALLS(set_by), .given = &by},
     {"confusion", NULL, 0, "print the confusion matrix of more than 20 classes too",
      OPTION_TO(confusion)},

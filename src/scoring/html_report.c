@@ -11,7 +11,6 @@
 
 enum {
     MISTAKES = 24,
-    BINS = 15,            /* of the calibration error, as Guo et al. (ICML 2017) have it */
     PICTURE_MOST = 128,   /* pixels a side of a mistake's picture; every n-th of larger ones */
     CONFUSION_MOST = 100, /* classes of a matrix that a page can show */
     PATH_BYTES = 256
@@ -25,16 +24,10 @@ typedef struct {
     char path[PATH_BYTES];
 } mistake;
 
-typedef struct {
-    uint64_t rows, hits;
-    double sum; /* of top probabilities */
-} bin;
-
 struct html_report {
     size_t classes, count;
     uint64_t mistakes;
     mistake worst[MISTAKES]; /* the surest first */
-    bin bins[BINS];
 };
 
 int html_report_new(size_t classes, html_report **out, error *e)
@@ -126,11 +119,7 @@ int html_report_add(html_report *r, batch *b, const int32_t *labels, const int32
         mistake m = {.label = labels[row], .prediction = predictions[row], .probability = NAN};
         if (scores) {
             const tensor one = {TYPE_F32, 2, {b->rows, r->classes}, (void *)(uintptr_t)scores};
-            double p = m.probability = best_probability(&one, row);
-            bin *in = &r->bins[p >= 1 ? BINS - 1 : (size_t)(p * BINS)];
-            in->rows++;
-            in->hits += right;
-            in->sum += p;
+            m.probability = best_probability(&one, row);
         }
         r->mistakes += !right;
         if (!right && keep_mistake(r, b, row, m, e) < 0)
@@ -267,18 +256,7 @@ static void say_figure(page *p, const char *name, double value, const char *form
     SAY(p, "</b><span class=soft>%s</span></div>\n", name);
 }
 
-/* The mean difference of how sure predictions are and how many are right. NaN without scores. */
-static double calibration_error(const html_report *r)
-{
-    double sum = 0, rows = 0;
-    for (size_t i = 0; i < BINS; i++) {
-        sum += fabs((double)r->bins[i].hits - r->bins[i].sum);
-        rows += (double)r->bins[i].rows;
-    }
-    return rows > 0 ? sum / rows : NAN;
-}
-
-static void say_figures(page *p, const html_report *r, const tally *t)
+static void say_figures(page *p, const tally *t)
 {
     tally_figures f = tally_get(t);
     SAY(p, "<div class=figures>\n");
@@ -286,8 +264,10 @@ static void say_figures(page *p, const html_report *r, const tally *t)
     say_figure(p, "base classes", f.base, "%.3f");
     say_figure(p, "novel classes", f.novel, "%.3f");
     say_figure(p, "harmonic mean", f.harmonic_mean, "%.3f");
+    say_figure(p, "among the best five", f.top5, "%.3f");
+    say_figure(p, "macro F1", f.macro_f1, "%.3f");
     say_figure(p, "loss, nats", f.loss, "%.3f");
-    say_figure(p, "calibration error", calibration_error(r), "%.3f");
+    say_figure(p, "calibration error", f.calibration_error, "%.3f");
     say_figure(p, "AUROC, unknown rows", f.auroc, "%.4f");
     say_figure(p, "rows", (double)f.rows, "%.0f");
     if (f.unknown_rows > 0)
@@ -352,11 +332,12 @@ static void say_confusion(page *p, const tally *t, char *const *names)
 }
 
 /* 300 x 300 units, the origin at (60, 310). */
-static void say_calibration(page *p, const html_report *r)
+static void say_calibration(page *p, const tally *t)
 {
+    const calibration_bin *bins = tally_calibration(t);
     double rows = 0;
-    for (size_t i = 0; i < BINS; i++)
-        rows += (double)r->bins[i].rows;
+    for (size_t i = 0; i < CALIBRATION_BINS; i++)
+        rows += (double)bins[i].rows;
     if (rows == 0)
         return;
     SAY(p,
@@ -373,8 +354,8 @@ static void say_calibration(page *p, const html_report *r)
             314 - 75 * i, i / 4.0, 60 + 75 * i, i / 4.0);
     SAY(p, "<text x=210 y=344 text-anchor=middle>probability</text>"
            "<text transform='translate(12 160) rotate(-90)' text-anchor=middle>right</text>");
-    for (size_t i = 0; i < BINS; i++) {
-        const bin *b = &r->bins[i];
+    for (size_t i = 0; i < CALIBRATION_BINS; i++) {
+        const calibration_bin *b = &bins[i];
         if (b->rows == 0)
             continue;
         double n = (double)b->rows, share = (double)b->hits / n;
@@ -422,7 +403,7 @@ int html_report_write(const html_report *r, const tally *t, const class_kind *ki
         "<meta name=viewport content='width=device-width,initial-scale=1'>\n"
         "<title>score: %.3f</title>\n<style>%s</style></head><body>\n<h1>Score</h1>\n",
         tally_get(t).all, style);
-    say_figures(&p, r, t);
+    say_figures(&p, t);
     if (r->count > 0)
         SAY(&p,
             "<h2>Mistakes</h2>\n<p class=soft>The %s %zu of %llu: the class, and what it was taken "
@@ -432,7 +413,7 @@ int html_report_write(const html_report *r, const tally *t, const class_kind *ki
     for (size_t i = 0; i < r->count; i++)
         say_mistake(&p, &r->worst[i], names);
     SAY(&p, r->count > 0 ? "</div>\n" : "");
-    say_calibration(&p, r);
+    say_calibration(&p, t);
     say_classes(&p, t, kinds, names);
     say_confusion(&p, t, names);
     SAY(&p, "</body></html>\n");

@@ -97,10 +97,12 @@ static int table_figures(output *out, const tally *t, error *e)
         const char *name = tally_figure_name(i);
         bool open_set =
             strstr(name, "known") || strcmp(name, "auroc") == 0 || strcmp(name, "all_rows") == 0;
-        if (open_set && f.unknown_rows == 0 && f.rejected == 0)
+        bool beside = strncmp(name, "macro_", 6) == 0 && strcmp(name, "macro_f1") != 0;
+        bool few = strcmp(name, "top5") == 0 && isnan(f.top5);
+        if ((open_set && f.unknown_rows == 0 && f.rejected == 0) || beside || few)
             continue;
         if (output_printf(
-                out, e, "%-16s  %10s\n", name,
+                out, e, "%-17s  %9s\n", name,
                 figure_text(tally_figure(&f, i), tally_figure_is_count(i), text, sizeof text)) < 0)
             return -1;
     }
@@ -116,14 +118,16 @@ static double class_accuracy(const tally *t, size_t c)
 static int table_classes(output *out, const tally *t, const class_kind *kinds, char *const *names,
                          error *e)
 {
-    if (output_printf(out, e, "\n%-5s  %-6s  %8s  %10s  %s\n", "class", "kind", "accuracy", "rows",
-                      "name") < 0)
+    if (output_printf(out, e, "\n%-5s  %-6s  %8s  %9s  %6s  %10s  %s\n", "class", "kind",
+                      "accuracy", "precision", "f1", "rows", "name") < 0)
         return -1;
     for (size_t c = 0; c < tally_classes(t); c++) {
         char text[32], name[256];
-        if (output_printf(out, e, "%-5zu  %-6s  %8s  %10llu  %s\n", c, class_kind_name(kinds[c]),
-                          figure_text(class_accuracy(t, c), false, text, sizeof text),
-                          (unsigned long long)tally_class_rows(t, c),
+        class_quality q = tally_quality(t, c);
+        if (output_printf(out, e, "%-5zu  %-6s  %8s  %9.4f  %6.4f  %10llu  %s\n", c,
+                          class_kind_name(kinds[c]),
+                          figure_text(class_accuracy(t, c), false, text, sizeof text), q.precision,
+                          q.f1, (unsigned long long)tally_class_rows(t, c),
                           text_visible(names[c], name, sizeof name)) < 0)
             return -1;
     }
@@ -238,6 +242,33 @@ static int json_classes(output *out, const tally *t, const class_kind *kinds, ch
     return status < 0 ? -1 : output_printf(out, e, "],\n");
 }
 
+static int json_quality(output *out, class_quality q, error *e)
+{
+    char precision[32], recall[32], f1[32];
+    return output_printf(out, e,
+                         "{\"precision\": %s, \"recall\": %s, \"f1-score\": %s, \"support\": %llu}",
+                         json_number(q.precision, precision), json_number(q.recall, recall),
+                         json_number(q.f1, f1), (unsigned long long)q.support);
+}
+
+/* As scikit-learn's classification_report has it, the means beside the classes. */
+static int json_report(output *out, const tally *t, char *const *names, error *e)
+{
+    int status = output_printf(out, e, " \"report\": {");
+    for (size_t c = 0; c < tally_classes(t) && status >= 0; c++) {
+        status = print_quoted(out, c ? ",\n  " : "\n  ", names[c], ": ", e);
+        if (status >= 0)
+            status = json_quality(out, tally_quality(t, c), e);
+    }
+    static const char *const means[] = {"},\n \"macro avg\": ", ",\n \"weighted avg\": "};
+    for (int weighted = 0; weighted < 2 && status >= 0; weighted++) {
+        status = output_printf(out, e, "%s", means[weighted]);
+        if (status >= 0)
+            status = json_quality(out, tally_mean_quality(t, weighted), e);
+    }
+    return status < 0 ? -1 : output_printf(out, e, ",\n");
+}
+
 static int json_confusion(output *out, const tally *t, error *e)
 {
     size_t classes = tally_classes(t);
@@ -259,7 +290,8 @@ static int json_confusion(output *out, const tally *t, error *e)
 
 int report_json(output *out, const tally *t, const class_kind *kinds, char *const *names, error *e)
 {
-    if (json_figures(out, t, e) < 0 || json_classes(out, t, kinds, names, e) < 0)
+    if (json_figures(out, t, e) < 0 || json_classes(out, t, kinds, names, e) < 0 ||
+        json_report(out, t, names, e) < 0)
         return -1;
     return json_confusion(out, t, e);
 }

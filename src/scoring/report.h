@@ -20,7 +20,8 @@ int figure_choice_parse(const char *words, figure_choice *out, error *e);
 int report_table(output *out, const tally *t, const class_kind *kinds, char *const *names,
                  bool confusion, error *e);
 /* One JSON object: rows, base, novel, all, all_rows, harmonic_mean, loss, per_class (name to
- * accuracy), classes, kinds, confusion ([label][prediction]; null for more than TALLY_CONFUSION_MAX
+ * accuracy), classes, kinds, report (name to precision, recall, f1-score, support), macro avg and
+ * weighted avg (the same), confusion ([label][prediction]; null for more than TALLY_CONFUSION_MAX
  * classes), unknown_rows, auroc, rejected_known, rejected_unknown. What no row tells is null. */
 int report_json(output *out, const tally *t, const class_kind *kinds, char *const *names, error *e);
 /* Two lines, tab separated: the chosen figures' names and their values, "-" where there is none. */

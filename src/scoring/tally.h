@@ -34,6 +34,13 @@ int tally_add(tally *t, const int32_t *labels, const int32_t *predictions, const
  *   harmonic_mean  of base and novel, 2 b n / (b + n); 0 where both are 0
  *   loss           the mean over known rows of log(sum over c of exp(score[c])) - score[label],
  *                  nats
+ *   top5           the share of known rows whose class is among the five of the best scores; NaN
+ *                  for five classes and less
+ *   calibration_error   the mean difference over known rows, by the probability of the best score
+ *                  in CALIBRATION_BINS bins of one width, between how sure predictions are and how
+ *                  many are right (ECE; Guo et al., ICML 2017)
+ *   macro_precision, macro_recall, macro_f1   the means of class_quality over the classes that rows
+ *                  or predictions came of, every class as heavy (scikit-learn's macro avg)
  *   auroc          the chance that a known row's largest score is above an unknown row's, ties
  *                  counting half; exact (auroc.h), and NaN for more rows than AUROC_ROWS_MAX: then
  *                  too_many_scores is set
@@ -41,6 +48,7 @@ int tally_add(tally *t, const int32_t *labels, const int32_t *predictions, const
 typedef struct {
     uint64_t rows, unknown_rows, rejected;
     double base, novel, all, all_rows, harmonic_mean, loss, auroc, rejected_known, rejected_unknown;
+    double top5, calibration_error, macro_precision, macro_recall, macro_f1;
     bool too_many_scores;
 } tally_figures;
 tally_figures tally_get(const tally *t);
@@ -55,6 +63,25 @@ size_t tally_classes(const tally *t);
 /* Rows with that label and, of these, the ones predicted right. */
 uint64_t tally_class_rows(const tally *t, size_t label);
 uint64_t tally_class_hits(const tally *t, size_t label);
+/* Of known rows: predicted as this class and right, by all predicted so (precision) or by all of
+ * this class (recall); 0 where there are none, as in scikit-learn; f1 is their harmonic mean. */
+typedef struct {
+    double precision, recall, f1;
+    uint64_t support; /* rows of the class */
+} class_quality;
+class_quality tally_quality(const tally *t, size_t label);
+/* The mean over the classes that rows or predictions came of, every class as heavy, or with
+ * `weighted` every row (support: all of them). NaN where there are none. */
+class_quality tally_mean_quality(const tally *t, bool weighted);
+
+/* Known rows by the probability of their best score, from 0 to 1. */
+#define CALIBRATION_BINS 15
+typedef struct {
+    uint64_t rows, hits;
+    double sum; /* of these probabilities */
+} calibration_bin;
+const calibration_bin *tally_calibration(const tally *t); /* CALIBRATION_BINS of them */
+
 /* Rows of class `label` that were predicted as `prediction`. Only where tally_has_confusion. */
 bool tally_has_confusion(const tally *t);
 uint64_t tally_confusion(const tally *t, size_t label, size_t prediction);

@@ -34,6 +34,16 @@ base, novel = right[known & (label < 2)].mean(), right[label == 2].mean()
 figures.update(base=base, novel=novel, all=right[known].mean(), harmonic_mean=2 * base * novel / (base + novel))
 s = score.astype("f8")
 figures["loss"] = np.mean((np.log(np.exp(s).sum(1)) - s[np.arange(rows), np.minimum(label, 2)])[known])
+p = np.exp(s) / np.exp(s).sum(1, keepdims=True)
+top, hit = p.max(1)[known], right[known]
+place = np.minimum((top * 15).astype(int), 14)
+figures["calibration_error"] = sum(abs(hit[place == b].sum() - top[place == b].sum()) for b in range(15)) / known.sum()
+quality = []
+for c in range(classes):
+    hits = (prediction[known] == c)[label[known] == c].sum()
+    of, called = (label == c).sum(), (prediction[known] == c).sum()
+    quality.append([hits / called, hits / of, 2 * hits / (of + called)])
+figures.update(zip(["macro_precision", "macro_recall", "macro_f1"], np.mean(quality, 0)))
 best = score.max(1)
 if unknown:
     pairs = best[known][:, None] - best[~known][None]
@@ -82,6 +92,29 @@ same_figures() {
     same_figures got p.json
     jq -e '.auroc == null and .rejected_unknown == null and .classes == ["cat", "dog", "ship"]' got
     jq -e '.kinds == ["base", "base", "novel"]' got
+}
+
+@test "the report is scikit-learn's: precision, recall, f1-score, support and their means" {
+    need_python numpy msgpack_numpy
+    "$PYTHON" - <<'PYTHON'
+import numpy as np, msgpack_numpy
+with open("p", "wb") as f:    # class 3 is never right, 4 is neither there nor predicted, 6 is only predicted
+    for r in ({"tensor-stream": 1, "classes": list("abcdefg"), "kinds": ["base"] * 7},
+              {"label": np.array([0, 0, 0, 1, 1, 2, 3, 5], "i4"), "prediction": np.array([0, 0, 1, 1, -1, 2, 6, 5], "i4"),
+               "score": np.array([[7, 6, 5, 4, 3, 2, 1]] * 8, "f4")}, {"end": 8}):
+        f.write(msgpack_numpy.packb(r))
+PYTHON
+    score --format json p >got
+    # sklearn.metrics.classification_report(label, prediction, labels=[0, 1, 2, 3, 5, 6], output_dict=True)
+    jq -e 'def near(x): . - x | fabs < 1e-12;
+        .report.a == {"precision": 1, "recall": (2 / 3), "f1-score": 0.8, "support": 3} and
+        .report.b == {"precision": 0.5, "recall": 0.5, "f1-score": 0.5, "support": 2} and
+        .report.d == {"precision": 0, "recall": 0, "f1-score": 0, "support": 1} and
+        .report.g == {"precision": 0, "recall": 0, "f1-score": 0, "support": 0} and
+        (."macro avg".precision | near(3.5 / 6)) and (."macro avg".recall | near((2 / 3 + 2.5) / 6)) and
+        (."macro avg"."f1-score" | near(3.3 / 6)) and ."macro avg".support == 8 and
+        (."weighted avg".precision | near(6 / 8)) and (."weighted avg".recall | near(5 / 8)) and
+        (."weighted avg"."f1-score" | near(5.4 / 8)) and (.top5 | near(7 / 8)) and .macro_f1 == ."macro avg"."f1-score"' got
 }
 
 @test "per-class accuracy and confusion agree with the figures" {
@@ -138,7 +171,7 @@ same_figures() {
     predictions p
     score p >table
     for word in rows base novel all harmonic_mean loss; do grep -Eq "^$word +[0-9.]+$" table; done
-    grep -Eq '^2 +novel +[0-9.]+ +[0-9]+  ship$' table
+    grep -Eq '^2 +novel +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9]+  ship$' table
     grep -q '^confusion' table
     ! grep -qE 'auroc|all_rows' table
 }
