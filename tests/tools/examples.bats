@@ -37,3 +37,33 @@ same_rows() {
     before=$(grep -A 3 '^before imprinting' said | grep -E '^90') after=$(grep -A 3 '^after:' said | grep -E '^90')
     same_rows "$before" "$after"
 }
+
+@test "photos: eight commands, on pictures of any size and format" {
+    for tool in image-read onnx-read image-sheet; do
+        [ -x "$BIN/$tool" ] || skip "$tool is not built"
+    done
+    need_python numpy PIL
+    "$PYTHON" - <<'PYTHON'
+import os, numpy as np
+from PIL import Image
+r = np.random.default_rng(2)
+colours = {"red": (140, 120, 120), "grün": (120, 140, 120), "蓝": (120, 120, 140), "grey": (120, 120, 120)}
+for name, colour in colours.items():
+    os.makedirs(f"own/{name}")
+    for i in range(20):
+        high, wide = r.integers(3, 90, 2)
+        pixels = np.clip(r.normal(colour, 60, (high, wide, 3)), 0, 255).astype("u1")
+        kind = ("png", "jpg", "webp", "ppm")[i % 4]
+        Image.fromarray(pixels).save(f"own/{name}/a photo {i}.{kind}")
+PYTHON
+    echo 'conv:3x3x8:stride=2 relu avgpool:7' >net
+    image-read --size 16 own | cnn-train --quiet --arch @net --epochs 3 -o tiny.model
+    onnx-write --quiet tiny.model -o tiny.onnx
+    NETWORK=tiny.onnx PHOTOS=own NEW=蓝 READ="--head none --until v11" WORK=$PWD/work BIN=$(basename "$BIN") \
+        "$ROOT"/examples/photos/run >said
+    [ "$(grep -c '^    \$ ' said)" -eq 8 ]
+    grep -q 'imprinted 1 class from 5 ' said
+    [ "$(grep -E '^    rows' said | tr -s ' ' | cut -d ' ' -f 3)" -eq 24 ]
+    grep -q '蓝' work/report.html
+    [ -s work/mistakes.png ] || grep -q 'There are none' said
+}
