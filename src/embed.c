@@ -61,6 +61,10 @@ static void check_options(void)
 
 /* ---- the stream ---- */
 
+/* Milliseconds without input after which part of a batch is embedded: more than a busy machine's
+ * hiccups, as which rows are computed and written together depends on it. */
+enum { PAUSE = 500 };
+
 typedef struct {
     model of;
     stream_reader *reader;
@@ -69,6 +73,7 @@ typedef struct {
     embedder *embedder;
     row_buffer rows[EMBEDDER_SLOTS]; /* what goes with each slot's pictures */
     size_t filled;                   /* pictures in the slot that is being filled */
+    bool waiting;                    /* rows came since all that had come was written */
     size_t classes;                  /* in the header last written */
 } embedding;
 
@@ -202,6 +207,19 @@ static int take_pictures(embedding *w, batch *b, tensor *image, error *e)
     return 0;
 }
 
+/* Where the input pauses, what came is not kept waiting for a whole batch. */
+static int read_next(embedding *w, batch **b, error *e)
+{
+    if (w->waiting && stream_pauses(w->reader, PAUSE)) {
+        submit(w);
+        write_done(w, true);
+        w->waiting = false;
+    }
+    int more = stream_read(w->reader, b, e);
+    w->waiting = more > 0;
+    return more;
+}
+
 static void embed_stream(embedding *w)
 {
     error e = {""};
@@ -210,7 +228,7 @@ static void embed_stream(embedding *w)
     progress shown;
     int more;
     progress_begin(&shown, "pictures", 0);
-    while ((more = stream_read(w->reader, &b, &e)) > 0) {
+    while ((more = read_next(w, &b, &e)) > 0) {
         uint64_t last = stream_rows(w->reader), first = last - b->rows + 1;
         if (take_pictures(w, b, &image, &e) < 0) {
             error_prefix(&e, "%s: rows %" PRIu64 " to %" PRIu64, stream_name(w->reader), first,

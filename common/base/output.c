@@ -26,8 +26,11 @@ struct output {
     const char *shown;
     char note[320]; /* what else is to be said of the file */
     size_t used;
+    output *next; /* of those that are open */
     char buffer[BUFFER_BYTES];
 };
+
+static output *open_ones;
 
 /* What a dying process must remove: read by a signal handler, so nothing but names. */
 static char *volatile temporaries[TEMPORARIES_MAX];
@@ -46,6 +49,11 @@ void output_clean(void)
 
 static void output_free(output *o)
 {
+    output **at = &open_ones;
+    while (*at && *at != o)
+        at = &(*at)->next;
+    if (*at)
+        *at = o->next;
     if (o->temporary)
         temporaries[o->slot] = NULL;
     if (o->own_fd && o->fd >= 0)
@@ -348,6 +356,8 @@ int output_open(const char *path, bool records, output **out, error *e)
     /* A pipe of a whole batch halves the switches between its two ends. Where the system does not
      * allow it, it stays as it is. */
     fcntl(o->fd, F_SETPIPE_SZ, PIPE_BYTES);
+    o->next = open_ones;
+    open_ones = o;
     *out = o;
     return 0;
 }
@@ -393,6 +403,14 @@ int output_flush(output *o, error *e)
     size_t bytes = o->used;
     o->used = 0;
     return write_all(o, o->buffer, bytes, e);
+}
+
+int output_flush_all(error *e)
+{
+    for (output *o = open_ones; o; o = o->next)
+        if (o->used > 0 && output_flush(o, e) < 0)
+            return -1;
+    return 0;
 }
 
 int output_write(output *o, const void *data, size_t bytes, error *e)

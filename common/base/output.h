@@ -37,6 +37,8 @@ int output_printf(output *o, error *e, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* Writes what waits in the buffer, which output_write does by itself once there is much. */
 int output_flush(output *o, error *e);
+/* The same of every open output: the input pauses, and what is done should not wait for more. */
+int output_flush_all(error *e);
 /* Flushes, syncs, renames. Frees o whether it succeeds or not. */
 int output_commit(output *o, error *e);
 /* Removes the temporary file. Frees o. NULL is harmless. */

@@ -836,3 +836,8 @@ tensor stream_take_field(stream_reader *r, size_t i)
     r->buffers[i] = (field_buffer){0};
     return taken;
 }
+
+bool stream_pauses(const stream_reader *r, int milliseconds)
+{
+    return r->in_stream && source_pauses(&r->src, milliseconds);
+}

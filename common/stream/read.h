@@ -33,6 +33,8 @@ const stream_header *stream_header_latest(const stream_reader *r);
  * has another class list, its names are appended to the reader's (stream_classes) and its labels
  * and predictions are renumbered, so that a label always is an index into stream_classes. */
 int stream_read(stream_reader *r, batch **out, error *e);
+/* Whether nothing more comes within that time, from a pipe whose writer is at other work. */
+bool stream_pauses(const stream_reader *r, int milliseconds);
 /* Field i of the batch read last, whose memory is the caller's from now on: free(data). */
 tensor stream_take_field(stream_reader *r, size_t i);
 const class_list *stream_classes(const stream_reader *r);

@@ -1,8 +1,10 @@
 /* source.c: see source.h. */
 #include "source.h"
+#include "../base/output.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -91,11 +93,21 @@ static int cut_short(const source *s, error *e)
                         "incomplete");
 }
 
-/* What read said, once it was not interrupted; 0 for memory, which is all there from the start. */
+bool source_pauses(const source *s, int milliseconds)
+{
+    struct pollfd input = {s->fd, POLLIN, 0};
+    return s->fd >= 0 && s->start == s->end && s->size == UINT64_MAX &&
+           poll(&input, 1, milliseconds) == 0;
+}
+
+/* What read said, once it was not interrupted; 0 for memory, which is all there from the start. Who
+ * has to wait for more passes on first what is done. */
 static ssize_t read_parts(source *s, struct iovec *parts, int count, error *e)
 {
     if (s->fd < 0)
         return 0;
+    if (source_pauses(s, 0) && output_flush_all(e) < 0)
+        return -1;
     for (;;) {
         ssize_t got = readv(s->fd, parts, count);
         if (got >= 0)

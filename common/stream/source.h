@@ -60,6 +60,8 @@ void source_memory(source *s, const void *data, size_t bytes, const char *name);
 int source_open(source *s, const char *path, error *e);
 void source_close(source *s);
 
+/* Whether nothing is left in the buffer and no more comes within that time: of a pipe, a socket. */
+bool source_pauses(const source *s, int milliseconds);
 uint64_t source_left(const source *s); /* bytes, UINT64_MAX where not known */
 /* 1, 0 at the end of the file (before any byte), or -1. */
 int source_head(source *s, value_head *h, error *e);

@@ -619,3 +619,38 @@ for name, classes in (("ab", ["a", "b"]), ("ba", ["b", "a"])):
     cat ab ba >both
     fails 1 "scores over another list of classes than the stream's before it" tensor-info both
 }
+
+@test "where the input pauses, what came goes out at once" {
+    need_python numpy msgpack_numpy
+    "$PYTHON" - <<'PYTHON'
+import sys, numpy as np, msgpack_numpy
+rng = np.random.default_rng(3)
+with open("pictures", "wb") as f:
+    for r in ({"tensor-stream": 1, "classes": ["cat", "dog"]},
+              {"image": rng.integers(0, 256, (20, 8, 8, 3), dtype="u1"), "label": np.arange(20, dtype="i4") % 2}, {"end": 20}):
+        f.write(msgpack_numpy.packb(r))
+PYTHON
+    echo 'conv:3x3x8:same relu avgpool:8' >net
+    cnn-train --quiet --device cpu --arch @net --epochs 1 pictures -o m.model
+    "$PYTHON" - <<'PYTHON'
+import os, select, subprocess, numpy as np, msgpack_numpy
+line = "row-filter --where class=cat | embed --quiet --device cpu -m m.model | classify --quiet --device cpu -m m.model --format tsv"
+p = subprocess.Popen(["bash", "-c", line], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+def send(record):
+    p.stdin.write(msgpack_numpy.packb(record))
+    p.stdin.flush()
+send({"tensor-stream": 1, "classes": ["cat", "dog"]})
+said = b""
+for row in range(3):
+    send({"image": np.full((1, 8, 8, 3), 50 * row, "u1"), "label": np.zeros(1, "i4")})
+    while said.count(b"\n") < row + 2:      # its line, and the heading; the input stays open
+        assert select.select([p.stdout], [], [], 60)[0], (row, said)
+        part = os.read(p.stdout.fileno(), 65536)
+        assert part, said
+        said += part
+    assert said.splitlines()[-1].startswith(b"%d\t" % row), said
+send({"end": 3})
+p.stdin.close()
+assert p.wait() == 0
+PYTHON
+}
