@@ -6,6 +6,8 @@
 # make bench      the measurements, beside PyTorch
 # make fuzz       every fuzzer              SECONDS=60 each
 # make install    tools and pages           PREFIX=/usr/local DESTDIR=
+# make deb        a Debian package, without the CUDA plug-in
+# make uninstall  what install put there    PREFIX=/usr/local DESTDIR=
 # make format     clang-format over the sources
 # make clean      removes what was built
 
@@ -27,7 +29,7 @@ FUZZ_PACKAGES  = $(BUILD_PACKAGES) $(PICTURE_PACKAGES) $(ONNX_PACKAGES) $(ARRAY_
 # ---- settings ------------------------------------------------------------------------------------------
 CFLAGS ?= -O2 -g
 PREFIX ?= /usr/local
-VERSION = 0.1
+VERSION := $(shell sed -n '1s/.*(\(.*\)).*/\1/p' src/changelog)
 NVCC   ?= $(firstword $(shell command -v nvcc 2>/dev/null) $(wildcard /usr/local/cuda/bin/nvcc))
 
 B   = build
@@ -86,8 +88,8 @@ endif
 Q    = $(if $(V),,@)
 tell = @printf '  %-5s %s\n' $(1) $(2)
 
-.PHONY: all help cuda units demo low-shot check bench fuzz install format clean
-all: $(TOOLS) $(if $(NVCC),cuda)
+.PHONY: all help cuda units demo low-shot check bench fuzz install uninstall deb format clean
+all: $(TOOLS) $(BIN)/lowshot $(if $(NVCC),cuda)
 	$(if $(PICTURES),,@echo "image-read and image-write are not built; they need $(PICTURE_PACKAGES)" >&2)
 	$(if $(ARRAYS),,@echo "npy-read and npy-write are not built; they need $(ARRAY_PACKAGES)" >&2)
 	$(if $(SHEETS),,@echo "image-sheet is not built; it needs $(SHEET_PACKAGES)" >&2)
@@ -200,16 +202,43 @@ build-fuzz/%: tests/fuzz/%.c $(wildcard common/*/*.[ch]) $(if $(ONNX),$B/onnx/on
 	$(call tell,FUZZ,$@)
 	$(Q)clang -std=c17 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -O1 -g -fsanitize=fuzzer,address,undefined \
 		-fno-sanitize-recover=undefined -isystem $B/onnx -o $@ $< $(if $(ONNX),$B/onnx/onnx.pb-c.c) \
-		$(filter-out $(NEED_MORE),$(wildcard common/*/*.c)) $(filter-out -ldnnl -lopenblas,$(LIBS))
+		$(filter-out $(NEED_MORE) common/formats/page.c,$(wildcard common/*/*.c)) $(filter-out -ldnnl -lopenblas,$(LIBS))
 
 # ---- the rest --------------------------------------------------------------------------------------------
+# What stands in for @TOOLS@ and @VERSION@.
+FILL = sed 's/@TOOLS@/$(sort $(notdir $(TOOLS)))/; s/@VERSION@/$(VERSION)/'
+$(BIN)/lowshot: src/lowshot src/changelog Makefile | $B/ready
+	@mkdir -p $(@D)
+	$(Q)$(FILL) $< >$@ && chmod +x $@
+
+# Everything that is installed, by folder below PREFIX.
+PLACE = "$(DESTDIR)$(PREFIX)"
 install: all
-	$(call tell,INST,"$(DESTDIR)$(PREFIX)")
-	$(Q)install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/share/man/man1" "$(DESTDIR)$(PREFIX)/share/man/man5"
-	$(Q)install $(TOOLS) "$(DESTDIR)$(PREFIX)/bin"
-	$(Q)for f in $(wildcard $(BIN)/*.so); do install $$f "$(DESTDIR)$(PREFIX)/bin" || exit; done
-	$(Q)install -m 644 $(filter %.1,$(PAGES)) "$(DESTDIR)$(PREFIX)/share/man/man1"
-	$(Q)install -m 644 $(filter %.5,$(PAGES)) "$(DESTDIR)$(PREFIX)/share/man/man5"
+	$(call tell,INST,$(PLACE))
+	$(Q)for d in bin lib/lowshot share/man/man1 share/man/man5 $(COMPLETIONS); do install -d $(PLACE)/$$d || exit; done
+	$(Q)install $(TOOLS) $(BIN)/lowshot $(PLACE)/bin
+	$(Q)for f in $(wildcard $(BIN)/*.so); do install -m 644 $$f $(PLACE)/lib/lowshot || exit; done
+	$(Q)install -m 644 $(filter %.1,$(PAGES)) $(PLACE)/share/man/man1
+	$(Q)install -m 644 $(filter %.5,$(PAGES)) $(PLACE)/share/man/man5
+	$(Q)$(FILL) src/completion.bash >$(PLACE)/share/bash-completion/completions/lowshot
+	$(Q)for t in $(notdir $(TOOLS)); do ln -sf lowshot $(PLACE)/share/bash-completion/completions/$$t || exit; done
+	$(Q)echo '#compdef $(sort $(notdir $(TOOLS)))\n_gnu_generic "$$@"' >$(PLACE)/share/zsh/vendor-completions/_lowshot
+COMPLETIONS = share/bash-completion/completions share/zsh/vendor-completions
+uninstall:
+	$(Q)cd $(PLACE) && rm -f $(patsubst %,bin/%,$(notdir $(TOOLS)) lowshot) lib/lowshot/backend-*.so \
+	    $(patsubst src/%.1,share/man/man1/%.1,$(filter %.1,$(PAGES))) \
+	    $(patsubst src/%.5,share/man/man5/%.5,$(filter %.5,$(PAGES))) \
+	    $(patsubst %,share/bash-completion/completions/%,$(notdir $(TOOLS)) lowshot) \
+	    share/zsh/vendor-completions/_lowshot
+	-$(Q)rmdir $(PLACE)/lib/lowshot 2>/dev/null
+
+# A Debian package of what is built.
+deb: all
+	@.ci/packages dpkg-dev
+	@rm -rf $B/deb
+	@$(MAKE) --no-print-directory -o all install DESTDIR=$B/deb/root PREFIX=/usr
+	$(Q)src/deb.sh $B/deb/root $(VERSION) $B/lowshot_$(VERSION).deb
+	@echo $B/lowshot_$(VERSION).deb
 
 format:
 	@.ci/packages clang-format

@@ -42,12 +42,22 @@ int backend_embed(backend *b, program *p, const uint8_t *images, size_t rows, fl
 
 /* ---- the plug-in ---- */
 
-/* Where the plug-in should be: $LOWSHOT_PLUGIN (for tests), else beside the program that runs. */
+/* Where tests say that the plug-in is; NULL where nobody does, and in a program that has more
+ * rights than who runs it. */
+static const char *plugin_given(void)
+{
+    const char *given = secure_getenv("LOWSHOT_PLUGIN");
+    return given && *given ? given : NULL;
+}
+
+/* Where the plug-in should be: $LOWSHOT_PLUGIN (for tests), else beside the program that runs, as
+ * it is built, or in ../lib/lowshot, as it is installed. */
 static int plugin_path(char path[PATH_MAX], error *e)
 {
-    const char *given = getenv("LOWSHOT_PLUGIN");
-    if (given && *given) {
-        snprintf(path, PATH_MAX, "%s", given);
+    static const char *const places[] = {BACKEND_PLUGIN_FILE,
+                                         "../lib/lowshot/" BACKEND_PLUGIN_FILE};
+    if (plugin_given()) {
+        snprintf(path, PATH_MAX, "%s", plugin_given());
         return 0;
     }
     ssize_t length = readlink("/proc/self/exe", path, PATH_MAX - 1);
@@ -55,9 +65,11 @@ static int plugin_path(char path[PATH_MAX], error *e)
         return error_system(e, "CUDA: /proc/self/exe");
     path[length] = '\0';
     char *file = strrchr(path, '/') + 1;
-    if ((size_t)(file - path) + sizeof BACKEND_PLUGIN_FILE > PATH_MAX)
+    if ((size_t)(file - path) + strlen(places[1]) >= PATH_MAX)
         return error_set(e, "CUDA: the path of the program is too long");
-    strcpy(file, BACKEND_PLUGIN_FILE);
+    strcpy(file, places[1]);
+    if (access(path, F_OK) != 0)
+        strcpy(file, places[0]);
     return 0;
 }
 
@@ -65,8 +77,7 @@ static int plugin_path(char path[PATH_MAX], error *e)
  * for tests has a driver of its own. */
 static bool driver_is_missing(void)
 {
-    const char *given = getenv("LOWSHOT_PLUGIN");
-    return !(given && *given) && !dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
+    return !plugin_given() && !dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
 }
 
 /* Loads the plug-in for good: CUDA's libraries do not bear being unloaded. */

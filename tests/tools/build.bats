@@ -75,3 +75,56 @@ setup() {
     [ -x "dest dir/usr/bin/score" ] && [ -e "dest dir/usr/share/man/man1/score.1" ]
     [ ! -e dest ]
 }
+
+@test "uninstall takes away all that install brought" {
+    installing=(make --no-print-directory -C "$ROOT" NVCC= "BIN=$BIN" "B=${BUILD:-build}" -o all DESTDIR="$PWD/a b" PREFIX=/p)
+    "${installing[@]}" install
+    [ -L "a b/p/share/bash-completion/completions/score" ] && [ -x "a b/p/bin/lowshot" ]
+    [ "$(head -c 12 "a b/p/share/zsh/vendor-completions/_lowshot")" = "#compdef cif" ]
+    touch "a b/p/bin/another"
+    "${installing[@]}" uninstall
+    [ "$(find "a b" ! -type d)" = "a b/p/bin/another" ]
+}
+
+@test "lowshot TOOL is the tool" {
+    make --no-print-directory -C "$ROOT" NVCC= "BIN=$BIN" "B=${BUILD:-build}" -o all install DESTDIR="$PWD/d" PREFIX=/p
+    ln -s d/p/bin/lowshot here
+    ./here score --help | cmp - <("$BIN"/score --help)
+    ./here --help | grep -qx '  embed'
+    [ "$(./here --version)" = "lowshot $("$BIN"/score --version | grep -o '[0-9.]*$')" ]
+    run -2 ./here scores
+    [ "$output" = "lowshot: no tool 'scores'; lowshot --help lists them" ]
+}
+
+@test "completion in bash: tools, options, and an option's words" {
+    make --no-print-directory -C "$ROOT" NVCC= "BIN=$BIN" "B=${BUILD:-build}" -o all install DESTDIR="$PWD/d" PREFIX=/p
+    . d/p/share/bash-completion/completions/score
+    PATH=$PWD/d/p/bin:$PATH
+    completes() { # WANTED WORD...
+        local wanted=$1
+        shift
+        COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMPREPLY=()
+        _lowshot "$1"
+        [ "${COMPREPLY[*]}" = "$wanted" ] || { echo "$*: ${COMPREPLY[*]}"; return 1; }
+    }
+    completes "--layout" embed --lay
+    completes "hwc chw" embed --layout ""
+    completes "auto cpu cuda cuda:N reference" embed --device ""
+    completes "bf16" embed --model x --precision b
+    completes "class-filter classify" lowshot cl
+    completes "records tsv jsonl" lowshot classify --format ""
+    touch some.model
+    completes "some.model" embed --model some
+    completes "some.model" embed some
+}
+
+@test "a Debian package holds what install brings" {
+    command -v dpkg-shlibdeps >/dev/null || skip "dpkg-dev is not installed"
+    make --no-print-directory -C "$ROOT" NVCC= "BIN=$BIN" "B=${BUILD:-build}" -o all install DESTDIR="$PWD/deb/root" PREFIX=/usr
+    DEBFULLNAME="A Person" DEBEMAIL=a@b.org "$ROOT"/src/deb.sh deb/root 1.2 package.deb
+    dpkg-deb -c package.deb >list
+    grep -q './usr/bin/score$' list && grep -q './usr/share/man/man5/tensor-stream.5.gz$' list
+    run ! grep -q 'backend-cuda' list
+    dpkg-deb -f package.deb >control
+    grep -q '^Depends: .*libjansson4' control && grep -qx 'Version: 1.2' control && grep -qx 'Maintainer: A Person <a@b.org>' control
+}

@@ -74,7 +74,7 @@ page_options() {
         # Texts begin in one column.
         [ "$(sed -nE 's/^(  ....? --[^ ]+( [^ ]+)?  +)[^ ].*$/\1/p; s/^( {20,})[^ ].*$/\1/p' help |
             awk '{ print length }' | sort -u | wc -l)" -eq 1 ]
-        [ "$("$tool" --version)" = "$tool (lowshot) $(sed -n 's/^VERSION = //p' "$ROOT"/Makefile)" ]
+        [ "$("$tool" --version)" = "$tool (lowshot) $(sed -n '1s/.*(\(.*\)).*/\1/p' "$ROOT"/src/changelog)" ]
     done
 }
 
