@@ -45,8 +45,9 @@ WARN = -Wall -Wextra -Wpedantic $(if $(CI),-Werror)
 # Hardened as Debian's packages are; who sets a level of _FORTIFY_SOURCE, or none by -O0, keeps it.
 HARDEN = $(if $(SANITIZE),,-fstack-protector-strong $(if $(findstring _FORTIFY_SOURCE,$(CPPFLAGS) $(CFLAGS))$(filter \
            -O0,$(CFLAGS)),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2))
-ALL_CFLAGS = -std=c17 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -fopenmp -fno-math-errno -MMD -MP $(WARN) $(HARDEN) \
-             $(CPPFLAGS) $(CFLAGS)
+# No path of the machine stays in a binary: two builds in two folders give the same bytes.
+ALL_CFLAGS = -std=c17 -D_GNU_SOURCE -ffile-prefix-map=$(CURDIR)=. -DVERSION='"$(VERSION)"' -fopenmp -fno-math-errno \
+             -MMD -MP $(WARN) $(HARDEN) $(CPPFLAGS) $(CFLAGS)
 LINK = $(CC) $(CFLAGS) -fopenmp $(if $(SANITIZE),,-Wl,-z,relro -Wl,-z,now) $(LDFLAGS)
 # msgpack's C library was renamed between Debian 12 and 13.
 MSGPACK = $(shell echo 'int main(void){return 0;}' | $(CC) -x c - -lmsgpackc -o /dev/null 2>/dev/null \

@@ -128,3 +128,10 @@ setup() {
     dpkg-deb -f package.deb >control
     grep -q '^Depends: .*libjansson4' control && grep -qx 'Version: 1.2' control && grep -qx 'Maintainer: A Person <a@b.org>' control
 }
+
+@test "no path of the machine is in the tools" {
+    [ "$(basename "$BIN")" = bin ] || skip "tools with sanitizers have paths"
+    for tool in score tensor-info embed; do
+        run ! grep -qF "$ROOT" "$BIN/$tool"
+    done
+}
