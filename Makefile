@@ -67,7 +67,7 @@ LIBS   := $(if $(SHEETS),$(shell pkg-config --libs pangocairo)) $(if $(ARRAYS),-
 
 NEED_MORE = $(if $(PICTURES),,src/image-read.c src/image-write.c tests/fuzz/picture.c \
                   $(patsubst %,common/formats/%.c,picture picture_loader encode jpeg png webp pnm)) \
-                $(if $(ARRAYS),,src/npy-read.c src/npy-write.c tests/fuzz/npy.c common/formats/npy.c) \
+                $(if $(ARRAYS),,src/npy-read.c src/npy-write.c tests/fuzz/npy.c common/formats/npy.c common/formats/safetensors.c) \
                 $(if $(SHEETS),,src/image-sheet.c common/formats/page.c) \
                 $(if $(ONNX),,src/onnx-read.c src/onnx-write.c $(wildcard src/exporting/*.c) tests/fuzz/onnx.c $(wildcard common/formats/onnx*.c))
 TOOLS   = $(patsubst src/%.c,$(BIN)/%,$(filter-out $(NEED_MORE),$(wildcard src/*.c)))

@@ -21,8 +21,9 @@ static const tool_option options[] = {
 
 static const tool_description about = {
     .name = "npy-read",
-    .summary = "Read numpy's arrays, .npz or .npy, plain or gzip; write records with a field an "
-               "array: embedding, label, image, path, and others by their names.",
+    .summary = "Read numpy's arrays, .npz or .npy, plain or gzip, or a safetensors file; write "
+               "records with a field an array: embedding, label, image, path, and others by their "
+               "names.",
     .usage = "[OPTION]... [FIELD=]FILE[:ARRAY]...",
     .example = "npy-read features.npz | imprint -o photos.model\n"
                "npy-read embedding=x_test.npy label=y_test.npy > test.records",

@@ -2,6 +2,7 @@
 #include "../common/base/text.h"
 #include "../common/base/tool.h"
 #include "../common/formats/npy.h"
+#include "../common/formats/safetensors.h"
 #include "../common/stream/read.h"
 
 #include <stdlib.h>
@@ -9,9 +10,13 @@
 #include <unistd.h>
 
 static const char *only;
+static bool tensors; /* a safetensors file */
 
 static const tool_option options[] = {
-    {"field", "NAME", 0, "write that field alone, as .npy", OPTION_TO(only)}, {0}};
+    {"field", "NAME", 0, "write that field alone, as .npy", OPTION_TO(only)},
+    {"safetensors", NULL, 0, "write a safetensors file; texts have no place there",
+     OPTION_TO(tensors)},
+    {0}};
 
 static const tool_description about = {
     .name = "npy-write",
@@ -233,9 +238,39 @@ static int classes_write(const class_list *classes, npz_writer *archive, error *
     return status;
 }
 
+/* Numbers alone, one after the other behind a head. */
+static int tensors_write(table *t, const class_list *classes, output *out, error *e)
+{
+    field of[STREAM_FIELDS_MAX];
+    FILE *data[STREAM_FIELDS_MAX];
+    size_t count = 0, bytes;
+    char *head;
+    for (size_t i = 0; i < t->count; i++) {
+        const column *c = &t->columns[i];
+        if (c->like.value.type == TYPE_TEXT) {
+            tool_say("%s: texts, left out; a safetensors file holds numbers", c->like.name);
+            continue;
+        }
+        of[count] = c->like;
+        of[count].value.shape[0] = t->rows;
+        data[count++] = c->rows;
+    }
+    if (count == 0)
+        return error_set(e, "the records have nothing but texts; a safetensors file holds numbers");
+    if (safetensors_head(of, count, classes, &head, &bytes, e) < 0)
+        return -1;
+    int status = output_write(out, head, bytes, e);
+    free(head);
+    for (size_t i = 0; status >= 0 && i < count; i++)
+        status = data_copy(data[i], out, e);
+    return status;
+}
+
 static int table_write(table *t, const class_list *classes, output *out, error *e)
 {
     npz_writer *archive;
+    if (tensors)
+        return tensors_write(t, classes, out, e);
     if (only)
         return column_write(&t->columns[0], t->rows, NULL, out, e);
     if (npz_create(out, &archive, e) < 0)
@@ -278,6 +313,8 @@ static int convert(stream_reader *reader, table *t, output *out, error *e)
 int main(int argc, char **argv)
 {
     tool_operands files = tool_begin(&about, argc, argv);
+    if (tensors && only)
+        tool_usage("--field writes .npy; it and --safetensors exclude each other");
     error e;
     table t = {0};
     stream_reader *reader;

@@ -3,6 +3,7 @@
 
 #include "../stream/batch.h"
 #include "gunzip.h"
+#include "safetensors.h"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -11,6 +12,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { HEAD_MOST = 1 << 16, BLOCK = 1 << 16, MAGIC = 6 };
@@ -19,9 +21,11 @@ struct npy_array {
     char *name;
     struct archive *archive; /* of an archive's array; else file */
     gunzip *file;
+    FILE *tensors; /* a safetensors file, where the array begins */
     npy_head head;
     size_t element, row_bytes;
     uint64_t row; /* the next one */
+    bool halves;  /* float32 of which the file has the upper halves, bfloat16 */
     char *whole;  /* by_columns: all of it, once the first row is wanted */
 };
 
@@ -39,6 +43,10 @@ static ssize_t bytes_read(npy_array *a, void *to, size_t bytes, error *e)
     size_t done = 0;
     if (a->file)
         return gunzip_read(a->file, to, bytes, e);
+    if (a->tensors) {
+        done = fread(to, 1, bytes, a->tensors);
+        return ferror(a->tensors) ? error_system(e, "%s", a->name) : (ssize_t)done;
+    }
     while (done < bytes) {
         ssize_t got = archive_read_data(a->archive, (char *)to + done, bytes - done);
         if (got < 0)
@@ -237,11 +245,13 @@ static size_t member_length(const char *name)
     return length > 4 && strcmp(name + length - 4, ".npy") == 0 ? length - 4 : 0;
 }
 
-/* Whether the file begins as an archive does. */
+/* Whether the file begins as an archive does. A fifo is left alone: who opens it has its bytes. */
 static bool is_archive(const char *path)
 {
     char begin[4];
-    int fd = strcmp(path, "-") == 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    struct stat status;
+    bool regular = stat(path, &status) == 0 && S_ISREG(status.st_mode);
+    int fd = regular ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     bool is = fd >= 0 && pread(fd, begin, 4, 0) == 4 && memcmp(begin, "PK\3\4", 4) == 0;
     if (fd >= 0)
         close(fd);
@@ -285,6 +295,25 @@ static int names_join(const name_list *n, char ***names, error *e)
     return 0;
 }
 
+static int tensors_list(const char *path, char ***names, size_t *count, error *e)
+{
+    name_list n = {0};
+    safetensors *s;
+    if (safetensors_open(path, &s, e) < 0)
+        return -1;
+    int status = 0;
+    for (size_t i = 0; status == 0 && i < safetensors_count(s); i++)
+        status = name_add(&n, safetensors_name(s, i), strlen(safetensors_name(s, i)), e);
+    if (status == 0 && n.count == 0)
+        status = error_set(e, "%s: a safetensors file with no tensors in it", path);
+    if (status == 0)
+        status = names_join(&n, names, e);
+    *count = status == 0 ? n.count : 0;
+    free(n.text);
+    safetensors_close(s);
+    return status;
+}
+
 int npz_names(const char *path, char ***names, size_t *count, error *e)
 {
     struct archive *a;
@@ -293,6 +322,8 @@ int npz_names(const char *path, char ***names, size_t *count, error *e)
     int more = 0;
     *names = NULL;
     *count = 0;
+    if (safetensors_is(path))
+        return tensors_list(path, names, count, e);
     if (!is_archive(path))
         return 0;
     if (zip_open(path, &a, e) < 0)
@@ -323,6 +354,26 @@ static int member_find(npy_array *a, const char *path, const char *member, error
     return more < 0 ? -1 : error_set(e, "%s: no array %s in it", path, member);
 }
 
+/* Its head too; the file stands where its data begins. */
+static int tensor_open(npy_array *a, const char *path, const char *member, error *e)
+{
+    safetensors *s;
+    safetensor t;
+    if (safetensors_open(path, &s, e) < 0)
+        return -1;
+    int status = safetensors_find(s, member, &t, e);
+    safetensors_close(s);
+    if (status < 0)
+        return error_prefix(e, "%s", path);
+    a->head = (npy_head){.type = t.type, .unit = type_size(t.type), .width = 1, .rank = t.rank};
+    a->halves = t.is_bf16;
+    memcpy(a->head.shape, t.shape, sizeof t.shape);
+    a->tensors = fopen(path, "rbe");
+    if (!a->tensors || fseeko(a->tensors, (off_t)t.begin, SEEK_SET) != 0)
+        return error_system(e, "%s", path);
+    return size_check(a, e);
+}
+
 static int file_open(npy_array *a, const char *path, error *e)
 {
     int fd = strcmp(path, "-") == 0 ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
@@ -340,8 +391,10 @@ int npy_open(const char *path, const char *member, npy_array **out, error *e)
         free(a);
         return error_set(e, "out of memory");
     }
-    if ((member ? member_find(a, path, member, e) : file_open(a, path, e)) < 0 ||
-        head_read(a, e) < 0) {
+    bool tensors = member && safetensors_is(path);
+    if (tensors ? tensor_open(a, path, member, e) < 0
+                : (member ? member_find(a, path, member, e) : file_open(a, path, e)) < 0 ||
+                      head_read(a, e) < 0) {
         npy_close(a);
         return -1;
     }
@@ -355,6 +408,8 @@ void npy_close(npy_array *a)
         return;
     gunzip_close(a->file);
     archive_read_free(a->archive);
+    if (a->tensors)
+        fclose(a->tensors);
     free(a->whole);
     free(a->name);
     free(a);
@@ -375,14 +430,26 @@ size_t npy_row_bytes(const npy_array *a)
 
 /* ---- rows ---- */
 
+/* Of what stands in the upper half of `to`: each goes to a place that was read before. */
+static void halves_widen(void *to, size_t count)
+{
+    uint32_t *whole = to;
+    const uint16_t *half = (const uint16_t *)to + count;
+    for (size_t i = 0; i < count; i++)
+        whole[i] = (uint32_t)half[i] << 16;
+}
+
 static int exactly(npy_array *a, void *to, size_t rows, error *e)
 {
-    ssize_t got = bytes_read(a, to, rows * a->row_bytes, e);
+    size_t row = a->halves ? a->row_bytes / 2 : a->row_bytes;
+    ssize_t got = bytes_read(a, (char *)to + rows * (a->row_bytes - row), rows * row, e);
     if (got < 0)
         return -1;
-    if ((size_t)got < rows * a->row_bytes)
+    if ((size_t)got < rows * row)
         return error_set(e, "%s: cut short: %" PRIu64 " rows came of the %zu that its head says",
-                         a->name, a->row + (uint64_t)got / a->row_bytes, a->head.shape[0]);
+                         a->name, a->row + (uint64_t)got / row, a->head.shape[0]);
+    if (a->halves)
+        halves_widen(to, rows * row / 2);
     return 0;
 }
 
@@ -441,7 +508,7 @@ int npy_read(npy_array *a, size_t rows, void *to, error *e)
 int npy_finish(npy_array *a, error *e)
 {
     char more;
-    ssize_t got = bytes_read(a, &more, 1, e);
+    ssize_t got = a->tensors ? 0 : bytes_read(a, &more, 1, e); /* other tensors may follow */
     if (got > 0)
         return error_set(e, "%s: too long: more follows the %zu rows that its head says", a->name,
                          a->head.shape[0]);

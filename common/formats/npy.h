@@ -1,5 +1,6 @@
 /* npy.h: numpy's arrays in files: .npy, plain or compressed by gzip, and .npz, a zip archive of
- * .npy files by name. Source: numpy's documentation, "numpy.lib.format". Zip archives are read and
+ * .npy files by name; and safetensors files, in whose place an archive may stand everywhere here
+ * (safetensors.h). Source: numpy's documentation, "numpy.lib.format". Zip archives are read and
  * written by libarchive, which compares their check sums.
  *
  * Read are numbers of 1 to 8 bytes, in either order of bytes, truth values, and texts of fixed

@@ -165,3 +165,68 @@ np.savez("large.npz", x=np.zeros((400000, 64), "f4"), y=np.arange(400000) % 7)'
     peak_memory npy-write large.records -o again.npz
     [ "$(cat peak)" -lt 120000 ]
 }
+
+# safetensors FILE: features (f4), labels (i8), brain (bf16), of 300 rows, made by hand as the format says.
+make_tensors() {
+    "$PYTHON" - "$1" <<'PYTHON'
+import json, struct, sys, numpy as np
+z = np.load("plain.npz")
+x, y = z["features"].astype("f4"), z["labels"].astype("i8")
+parts = {"features": ("F32", x), "labels": ("I64", y), "brain": ("BF16", (x.view("u4") >> 16).astype("u2"))}
+head, data = {"__metadata__": {"made": "by hand"}}, b""
+for name, (dtype, a) in parts.items():
+    head[name] = {"dtype": dtype, "shape": list(a.shape), "data_offsets": [len(data), len(data) + a.nbytes]}
+    data += a.tobytes()
+text = json.dumps(head).encode()
+open(sys.argv[1], "wb").write(struct.pack("<Q", len(text)) + text + data)
+np.savez("tensors.npz", embedding=x, label=y.astype("i4"), brain=(x.view("u4") >> 16 << 16).view("f4"))
+PYTHON
+}
+
+@test "a safetensors file's tensors are an archive's arrays, and are written" {
+    make_tensors in.safetensors
+    npy-read in.safetensors | npy-write -o all.npz
+    npy-read embedding=in.safetensors:brain label=in.safetensors:labels | npy-write -o one.npz
+    npy-read in.safetensors | npy-write --safetensors -o out.safetensors
+    npy-read out.safetensors | npy-write -o again.npz
+    npy-read words.npz | npy-write --safetensors -o words.safetensors 2>said
+    grep -q 'path: texts, left out' said
+    "$PYTHON" - <<'PYTHON'
+import json, struct, numpy as np
+want, all, one, again = (np.load(n + ".npz") for n in ("tensors", "all", "one", "again"))
+for name in "embedding", "label", "brain":
+    assert (all[name] == want[name]).all() and all[name].dtype == want[name].dtype, name
+    assert (again[name] == want[name]).all(), name
+assert (one["embedding"] == want["brain"]).all()
+raw = open("words.safetensors", "rb").read()
+length, = struct.unpack("<Q", raw[:8])
+head = json.loads(raw[8:8 + length])
+assert length % 8 == 0 and json.loads(head.pop("__metadata__")["classes"]) == ["cat", "Äpfel", "猫"], head
+assert max(t["data_offsets"][1] for t in head.values()) == len(raw) - 8 - length
+at = head["embedding"]["data_offsets"]
+got = np.frombuffer(raw[8 + length:][at[0]:at[1]], "<f4").reshape(head["embedding"]["shape"])
+assert (got == np.load("words.npz")["X"].astype("f4")).all() and "path" not in head
+PYTHON
+}
+
+@test "a safetensors file that is wrong" {
+    make_tensors in.safetensors
+    head -c 3000 in.safetensors >cut.safetensors
+    fails 1 "cut short" npy-read cut.safetensors
+    sed 's/"F32"/"F8_"/' in.safetensors >type.safetensors
+    fails 1 "of type F8_" npy-read type.safetensors
+    sed 's/\[300, 7\]/[301, 7]/' in.safetensors >shape.safetensors
+    fails 1 "its place is not" npy-read shape.safetensors
+    sed 's/"labels"/"features"/; ' in.safetensors | head -c 3000 >twice.safetensors
+    fails 1 "no JSON object" npy-read twice.safetensors
+    fails 1 "no tensor nothing" npy-read in.safetensors:nothing
+    fails 2 "exclude each other" npy-write --field embedding --safetensors
+}
+
+@test "a fifo is opened once" {
+    mkfifo pipe
+    cat x.npy >pipe &
+    timeout 20 npy-read embedding=pipe | npy-write -o got.npz
+    wait $!
+    "$PYTHON" -c 'import numpy as np; assert (np.load("got.npz")["embedding"] == np.load("x.npy").astype("f4")).all()'
+}
