@@ -36,7 +36,7 @@ make_model() {
 
 @test "the tools link none of CUDA's libraries" {
     for tool in "$BIN"/*; do
-        case $tool in *.so) continue ;; esac
+        case $tool in *.so | */lowshot) continue ;; esac # lowshot is a script
         run -0 ldd "$tool"
         [[ ! $output =~ lib(cuda|cudnn|cublas|cusolver|cudart|nv) ]] || { echo "$tool: $output"; return 1; }
     done
