@@ -1,4 +1,4 @@
-/* Any bytes as numpy's arrays, .npy or .npz: read to their end as their heads say, or refused with
+/* Any bytes as arrays, .npy, .npz or safetensors: read to the end as heads say, or refused with
  * one line. */
 #include "../../common/formats/npy.h"
 
