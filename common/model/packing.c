@@ -77,32 +77,30 @@ static uint16_t half_of(uint32_t bits)
     return (uint16_t)((rounded & 0x7f80) == 0x7f80 ? bits >> 16 : rounded);
 }
 
+/* A tensor of t's shape and that type, its numbers still to be put in: their count, 0 without
+ * memory. */
+static size_t of_type(const tensor *t, tensor_type type, tensor *out)
+{
+    *out = *t;
+    out->type = type;
+    out->data = take(tensor_bytes(out));
+    return out->data ? tensor_rows(t) * tensor_row_size(t) : 0;
+}
+
 static int to_halves(const tensor *t, tensor *out, error *e)
 {
-    size_t count = tensor_rows(t) * tensor_row_size(t);
-    const uint32_t *from = t->data;
-    *out = *t;
-    out->type = TYPE_U16;
-    uint16_t *to = out->data = take(count * sizeof *to);
-    if (!to)
-        return out_of_memory(e);
+    size_t count = of_type(t, TYPE_U16, out);
     for (size_t i = 0; i < count; i++)
-        to[i] = half_of(from[i]);
-    return 0;
+        ((uint16_t *)out->data)[i] = half_of(((const uint32_t *)t->data)[i]);
+    return out->data ? 0 : out_of_memory(e);
 }
 
 static int from_halves(const tensor *t, tensor *out, error *e)
 {
-    size_t count = tensor_rows(t) * tensor_row_size(t);
-    const uint16_t *from = t->data;
-    *out = *t;
-    out->type = TYPE_F32;
-    uint32_t *to = out->data = take(count * sizeof *to);
-    if (!to)
-        return out_of_memory(e);
+    size_t count = of_type(t, TYPE_F32, out);
     for (size_t i = 0; i < count; i++)
-        to[i] = (uint32_t)from[i] << 16;
-    return 0;
+        ((uint32_t *)out->data)[i] = (uint32_t)((const uint16_t *)t->data)[i] << 16;
+    return out->data ? 0 : out_of_memory(e);
 }
 
 /* ---- both ---- */
@@ -140,13 +138,10 @@ int tensor_pack(const model *m, const model_tensor *t, tensor *out, void **made,
 
 int tensor_unpack(const char *name, tensor *value, error *e)
 {
-    int (*widen)(const tensor *, tensor *, error *) = NULL;
     tensor whole;
-    int status = 0;
+    int status;
     if (is_weight(name, value->rank) && value->type == TYPE_U16)
-        widen = from_halves;
-    if (widen)
-        status = widen(value, &whole, e);
+        status = from_halves(value, &whole, e);
     else if (is_symmetric(name) && value->type == TYPE_F64 && value->rank == 1)
         status = from_triangle(name, value, &whole, e);
     else
