@@ -11,7 +11,7 @@
 
 enum {
     MISTAKES = 24,
-    PICTURE_MOST = 128,   /* pixels a side of a mistake's picture; every n-th of larger ones */
+    PICTURE_MOST = 128,   /* pixels a side of a mistake's picture */
     CONFUSION_MOST = 100, /* classes of a matrix that a page can show */
     PATH_BYTES = 256
 };
@@ -113,16 +113,13 @@ int html_report_add(html_report *r, batch *b, const int32_t *labels, const int32
                     const float *scores, error *e)
 {
     for (size_t row = 0; row < b->rows; row++) {
-        if ((size_t)labels[row] >= r->classes)
+        if ((size_t)labels[row] >= r->classes || predictions[row] == labels[row])
             continue;
-        bool right = predictions[row] == labels[row];
         mistake m = {.label = labels[row], .prediction = predictions[row], .probability = NAN};
-        if (scores) {
-            const tensor one = {TYPE_F32, 2, {b->rows, r->classes}, (void *)(uintptr_t)scores};
-            m.probability = best_probability(&one, row);
-        }
-        r->mistakes += !right;
-        if (!right && keep_mistake(r, b, row, m, e) < 0)
+        if (scores)
+            m.probability = row_probability(scores + row * r->classes, r->classes);
+        r->mistakes++;
+        if (keep_mistake(r, b, row, m, e) < 0)
             return -1;
     }
     return 0;

@@ -16,15 +16,20 @@ static inline double score_probability(const float *scores, size_t classes, floa
     return exp((double)score - best) / sum;
 }
 
-/* That of the best score of a row of float32 scores [rows, classes]. */
+/* That of a row's best score. */
+static inline double row_probability(const float *scores, size_t classes)
+{
+    float best = scores[0];
+    for (size_t c = 1; c < classes; c++)
+        best = scores[c] > best ? scores[c] : best;
+    return score_probability(scores, classes, best, best);
+}
+
+/* The same of a row of float32 scores [rows, classes]. */
 static inline double best_probability(const tensor *scores, size_t row)
 {
     size_t classes = scores->shape[1];
-    const float *at = (const float *)scores->data + row * classes;
-    float best = at[0];
-    for (size_t c = 1; c < classes; c++)
-        best = at[c] > best ? at[c] : best;
-    return score_probability(at, classes, best, best);
+    return row_probability((const float *)scores->data + row * classes, classes);
 }
 
 #endif
