@@ -108,10 +108,9 @@ static void add_line(caption *c, page_ink ink, bool keep_end, const char *text)
 static int add_prediction(caption *c, const sources *s, size_t row, error *e)
 {
     char text[sizeof c->text[0]] = "", chance[16] = "";
-    int64_t predicted = tensor_integer(s->predictions, row);
-    if (predicted < -1 || predicted >= (int64_t)s->classes->count)
-        return error_set(e, "row %zu of a batch: prediction %lld is none of %zu classes", row,
-                         (long long)predicted, s->classes->count);
+    int64_t predicted;
+    if (prediction_at(s->predictions, row, s->classes->count, &predicted, e) < 0)
+        return -1;
     if (s->scores)
         snprintf(chance, sizeof chance, " %.2f", best_probability(s->scores, row));
     bool right = s->labels && predicted == s->labels[row];

@@ -114,12 +114,10 @@ static int add_class(file_name *n, const place *p, error *e)
 static int add_prediction(file_name *n, const place *p, error *e)
 {
     tensor *t;
-    if (batch_require(p->of, "prediction", TYPE_I32, 1, &t, e) < 0)
+    int64_t predicted;
+    if (batch_require(p->of, "prediction", TYPE_I32, 1, &t, e) < 0 ||
+        prediction_at(t, p->row, p->classes->count, &predicted, e) < 0)
         return -1;
-    int64_t predicted = tensor_integer(t, p->row);
-    if (predicted < -1 || predicted >= (int64_t)p->classes->count)
-        return error_set(e, "row %zu of a batch: prediction %lld is none of %zu classes", p->row,
-                         (long long)predicted, p->classes->count);
     return add_value(n, predicted < 0 ? "unknown" : p->classes->names[predicted], e);
 }
 

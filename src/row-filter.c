@@ -199,15 +199,6 @@ typedef struct {
     const tensor *predictions, *scores;
 } view;
 
-static int prediction_of(const view *v, size_t row, size_t classes, int64_t *out, error *e)
-{
-    *out = tensor_integer(v->predictions, row);
-    if (*out < -1 || *out >= (int64_t)classes)
-        return error_set(e, "row %zu of a batch: prediction %lld is none of %zu classes", row,
-                         (long long)*out, classes);
-    return 0;
-}
-
 /* The fields that conditions need, or an error that says what makes them. */
 static int view_open(batch *b, const class_list *classes, view *v, error *e)
 {
@@ -251,7 +242,7 @@ static int holds(const condition *c, batch *b, const view *v, size_t row, size_t
 {
     int64_t predicted = 0;
     const char *text;
-    if (v->predictions && prediction_of(v, row, classes, &predicted, e) < 0)
+    if (v->predictions && prediction_at(v->predictions, row, classes, &predicted, e) < 0)
         return -1;
     switch (c->test) {
     case IS_WRONG:

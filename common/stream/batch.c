@@ -267,3 +267,12 @@ int batch_labels(batch *b, const class_list *classes, int32_t **out, error *e)
     *out = label->data;
     return 0;
 }
+
+int prediction_at(const tensor *predictions, size_t row, size_t classes, int64_t *out, error *e)
+{
+    *out = tensor_integer(predictions, row);
+    if (*out < -1 || *out >= (int64_t)classes)
+        return error_set(e, "row %zu of a batch: prediction %lld is none of %zu classes", row,
+                         (long long)*out, classes);
+    return 0;
+}

@@ -39,6 +39,8 @@ void batch_keep(batch *b, const bool *keep);
  * rank 0: any rank. */
 int batch_require(batch *b, const char *name, tensor_type type, size_t rank, tensor **out,
                   error *e);
+/* Row `row` of predictions: -1, or one of so many classes; any other is an error. */
+int prediction_at(const tensor *predictions, size_t row, size_t classes, int64_t *out, error *e);
 /* `label` as int32 indices into the list, each checked 0 <= label < classes. Where the field has
  * another integer type it is converted, and replaced by the int32 one, so that batch_keep keeps
  * both. */
