@@ -18,18 +18,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { KEEP_LAST, KEEP_BEST };
+
 static struct {
     training_split split;
     schedule rates;
     optimizer optimizer;
     augmentation augment;
     const char *arch, *init, *log, *checkpoint, *resume;
-    int head, optimizer_kind, schedule, layout;
+    int head, optimizer_kind, schedule, layout, keep;
     bool head_given, freeze, balance, statistics; /* freeze: all below the head */
     size_t frozen;                                /* else so many layers; 0 for none */
     size_t features;
     double scale, label_smoothing;
-    size_t epochs, batch;
+    size_t epochs, batch, patience;
     uint64_t seed;
 } own = {
     .rates = {.rate = 1e-3, .decay = 1e-6, .warm_up = 0.2},
@@ -79,6 +81,11 @@ static const tool_option options[] = {
      OPTION_CALLS(set_freeze)},
     {"balance", NULL, 0, "draw every class equally often in an epoch", OPTION_TO(own.balance)},
     {"epochs", "N", 0, "passes over the rows (default 5)", OPTION_TO(own.epochs), 1, 1000000},
+    {"keep", "last|best", 0,
+     "the epoch whose model is written (default last); best by the validation rows",
+     OPTION_WORD_TO(own.keep)},
+    {"patience", "N", 0, "stop when N epochs in a row were no better than the best",
+     OPTION_TO(own.patience), 1, 1000000},
     {"batch", "N", 0, "rows a step (default 64)", OPTION_TO(own.batch), 1, 65536},
     {"seed", "N", 0, "seed of all that is random (default 1)", OPTION_TO(own.seed), 0, UINT64_MAX},
     {"optimizer", "adam|adamw|sgd", 0, "the optimizer (default adam); sgd has Nesterov momentum",
@@ -133,6 +140,9 @@ static void check_options(void)
         tool_usage("--init: the model has its own --arch and --head");
     if ((own.freeze || own.frozen) && !own.init)
         tool_usage("--freeze needs --init MODEL, or nothing useful stands below the head");
+    if ((own.keep == KEEP_BEST || own.patience) && !own.split.validation && !own.split.held)
+        tool_usage("%s: needs validation rows, by --val or --val-rows",
+                   own.patience ? "--patience" : "--keep best");
     if (own.optimizer.weight_decay > 0 && own.optimizer.kind == OPTIMIZER_ADAM)
         tool_usage("--weight-decay: is for --optimizer adamw or sgd");
     own.split.seed = own.seed;
@@ -217,7 +227,7 @@ static int note_settings(training *t, error *e)
         text, sizeof text,
         "rows=%zu data=%016llx batch=%zu seed=%llu schedule=%s%s rate=%.9g decay=%.9g optimizer=%s "
         "beta1=%.9g beta2=%.9g epsilon=%.9g momentum=%.9g weight-decay=%.9g label-smoothing=%.9g "
-        "augment=%s balance=%d freeze=%zu",
+        "augment=%s balance=%d freeze=%zu%s",
         t->set.train,
         (unsigned long long)picture_set_digest(&t->set.pictures, 0, t->set.pictures.rows),
         own.batch, (unsigned long long)own.seed, schedule_name(own.rates.kind), epochs,
@@ -226,7 +236,8 @@ static int note_settings(training *t, error *e)
         augmentation_text(&own.augment, augment, sizeof augment), own.balance,
         own.freeze   ? (size_t)1
         : own.frozen ? 1 + own.frozen
-                     : 0);
+                     : 0,
+        own.keep == KEEP_BEST ? " keep=best" : "");
     return model_note_text(&t->made, CHECKPOINT_SETTINGS, text) < 0 ? error_set(e, "out of memory")
                                                                     : 0;
 }
@@ -251,6 +262,9 @@ static int resume(training *t, error *e)
     if (status == 0 && state.epoch > own.epochs)
         status = error_set(e, "the run has %zu epochs behind it, more than --epochs %zu",
                            (size_t)state.epoch, own.epochs);
+    if (status == 0 && own.keep == KEEP_BEST && state.epoch > 0 && !state.best.parameters)
+        status = error_set(e, "it lacks '%s'; the checkpoint is damaged",
+                           model_parts[PART_CHECKPOINT_BEST].name);
     model_free(&saved);
     if (status < 0) {
         training_state_free(&state);
@@ -389,9 +403,45 @@ static void train_epoch(training *t, trainer *runner, uint32_t *order, epoch_rep
         .accuracy = (double)total.hits / (double)total.rows,
         .val_loss = held.rows ? held.loss / (double)held.rows : NAN,
         .val_accuracy = held.rows ? (double)held.hits / (double)held.rows : NAN,
+        .rate = schedule_rate(&own.rates, runner->step - 1),
+        .ended = time(NULL),
         .seconds = tool_seconds() - begun,
         .images_per_second = (double)total.rows / (trained - begun),
     };
+}
+
+static void note_best(training *t, const epoch_report *report)
+{
+    error e = {""};
+    best_epoch *best = &t->state.best;
+    if (!t->set.held || !best_epoch_beaten(best, report->val_accuracy, report->val_loss))
+        return;
+    best->epoch = report->epoch;
+    best->accuracy = report->val_accuracy;
+    best->loss = report->val_loss;
+    if (own.keep == KEEP_BEST &&
+        best_epoch_keep(best, t->state.parameters, t->made.net.total, &e) < 0)
+        tool_fail(&e);
+}
+
+static bool patience_ended(const training_state *s)
+{
+    return own.patience && s->epoch >= own.patience + s->best.epoch && s->best.epoch > 0;
+}
+
+/* Says what stopped the run early, and puts the best epoch's parameters in place of the last's. */
+static void settle_epoch(training *t)
+{
+    training_state *s = &t->state;
+    const best_epoch *best = &s->best;
+    if (patience_ended(s) && s->epoch < own.epochs)
+        tool_say("stopped after epoch %zu: %zu in a row were not better than epoch %zu", s->epoch,
+                 s->epoch - best->epoch, best->epoch);
+    if (own.keep == KEEP_LAST || !best->parameters)
+        return;
+    memcpy(s->parameters, best->parameters, t->made.net.total * sizeof *s->parameters);
+    tool_say("the model is epoch %zu's: val_loss %.4f, val_accuracy %.4f", best->epoch, best->loss,
+             best->accuracy);
 }
 
 static void train(training *t)
@@ -408,11 +458,12 @@ static void train(training *t)
                       .batch = own.batch,
                       .step = t->state.step,
                       .proceed = proceed};
-    while (t->state.epoch < own.epochs) {
+    while (t->state.epoch < own.epochs && !patience_ended(&t->state)) {
         epoch_report report;
         train_epoch(t, &runner, order, &report);
         report_epoch(t, &report);
         fetch_state(t);
+        note_best(t, &report);
         tool_miss_reader(true);
         if (own.checkpoint && checkpoint_save(own.checkpoint, &t->made, &t->state, &e) < 0)
             tool_fail(&e);
@@ -542,6 +593,7 @@ int main(int argc, char **argv)
     begin_run(&t);
     open_log(&t);
     train_until_stopped(&t);
+    settle_epoch(&t);
     model_unpack(&t.made, t.state.parameters);
     training_model_finish(&t.made, own.freeze);
     t.device->program_free(t.device, t.run);

@@ -36,6 +36,9 @@ const part_form model_parts[PART_COUNT] = {
     [PART_CHECKPOINT_PROGRESS] = {"checkpoint/progress", ROLE_OTHER, SUMS_NONE, F64, {SIZE_TWO}},
     [PART_CHECKPOINT_FIRST] = {"checkpoint/first", ROLE_OTHER, SUMS_NONE, F32, {SIZE_PARAMETERS}},
     [PART_CHECKPOINT_SECOND] = {"checkpoint/second", ROLE_OTHER, SUMS_NONE, F32, {SIZE_PARAMETERS}},
+    [PART_CHECKPOINT_BEST_EPOCH] =
+        {"checkpoint/best-epoch", ROLE_OTHER, SUMS_NONE, F64, {SIZE_THREE}},
+    [PART_CHECKPOINT_BEST] = {"checkpoint/best", ROLE_OTHER, SUMS_NONE, F32, {SIZE_PARAMETERS}},
 };
 
 /* Those that version 1 called otherwise. */
@@ -87,6 +90,7 @@ size_t part_shape(const model *m, const part_form *form, size_t size, size_t *sh
                             [SIZE_FEATURES] = size,
                             [SIZE_PARAMETERS] = m->net.total,
                             [SIZE_TWO] = 2,
+                            [SIZE_THREE] = 3,
                             [SIZE_ANY] = size};
     size_t rank = 0;
     for (; form->shape[rank] != SIZE_NONE; rank++)

@@ -27,11 +27,13 @@ typedef enum {
     PART_CHECKPOINT_PROGRESS,
     PART_CHECKPOINT_FIRST,
     PART_CHECKPOINT_SECOND,
+    PART_CHECKPOINT_BEST_EPOCH,
+    PART_CHECKPOINT_BEST,
     PART_COUNT
 } model_part_id;
 
 /* A dimension: the model's classes, its embeddings' dimension, its features (feature_settings of
- * settings.h), its network's parameters, two, or any size. All are 1 at least. */
+ * settings.h), its network's parameters, two, three, or any size. All are 1 at least. */
 typedef enum {
     SIZE_NONE,
     SIZE_CLASSES,
@@ -39,6 +41,7 @@ typedef enum {
     SIZE_FEATURES,
     SIZE_PARAMETERS,
     SIZE_TWO,
+    SIZE_THREE,
     SIZE_ANY
 } size_word;
 

@@ -23,6 +23,7 @@ void training_state_free(training_state *s)
     free(s->parameters);
     free(s->first);
     free(s->second);
+    free(s->best.parameters);
     *s = (training_state){0};
 }
 
@@ -31,6 +32,8 @@ static void drop_tensors(model *m)
     model_part_drop(m, PART_CHECKPOINT_PROGRESS);
     model_part_drop(m, PART_CHECKPOINT_FIRST);
     model_part_drop(m, PART_CHECKPOINT_SECOND);
+    model_part_drop(m, PART_CHECKPOINT_BEST_EPOCH);
+    model_part_drop(m, PART_CHECKPOINT_BEST);
 }
 
 static int put_floats(model *m, model_part_id part, const float *values, error *e)
@@ -41,6 +44,19 @@ static int put_floats(model *m, model_part_id part, const float *values, error *
     return to ? 0 : -1;
 }
 
+static int put_best(model *m, const best_epoch *best, error *e)
+{
+    if (best->epoch == 0)
+        return 0;
+    double *which = model_part_put(m, PART_CHECKPOINT_BEST_EPOCH, 0, e);
+    if (!which)
+        return -1;
+    which[0] = (double)best->epoch;
+    which[1] = best->accuracy;
+    which[2] = best->loss;
+    return best->parameters ? put_floats(m, PART_CHECKPOINT_BEST, best->parameters, e) : 0;
+}
+
 static int put_state(model *m, const training_state *s, error *e)
 {
     double *progress = model_part_put(m, PART_CHECKPOINT_PROGRESS, 0, e);
@@ -49,7 +65,8 @@ static int put_state(model *m, const training_state *s, error *e)
     progress[0] = (double)s->epoch;
     progress[1] = (double)s->step;
     return put_floats(m, PART_CHECKPOINT_FIRST, s->first, e) < 0 ||
-                   put_floats(m, PART_CHECKPOINT_SECOND, s->second, e) < 0
+                   put_floats(m, PART_CHECKPOINT_SECOND, s->second, e) < 0 ||
+                   put_best(m, &s->best, e) < 0
                ? -1
                : 0;
 }
@@ -85,6 +102,19 @@ int checkpoint_epoch(const model *m)
     return progress && is_count(progress[0]) && progress[0] < INT_MAX ? (int)progress[0] : -1;
 }
 
+static int take_best(const model *m, size_t epochs, best_epoch *best, error *e)
+{
+    const double *which = model_part(m, PART_CHECKPOINT_BEST_EPOCH);
+    const float *parameters = model_part(m, PART_CHECKPOINT_BEST);
+    if (!which)
+        return 0;
+    if (!is_count(which[0]) || which[0] < 1 || which[0] > (double)epochs)
+        return error_set(e, "%s holds no epoch of the %zu done; the checkpoint is damaged",
+                         model_parts[PART_CHECKPOINT_BEST_EPOCH].name, epochs);
+    *best = (best_epoch){(size_t)which[0], which[1], which[2], NULL};
+    return parameters ? best_epoch_keep(best, parameters, m->net.total, e) : 0;
+}
+
 static int take_state(const model *m, training_state *s, error *e)
 {
     const double *progress = model_part(m, PART_CHECKPOINT_PROGRESS);
@@ -105,7 +135,7 @@ static int take_state(const model *m, training_state *s, error *e)
     model_pack(m, s->parameters);
     memcpy(s->first, first, m->net.total * sizeof *first);
     memcpy(s->second, second, m->net.total * sizeof *second);
-    return 0;
+    return take_best(m, s->epoch, &s->best, e);
 }
 
 int checkpoint_load(const char *path, model *m, training_state *s, error *e)

@@ -1,6 +1,6 @@
 /* checkpoint.h: the state of training between two epochs, as a file.
  *
- * It is a model like any other, and works as one, with the three tensors checkpoint/... more
+ * It is a model like any other, and works as one, with the tensors checkpoint/... more
  * (lowshot-model(5)).
  * The model's note "training" holds the settings that shape the result, one "name=value" a word. */
 #ifndef SRC_TRAINING_CHECKPOINT_H
@@ -8,6 +8,7 @@
 
 #include "../../common/base/error.h"
 #include "../../common/model/names.h"
+#include "best_epoch.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -18,6 +19,7 @@ typedef struct {
     size_t epoch;                       /* epochs done */
     uint64_t step;                      /* optimizer steps done */
     float *parameters, *first, *second; /* net.total floats each; owned */
+    best_epoch best;                    /* of those done; its parameters are owned */
 } training_state;
 
 /* Zeros for a network of `total` parameters. */

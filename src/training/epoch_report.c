@@ -25,13 +25,17 @@ static const char *number(double value, const char *format, char text[32])
 
 char *epoch_report_json(const epoch_report *r, char *text, size_t size)
 {
-    char n[6][32];
+    char n[7][32], ended[32];
+    struct tm utc;
+    if (!gmtime_r(&r->ended, &utc) || !strftime(ended, sizeof ended, "%Y-%m-%dT%H:%M:%SZ", &utc))
+        ended[0] = '\0';
     snprintf(
         text, size,
         "{\"epoch\": %zu, \"loss\": %s, \"accuracy\": %s, \"val_loss\": %s, \"val_accuracy\": %s, "
-        "\"seconds\": %s, \"images_per_second\": %s}",
+        "\"rate\": %s, \"time\": \"%s\", \"seconds\": %s, \"images_per_second\": %s}",
         r->epoch, number(r->loss, "%.6f", n[0]), number(r->accuracy, "%.6f", n[1]),
         number(r->val_loss, "%.6f", n[2]), number(r->val_accuracy, "%.6f", n[3]),
-        number(r->seconds, "%.3f", n[4]), number(r->images_per_second, "%.1f", n[5]));
+        number(r->rate, "%.6g", n[6]), ended, number(r->seconds, "%.3f", n[4]),
+        number(r->images_per_second, "%.1f", n[5]));
     return text;
 }

@@ -66,7 +66,7 @@ PYTHON
     [ "$(wc -l <log)" -eq 6 ]
     jq -se '.[0].epoch == 1 and .[5].epoch == 6 and .[5].loss < .[0].loss and .[5].accuracy > 0.3
             and .[5].val_accuracy > 0.2 and (.[5].val_loss | type) == "number"
-            and .[5].seconds > 0 and .[5].images_per_second > 0 and (.[0] | keys | length) == 7' log
+            and .[5].seconds > 0 and .[5].images_per_second > 0 and (.[0] | keys | length) == 9' log
     [ "$(grep -cE '^cnn-train: epoch [1-6]/6: loss [0-9.]+, accuracy [0-9.]+, val_loss [0-9.]+, val_accuracy' said)" -eq 6 ]
 }
 
@@ -169,6 +169,57 @@ PYTHON
     train --epochs 2 --checkpoint state rows >two
     fails 1 "state: the run has 2 epochs behind it, more than --epochs 1" \
         cnn-train --device reference --arch @tiny.net --batch 32 --epochs 1 --resume state -o out rows
+}
+
+# best_of LOG: the epoch of the highest val_accuracy, of equal ones the lowest val_loss.
+best_of() {
+    jq -s 'min_by([-.val_accuracy, .val_loss, .epoch]).epoch' "$1"
+}
+
+@test "the best epoch by the validation rows is kept, and training stops where none is better" {
+    make_rows
+    # A rate at which epochs go up and down.
+    local options=(--rate 0.03 --seed 1 --val val)
+    train "${options[@]}" --epochs 12 --log log rows >last
+    local best
+    best=$(best_of log)
+    [ "$best" -lt 12 ]
+    train "${options[@]}" --epochs 12 --keep best rows >kept
+    train "${options[@]}" --epochs "$best" --keep best rows >short
+    cmp kept short
+    train "${options[@]}" --epochs "$best" --keep last rows >short
+    diff <(parameters kept) <(parameters short)
+    train "${options[@]}" --epochs 12 --keep last rows >same
+    cmp last same
+
+    # The first epoch after which 2 in a row were not better.
+    local ends=2
+    while [ "$ends" -lt $(($(head -n "$ends" log | best_of /dev/stdin) + 2)) ]; do ends=$((ends + 1)); done
+    [ "$ends" -lt 12 ]
+    cnn-train --device reference --arch @tiny.net --batch 32 "${options[@]}" --epochs 12 --keep best --patience 2 \
+        --log patient --checkpoint state -o early rows 2>stderr.log
+    [ "$(wc -l <patient)" -eq "$ends" ]
+    grep -q "stopped after epoch $ends: 2 in a row were not better than epoch $((ends - 2))" stderr.log
+    grep -q "the model is epoch $((ends - 2))'s: val_loss [0-9.]*, val_accuracy [0-9.]*" stderr.log
+    train "${options[@]}" --epochs "$ends" --keep best rows >short
+    cmp early short
+    # What ended so goes on with more patience, and without it is as it was.
+    train "${options[@]}" --epochs 12 --keep best --patience 2 --resume state rows >again
+    cmp early again
+    train "${options[@]}" --epochs 12 --keep best --resume state rows >whole
+    cmp kept whole
+    fails 1 "had settings that this one lacks" \
+        cnn-train --device reference --arch @tiny.net --batch 32 "${options[@]}" --epochs 12 --resume state -o out rows
+}
+
+@test "the log has each epoch's learning rate and when it ended" {
+    make_rows
+    local begun
+    begun=$(date +%s)
+    train --schedule one-cycle --rate 0.01 --epochs 4 --log log rows >model
+    jq -se --argjson begun "$begun" --argjson now "$(date +%s)" \
+        '.[0].rate < 0.0101 and .[1].rate > .[2].rate and .[3].rate < 0.001 and
+        all(.[]; .time | fromdateiso8601 | . >= $begun and . <= $now)' log
 }
 
 @test "a checkpoint works as a model" {
@@ -369,7 +420,7 @@ PYTHON
     local wrong=("--head linear" "--optimizer lion" "--schedule linear" "--epochs 0" "--epochs 1.5"
         "--batch 0" "--rate x" "--rate -1" "--augment spin" "--augment shift:x" "--freeze head"
         "--freeze backbone" "--val a --val-rows 5" "--val-rows 0" "--val-rows random:" "--init m --arch keras-cnn"
-        "--init m --head cosine" "--weight-decay 0.1" "--label-smoothing 1" "--momentum 1" "--device gpu"
+        "--init m --head cosine" "--keep best" "--patience 3" "--patience 0 --val a" "--weight-decay 0.1" "--label-smoothing 1" "--momentum 1" "--device gpu"
         "--device cuda:x" "--precision fp8" "--threads 0" "--seed -1")
     local options
     for options in "${wrong[@]}"; do

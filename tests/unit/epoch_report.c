@@ -14,6 +14,8 @@ static const epoch_report report = {.epoch = 2,
                                     .accuracy = 0.5,
                                     .val_loss = 1.5,
                                     .val_accuracy = 0.4375,
+                                    .rate = 0.0009996,
+                                    .ended = 1764500000,
                                     .seconds = 12.34,
                                     .images_per_second = 3241.7};
 
@@ -34,7 +36,8 @@ static void json_has_every_key(void **state)
     assert_string_equal(
         epoch_report_json(&report, text, sizeof text),
         "{\"epoch\": 2, \"loss\": 1.250000, \"accuracy\": 0.500000, \"val_loss\": 1.500000, "
-        "\"val_accuracy\": 0.437500, \"seconds\": 12.340, \"images_per_second\": 3241.7}");
+        "\"val_accuracy\": 0.437500, \"rate\": 0.0009996, \"time\": \"2025-11-30T10:53:20Z\", "
+        "\"seconds\": 12.340, \"images_per_second\": 3241.7}");
 }
 
 static void without_validation_there_is_none(void **state)
@@ -48,7 +51,8 @@ static void without_validation_there_is_none(void **state)
     assert_string_equal(
         epoch_report_json(&none, text, sizeof text),
         "{\"epoch\": 2, \"loss\": 1.250000, \"accuracy\": 0.500000, \"val_loss\": null, "
-        "\"val_accuracy\": null, \"seconds\": 12.340, \"images_per_second\": 3241.7}");
+        "\"val_accuracy\": null, \"rate\": 0.0009996, \"time\": \"2025-11-30T10:53:20Z\", "
+        "\"seconds\": 12.340, \"images_per_second\": 3241.7}");
 }
 
 int main(void)
