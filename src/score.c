@@ -3,6 +3,7 @@
 #include "../common/model/model.h"
 #include "scoring/auroc.h"
 #include "scoring/html_report.h"
+#include "scoring/plot.h"
 #include "scoring/report.h"
 #include "scoring/tally.h"
 
@@ -16,7 +17,7 @@
 static int format; /* 0 for a table, 1 for JSON */
 static bool by, confusion, runs;
 static figure_choice choice;
-static const char *html;
+static const char *html, *plot;
 
 static void set_by(const char *words)
 {
@@ -39,6 +40,9 @@ static const tool_option options[] = {
      "also write a page for a browser: figures, classes, the confusion matrix, the calibration "
      "curve and the surest mistakes, with their pictures where the records have them",
      OPTION_TO(html)},
+    {"plot", "FILE", 0,
+     "also draw a PNG by gnuplot: the confusion matrix, accuracies and the calibration curve",
+     OPTION_TO(plot)},
     {"runs", NULL, 0,
      "take the files for what `score --format json` wrote in several runs; print each figure's "
      "mean and 95 % confidence interval",
@@ -56,8 +60,8 @@ static void check_options(tool_operands files)
 {
     if (format && by)
         tool_usage("--by and --format json exclude each other; jq picks figures from the json");
-    if (runs && html)
-        tool_usage("--html is of one run's predictions, not of --runs");
+    if (runs && (html || plot))
+        tool_usage("%s is of one run's predictions, not of --runs", html ? "--html" : "--plot");
     if (runs && files.count == 0)
         tool_usage("--runs needs the files that `score --format json` wrote");
 }
@@ -217,12 +221,26 @@ static int print(const scoring *s, stream_reader *r, output *out, error *e)
                         e);
 }
 
-static int write_page(const scoring *s, stream_reader *r, error *e)
+static int write_page(const scoring *s, char *const *names, output *out, error *e)
+{
+    return html_report_write(s->page, s->counts, s->kinds, names, out, e);
+}
+
+static int write_plot(const scoring *s, char *const *names, output *out, error *e)
+{
+    return plot_write(out, s->counts, s->kinds, names, e);
+}
+
+/* To a file beside standard output; whole or not at all. */
+static int write_beside(const char *path, const scoring *s, stream_reader *r,
+                        int write(const scoring *, char *const *, output *, error *), error *e)
 {
     output *out;
-    if (output_open(html, false, &out, e) < 0)
+    if (!path)
+        return 0;
+    if (output_open(path, false, &out, e) < 0)
         return -1;
-    if (html_report_write(s->page, s->counts, s->kinds, stream_classes(r)->names, out, e) < 0) {
+    if (write(s, stream_classes(r)->names, out, e) < 0) {
         output_abandon(out);
         return -1;
     }
@@ -232,7 +250,8 @@ static int write_page(const scoring *s, stream_reader *r, error *e)
 static int score_files(tool_operands files, output *out, error *e)
 {
     stream_reader *r;
-    if (html && output_check(html, e) < 0)
+    if ((html && output_check(html, e) < 0) ||
+        (plot && (output_check(plot, e) < 0 || plot_check(e) < 0)))
         return -1;
     if (stream_open(files.names, files.count, &r, e) < 0)
         return -1;
@@ -242,8 +261,10 @@ static int score_files(tool_operands files, output *out, error *e)
         say_unknown(&s, r);
         status = print(&s, r, out, e);
     }
-    if (status == 0 && html)
-        status = write_page(&s, r, e);
+    if (status == 0)
+        status = write_beside(html, &s, r, write_page, e);
+    if (status == 0)
+        status = write_beside(plot, &s, r, write_plot, e);
     html_report_free(s.page);
     tally_free(s.counts);
     free(s.predictions);

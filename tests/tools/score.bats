@@ -360,3 +360,49 @@ PYTHON
     fails 1 "nowhere" score --html nowhere/page.html p
     grep -qx old page.html
 }
+
+@test "--plot: a picture of confusion, accuracies and calibration, whatever the classes are called" {
+    need_python numpy msgpack_numpy PIL
+    command -v gnuplot || skip "needs gnuplot"
+    html_records
+    score --plot plot.png p >table
+    score p | diff - table
+    "$PYTHON" - <<'PYTHON'
+import numpy as np
+from PIL import Image
+picture = np.array(Image.open("plot.png").convert("RGB")).astype(int)
+def share(colour): return (abs(picture - colour).max(2) < 3).mean()
+right = 255 + (.12 + .6 * 10 / 17) * (np.array([13, 115, 51]) - 255)   # labels 0 and 1: 10 of 17 right
+assert min(share(np.round(right)), share([217, 130, 43]), share([74, 122, 181])) > .005
+PYTHON
+    # Nothing in a name is a command or the end of a text.
+    "$PYTHON" - <<'PYTHON'
+import numpy as np, msgpack_numpy
+names = ["`touch ran`", "'.system('touch ran').'", 'a"b\\', "EOD", "!touch ran", "{/*9 x}^2", "\u732b", "$cells"]
+for path, names in ("q", names), ("many", [f"c{i}" for i in range(300)]):
+    label = np.arange(len(names) * 2) % len(names)
+    with open(path, "wb") as f:
+        for r in ({"tensor-stream": 1, "classes": names, "kinds": ["base"] * len(names)},
+                  {"label": label.astype("i4"), "prediction": label[::-1].astype("i4")}, {"end": len(label)}):
+            f.write(msgpack_numpy.packb(r))
+PYTHON
+    score --plot q.png q 2>said >/dev/null
+    score --plot many.png many 2>>said >/dev/null
+    [ ! -s said ]
+    [ ! -e ran ]
+    [ "$(head -c 4 q.png | tail -c 3)" = PNG ]
+    [ "$(head -c 4 many.png | tail -c 3)" = PNG ]
+
+    echo old >plot.png
+    fails 2 "one run" score --runs --plot plot.png p
+    fails 1 "nowhere" score --plot nowhere/plot.png p
+    mkdir without failing
+    printf '#!/bin/sh\n[ "$1" = --version ]\n' >failing/gnuplot
+    chmod +x failing/gnuplot
+    local score
+    score=$(command -v score)
+    PATH=$PWD/without "$score" --plot plot.png p 2>said || [ $? -eq 1 ]
+    grep -q "there is no gnuplot; Debian's package is gnuplot-nox" said
+    PATH=$PWD/failing:$PATH fails 1 "gnuplot failed" score --plot plot.png p
+    grep -qx old plot.png
+}
