@@ -2,7 +2,9 @@
 #include "../common/base/json.h"
 #include "../common/base/text.h"
 #include "../common/base/tool.h"
-#include "../common/model/model.h"
+#include "../common/model/settings.h"
+#include "../common/model/sums.h"
+#include "../common/stream/model_facts.h"
 #include "../common/stream/write.h"
 #include "../kernels/backend.h"
 #include "device.h"
@@ -128,6 +130,30 @@ static void choose_word(work *w)
         tool_say("rejected rows are called %s: unknown is a class of the model", w->rejected);
 }
 
+static model_facts facts_of(const model *m)
+{
+    model_facts f = MODEL_FACTS_NONE;
+    const class_sums imprint = sums_of(m, SUMS_IMPRINT);
+    const char *training = model_get_text(m, model_keys[KEY_TRAINING].key);
+    const char *seed = training ? strstr(training, " seed=") : NULL;
+    const char *balance = fit_settings_of(m).balance;
+    snprintf(f.method, sizeof f.method, "%s", method_name(fit_report_of(m).method));
+    f.seed = seed ? strtod(seed + strlen(" seed="), NULL) : -1;
+    f.classes = (double)m->classes.count;
+    f.base_classes = 0;
+    for (size_t c = 0; c < m->classes.count; c++) {
+        double rows = sums_count(&imprint, c);
+        f.base_classes += m->kinds[c] == CLASS_BASE;
+        if (m->kinds[c] == CLASS_BASE || rows == 0)
+            continue;
+        f.shots = f.shots < 0 || rows < f.shots ? rows : f.shots;
+        f.shots_most = rows > f.shots_most ? rows : f.shots_most;
+    }
+    if (*f.method && f.base_classes > 0 && f.base_classes < f.classes)
+        snprintf(f.balance, sizeof f.balance, "%s", balance ? balance : "harmonic");
+    return f;
+}
+
 static void begin(work *w)
 {
     error e = {0};
@@ -154,7 +180,9 @@ static void begin(work *w)
     if (class_list_copy(&w->classes, &w->m.classes) < 0 ||
         stream_header_copy(&w->header, header) < 0)
         out_of_memory();
-    if (kinds_write(&w->header, w->m.kinds, w->m.classes.count) < 0)
+    model_facts facts = facts_of(&w->m);
+    if (kinds_write(&w->header, w->m.kinds, w->m.classes.count) < 0 ||
+        model_facts_write(&w->header, &facts) < 0)
         out_of_memory();
     w->score = malloc(ROWS_AT_ONCE * classes * sizeof *w->score);
     w->top_score = malloc(ROWS_AT_ONCE * top_count * sizeof *w->top_score);

@@ -1,6 +1,7 @@
 /* score: predictions with labels to accuracies, loss, the confusion matrix and open-set figures. */
 #include "../common/base/tool.h"
 #include "../common/model/model.h"
+#include "../common/stream/model_facts.h"
 #include "scoring/auroc.h"
 #include "scoring/html_report.h"
 #include "scoring/plot.h"
@@ -72,6 +73,7 @@ typedef struct {
     size_t count, streams;
     bool *came; /* for each class of the stream, whether rows came of it */
     size_t classes;
+    model_facts facts; /* of the model that made them, where one did */
     tally *counts;
     html_report *page;    /* with --html */
     int32_t *predictions; /* the batch's, whatever integers they came as */
@@ -79,7 +81,7 @@ typedef struct {
 } scoring;
 
 /* Streams may be joined only if one model made them: the columns of `score` are its classes. */
-static int check_same_model(const scoring *s, stream_reader *r, error *e)
+static int check_same_model(scoring *s, stream_reader *r, error *e)
 {
     class_kind *kinds;
     size_t count;
@@ -96,6 +98,10 @@ static int check_same_model(const scoring *s, stream_reader *r, error *e)
                          "%s: predictions of a model with other classes than the first's follow; "
                          "score them by themselves",
                          stream_name(r));
+    model_facts facts;
+    model_facts_read(h, &facts);
+    if (!model_facts_equal(&facts, &s->facts))
+        s->facts = MODEL_FACTS_NONE;
     return 0;
 }
 
@@ -168,6 +174,7 @@ static int score_rows(scoring *s, stream_reader *r, error *e)
         return error_prefix(e, "%s", stream_name(r));
     if (s->count == 0)
         return error_set(e, "%s: the header names no classes", stream_name(r));
+    model_facts_read(first, &s->facts);
     if (tally_new(s->count, s->kinds, &s->counts, e) < 0)
         return -1;
     if (html && html_report_new(s->count, &s->page, e) < 0)
@@ -214,7 +221,7 @@ static int print(const scoring *s, stream_reader *r, output *out, error *e)
 {
     char *const *names = stream_classes(r)->names;
     if (format)
-        return report_json(out, s->counts, s->kinds, names, e);
+        return report_json(out, s->counts, s->kinds, names, &s->facts, e);
     if (by)
         return report_values(out, s->counts, &choice, e);
     return report_table(out, s->counts, s->kinds, names, confusion || s->count <= CONFUSION_SHOWN,

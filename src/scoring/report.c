@@ -288,10 +288,27 @@ static int json_confusion(output *out, const tally *t, error *e)
     return output_printf(out, e, "]}\n");
 }
 
-int report_json(output *out, const tally *t, const class_kind *kinds, char *const *names, error *e)
+static int json_facts(output *out, const model_facts *facts, error *e)
+{
+    int status = output_printf(out, e, " \"model\": {");
+    for (size_t i = 0; model_fact_name(i) && status >= 0; i++) {
+        double number;
+        char digits[32];
+        const char *text = model_fact(facts, i, &number);
+        json_number(number >= 0 ? number : NAN, digits);
+        status = output_printf(out, e, "%s\"%s\": ", i ? ", " : "", model_fact_name(i));
+        if (status >= 0)
+            status =
+                text ? print_quoted(out, "", text, "", e) : output_printf(out, e, "%s", digits);
+    }
+    return status < 0 ? -1 : output_printf(out, e, "},\n");
+}
+
+int report_json(output *out, const tally *t, const class_kind *kinds, char *const *names,
+                const model_facts *facts, error *e)
 {
     if (json_figures(out, t, e) < 0 || json_classes(out, t, kinds, names, e) < 0 ||
-        json_report(out, t, names, e) < 0)
+        json_report(out, t, names, e) < 0 || json_facts(out, facts, e) < 0)
         return -1;
     return json_confusion(out, t, e);
 }

@@ -4,6 +4,7 @@
 
 #include "../../common/base/error.h"
 #include "../../common/base/output.h"
+#include "../../common/stream/model_facts.h"
 #include "tally.h"
 
 /* The figures to print: a flag for each of tally_figure_name's. */
@@ -21,9 +22,12 @@ int report_table(output *out, const tally *t, const class_kind *kinds, char *con
                  bool confusion, error *e);
 /* One JSON object: rows, base, novel, all, all_rows, harmonic_mean, loss, per_class (name to
  * accuracy), classes, kinds, report (name to precision, recall, f1-score, support), macro avg and
- * weighted avg (the same), confusion ([label][prediction]; null for more than TALLY_CONFUSION_MAX
- * classes), unknown_rows, auroc, rejected_known, rejected_unknown. What no row tells is null. */
-int report_json(output *out, const tally *t, const class_kind *kinds, char *const *names, error *e);
+ * weighted avg (the same), model (method, balance, seed, shots, shots_most, base_classes, classes
+ * of the model that made the predictions), confusion ([label][prediction]; null for more than
+ * TALLY_CONFUSION_MAX classes), unknown_rows, auroc, rejected_known, rejected_unknown. What no row
+ * tells, or nothing is known of, is null. */
+int report_json(output *out, const tally *t, const class_kind *kinds, char *const *names,
+                const model_facts *facts, error *e);
 /* Two lines, tab separated: the chosen figures' names and their values, "-" where there is none. */
 int report_values(output *out, const tally *t, const figure_choice *choice, error *e);
 

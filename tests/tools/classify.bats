@@ -48,6 +48,32 @@ PYTHON
     grep -q embedding kept && ! grep -q embedding out
 }
 
+@test "predictions tell of their model: a sweep is a table by jq alone" {
+    local n
+    made a,b,c,d 20 >more
+    for n in 1 5 20; do
+        class-filter --per-class $n more >few
+        imprint --quiet $D --method mean few -o m.$n
+        classify $D --model m.$n test | score --quiet --format json >$n.json
+    done
+    [ "$(jq -r '[.model.method, .model.shots] | @tsv' 1.json 5.json 20.json)" = "$(printf 'mean\t%s\n' 1 5 20)" ]
+    jq -e '.model == {method: "mean", balance: null, seed: null, shots: 5, shots_most: 5, base_classes: 0, classes: 4}' 5.json
+
+    # Base classes, unequal numbers of rows, a balance of one's own.
+    imprint --quiet $D --as base train -o base
+    class-filter --keep d more >d
+    cat d d test >few
+    imprint --quiet $D --method ridge --balance base:0.1 --model base few -o both
+    classify $D --model both test >p
+    score --format json p | jq -e '.model | .method == "ridge" and .balance == "base:0.1" and .base_classes == 3 and
+        .classes == 5 and .shots == 10 and .shots_most == 40'
+
+    # What follows is of another model, of the same classes: nothing is known of both.
+    classify $D --model m.1 test >p1
+    classify $D --model m.20 test | cat p1 - | score --quiet --format json | jq -e '.model | map(. == null) | all'
+    cat p1 p1 | score --quiet --format json | jq -e '.model.shots == 1'
+}
+
 @test "--fields adds texts and numbers of the input to tsv and jsonl" {
     need_python numpy msgpack_numpy
     "$PYTHON" -c '
