@@ -133,7 +133,6 @@ static void choose_word(work *w)
 static model_facts facts_of(const model *m)
 {
     model_facts f = MODEL_FACTS_NONE;
-    const class_sums imprint = sums_of(m, SUMS_IMPRINT);
     const char *training = model_get_text(m, model_keys[KEY_TRAINING].key);
     const char *seed = training ? strstr(training, " seed=") : NULL;
     const char *balance = fit_settings_of(m).balance;
@@ -141,14 +140,9 @@ static model_facts facts_of(const model *m)
     f.seed = seed ? strtod(seed + strlen(" seed="), NULL) : -1;
     f.classes = (double)m->classes.count;
     f.base_classes = 0;
-    for (size_t c = 0; c < m->classes.count; c++) {
-        double rows = sums_count(&imprint, c);
+    for (size_t c = 0; c < m->classes.count; c++)
         f.base_classes += m->kinds[c] == CLASS_BASE;
-        if (m->kinds[c] == CLASS_BASE || rows == 0)
-            continue;
-        f.shots = f.shots < 0 || rows < f.shots ? rows : f.shots;
-        f.shots_most = rows > f.shots_most ? rows : f.shots_most;
-    }
+    sums_shots(m, &f.shots, &f.shots_most);
     if (*f.method && f.base_classes > 0 && f.base_classes < f.classes)
         snprintf(f.balance, sizeof f.balance, "%s", balance ? balance : "harmonic");
     return f;

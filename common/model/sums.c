@@ -50,8 +50,28 @@ void sums_drop(model *m, sums_group group)
             model_drop(m, m->tensors[i].name);
 }
 
+void sums_shots(const model *m, double *least, double *most)
+{
+    const class_sums imprint = sums_of(m, SUMS_IMPRINT);
+    *least = *most = -1;
+    model_get_number(m, model_keys[KEY_SLIM_SHOTS].key, least);
+    model_get_number(m, model_keys[KEY_SLIM_SHOTS_MOST].key, most);
+    for (size_t c = 0; c < m->classes.count; c++) {
+        double rows = sums_count(&imprint, c);
+        if (m->kinds[c] == CLASS_BASE || rows == 0)
+            continue;
+        *least = *least < 0 || rows < *least ? rows : *least;
+        *most = rows > *most ? rows : *most;
+    }
+}
+
 int sums_slim(model *m, error *e)
 {
+    double least, most;
+    sums_shots(m, &least, &most);
+    if (least > 0 && (model_note_number(m, model_keys[KEY_SLIM_SHOTS].key, least) < 0 ||
+                      model_note_number(m, model_keys[KEY_SLIM_SHOTS_MOST].key, most) < 0))
+        return error_set(e, "out of memory");
     sums_drop(m, SUMS_BASE);
     sums_drop(m, SUMS_IMPRINT);
     return model_note_number(m, model_keys[KEY_SLIM].key, 1) < 0 ? error_set(e, "out of memory")

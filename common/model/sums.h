@@ -23,10 +23,13 @@ class_sums sums_of(const model *m, sums_group group);
 int sums_put(model *m, sums_group group, size_t features, size_t room, class_sums *out, error *e);
 void sums_drop(model *m, sums_group group);
 
-/* Drops both groups and notes that: what classes are scored by stays, and no class can be imprinted
+/* Drops both groups and notes that, and the shots: what classes are scored by stays, and no class can be imprinted
  * any more, nor the model merged, for which sums_check fails, telling so. */
 int sums_slim(model *m, error *e);
 int sums_check(const model *m, error *e);
+
+/* The fewest and the most rows that a novel class was imprinted from. -1 where nothing tells. */
+void sums_shots(const model *m, double *least, double *most);
 
 /* Rows of the class; 0 where there are no counts. */
 double sums_count(const class_sums *s, size_t class_index);
