@@ -23,8 +23,8 @@ class_sums sums_of(const model *m, sums_group group);
 int sums_put(model *m, sums_group group, size_t features, size_t room, class_sums *out, error *e);
 void sums_drop(model *m, sums_group group);
 
-/* Drops both groups and notes that, and the shots: what classes are scored by stays, and no class can be imprinted
- * any more, nor the model merged, for which sums_check fails, telling so. */
+/* Drops both groups and notes that, and the shots: what classes are scored by stays, and no class
+ * can be imprinted any more, nor the model merged, for which sums_check fails, telling so. */
 int sums_slim(model *m, error *e);
 int sums_check(const model *m, error *e);
 

@@ -67,3 +67,38 @@ PYTHON
     grep -q '蓝' work/report.html
     [ -s work/mistakes.png ] || grep -q 'There are none' said
 }
+
+@test "README's own embeddings and arrays: each command as written prints what stands there" {
+    [ -x "$BIN/npy-read" ] || skip "npy-read is not built"
+    command -v mlr || skip "needs miller"
+    need_python numpy msgpack_numpy sklearn
+    mkdir python
+    ln -s "$PYTHON" python/python3
+    ln -s "$ROOT/examples" .
+    PATH=$PWD/python:$PATH "$PYTHON" - "$ROOT/README.md" <<'PYTHON'
+import re, subprocess, sys
+text = open(sys.argv[1]).read()
+section = text.split("## One stage alone\n")[1].split("\n## ")[0]
+lines = [line[4:] for line in section.split("\n") if line.startswith("    ")]
+steps = []                      # [command, what it prints]; a command goes on while a quote is open
+for line in lines:
+    if line.startswith("$ "):
+        steps.append([line[2:], ""])
+    elif steps[-1][0].count('"') % 2:
+        steps[-1][0] += "\n" + line
+    else:
+        steps[-1][1] += line + "\n"
+assert len(steps) >= 12, steps
+def near(a, b):                 # processors differ in the last digits
+    try: return abs(float(a) - float(b)) <= .02 * max(1, abs(float(b)))
+    except ValueError: return a == b
+for command, wanted in steps:
+    if "duckdb" in command and subprocess.call([sys.executable, "-c", "import duckdb"], stderr=subprocess.DEVNULL):
+        continue
+    ran = subprocess.run(["bash", "-c", command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    got, want = ran.stdout.split(), wanted.split()
+    assert ran.returncode == 0, (command, ran.stdout)
+    if "duckdb" not in command:
+        assert len(got) == len(want) and all(map(near, got, want)), (command, ran.stdout, wanted)
+PYTHON
+}
