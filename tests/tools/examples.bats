@@ -102,3 +102,30 @@ for command, wanted in steps:
         assert len(got) == len(want) and all(map(near, got, want)), (command, ran.stdout, wanted)
 PYTHON
 }
+
+@test "plot-log draws the curves of several runs, with and without validation" {
+    command -v gnuplot || skip "needs gnuplot"
+    need_python numpy PIL
+    made() { # EPOCHS VALIDATION
+        jq -nc --argjson n "$1" --argjson val "$2" 'range(1; $n + 1) | {epoch: ., loss: (2 / .), accuracy: (1 - 1 / (1 + .)),
+            val_loss: (if $val then 2.5 / . else null end), val_accuracy: (if $val then 0.9 - 1 / (1 + .) else null end)}'
+    }
+    made 9 true >"it's \`a\` run.log"
+    made 4 false >other.log
+    "$ROOT"/examples/plot-log "it's \`a\` run.log" other.log >curves.png 2>said
+    [ ! -s said ]
+    "$PYTHON" - <<'PYTHON'
+import numpy as np
+from PIL import Image
+picture = np.array(Image.open("curves.png").convert("RGB")).astype(int)
+assert picture.shape == (460, 1100, 3)
+for half in picture[:, :550], picture[:, 550:]:
+    for colour, least in ((0x1f, 0x77, 0xb4), 400), ((0xd9, 0x82, 0x2b), 100):
+        assert (abs(half - colour).max(2) < 30).sum() > least, colour
+PYTHON
+    made 3 true >log
+    for wrong in 'none.log' '<(echo text)' '<(true)'; do
+        ! eval "'$ROOT'/examples/plot-log log $wrong" >out 2>said
+        [ ! -s out ] && [ "$(wc -l <said)" -eq 1 ]
+    done
+}
