@@ -13,7 +13,7 @@
 
 # ---- Debian's packages, named here and nowhere else ----------------------------------------------------
 BUILD_PACKAGES = gcc libc6-dev libdnnl-dev libopenblas-openmp-dev libmsgpack-dev libjansson-dev zlib1g-dev libxxhash-dev
-PICTURE_PACKAGES = libjpeg-dev libpng-dev libwebp-dev
+PICTURE_PACKAGES = libjpeg-dev libpng-dev libwebp-dev libarchive-dev
 ONNX_PACKAGES  = libonnx-dev protobuf-c-compiler libprotobuf-c-dev
 ARRAY_PACKAGES = libarchive-dev
 SHEET_PACKAGES = libpango1.0-dev
@@ -53,7 +53,7 @@ LINK = $(CC) $(CFLAGS) -fopenmp $(if $(SANITIZE),,-Wl,-z,relro -Wl,-z,now) $(LDF
 MSGPACK = $(shell echo 'int main(void){return 0;}' | $(CC) -x c - -lmsgpackc -o /dev/null 2>/dev/null \
             && echo -lmsgpackc || echo -lmsgpack-c)
 # image-read and image-write alone need the libraries of PICTURE_PACKAGES; the rest builds without them.
-PICTURES := $(shell printf '\043include <%s>\n' stdio.h jpeglib.h png.h webp/decode.h | \
+PICTURES := $(shell printf '\043include <%s>\n' stdio.h jpeglib.h png.h webp/decode.h archive.h | \
               $(CC) -E -x c - >/dev/null 2>&1 && echo yes)
 # onnx-read and onnx-write alone need ONNX_PACKAGES: protoc-c makes C of libonnx-dev's description of the files.
 ONNX_PROTO := $(wildcard /usr/include/onnx/onnx.proto)
@@ -65,8 +65,8 @@ ARRAYS := $(shell echo '\043include <archive.h>' | $(CC) -E -x c - >/dev/null 2>
 SHEETS := $(shell pkg-config --exists pangocairo 2>/dev/null && echo yes)
 LIBS   := $(if $(SHEETS),$(shell pkg-config --libs pangocairo)) $(if $(ARRAYS),-larchive) $(if $(PICTURES),-ljpeg -lpng -lwebp) $(if $(ONNX),-lprotobuf-c) -ldnnl -lopenblas -ljansson $(MSGPACK) -lxxhash -lz -lm -ldl -lpthread
 
-NEED_MORE = $(if $(PICTURES),,src/image-read.c src/image-write.c tests/fuzz/picture.c \
-                  $(patsubst %,common/formats/%.c,picture picture_loader encode jpeg png webp pnm)) \
+NEED_MORE = $(if $(PICTURES),,src/image-read.c src/image-write.c tests/fuzz/picture.c tests/fuzz/tar.c \
+                  $(patsubst %,common/formats/%.c,picture picture_loader picture_tar encode jpeg png webp pnm)) \
                 $(if $(ARRAYS),,src/npy-read.c src/npy-write.c tests/fuzz/npy.c common/formats/npy.c common/formats/safetensors.c) \
                 $(if $(SHEETS),,src/image-sheet.c common/formats/page.c) \
                 $(if $(ONNX),,src/onnx-read.c src/onnx-write.c $(wildcard src/exporting/*.c) tests/fuzz/onnx.c $(wildcard common/formats/onnx*.c))

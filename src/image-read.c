@@ -1,8 +1,11 @@
 /* image-read: pictures to records; see image-read(1). */
 #include "../common/base/threads.h"
 #include "../common/base/tool.h"
+#include "../common/formats/picture_list.h"
 #include "../common/formats/picture_loader.h"
+#include "../common/formats/picture_tar.h"
 #include "../common/model/names.h"
+#include "../common/stream/class_names.h"
 #include "../common/stream/write.h"
 
 #include <stdio.h>
@@ -13,11 +16,11 @@
 #define BATCH_BYTES ((size_t)4 << 20) /* a batch's pictures: a few MiB pass best through pipes */
 
 static picture_recipe recipe = {.size = {.channels = 3}}; /* height 0: as the first picture */
-static const char *model_path, *list_path;
+static const char *model_path, *list_path, *names_path;
 static uint64_t edge, seed = 1;
 static int threads, fit, filter;
 static double share; /* of --split; 0 without it */
-static bool last, grey, fast, skip;
+static bool last, grey, fast, skip, tar;
 
 /* "224" or "120x160" */
 static void parse_size(const char *word)
@@ -58,6 +61,11 @@ static const tool_option options[] = {
     {"seed", "N", 0, "of --split (default 1)", OPTION_TO(seed), 0, UINT64_MAX},
     {"list", "FILE", 0, "read files' names, or name, tab, class, from FILE's lines",
      OPTION_TO(list_path)},
+    {"tar", NULL, 0,
+     "PATHs are tars (-, or none: standard input) of folders, or WebDataset's with .cls members",
+     OPTION_TO(tar)},
+    {"names", "FILE", 0, "with --tar: names of the classes whose numbers .cls has, one a line",
+     OPTION_TO(names_path)},
     {"skip", NULL, 0, "go on without the pictures that cannot be read", OPTION_TO(skip)},
     {"threads", "N", 0, "decode in N threads (default: all that the process may use)",
      OPTION_TO(threads), 1, 1024},
@@ -68,14 +76,29 @@ static const tool_description about = {
     .summary = "Read JPEG, PNG, WebP and PNM pictures; write records with the fields image (uint8, "
                "height x width x channels), path and, where folders or a list tell it, label. A "
                "folder's sub-folders are its classes. PATH - is a list on standard input.",
-    .usage = "[OPTION]... PATH...",
+    .usage = "[OPTION]... PATH...\n       image-read --tar [OPTION]... [TAR]...",
     .example = "image-read --size 64 photos/ | class-filter --keep cat,dog > two.records",
     .options = options};
 
+/* A source whose first picture is looked at before it is asked for. */
+typedef struct {
+    picture_source source;
+    picture_source *rest;
+    picture_item first;
+    bool held;
+} peeked_source;
+
 typedef struct {
     picture_list list;
+    picture_list_reader reader;
+    picture_tar *tar;
+    class_list names; /* of --names */
+    peeked_source source;
     picture_loader *loader;
     stream_writer *writer;
+    stream_header header;
+    size_t classes_written, seen; /* classes of the header that was written; pictures */
+    bool labelled;                /* pictures have classes: all, or none */
     int32_t *labels;
     char *paths; /* a batch's column of texts, and its width */
     size_t path_width;
@@ -138,28 +161,45 @@ static int size_of_model(error *e)
                : error_set(e, "%s: has no network, so it takes no pictures", model_path);
 }
 
-/* The size of the first picture that can be read. */
-static int size_of_first(const picture_list *l, error *e)
+/* Reads the first picture that there is, and with --skip the first that can be read, for its size;
+ * it stays to be given. */
+static int size_of_first(peeked_source *s, error *e)
 {
-    for (size_t i = 0; i < l->count; i++) {
-        uint8_t *data;
-        size_t bytes;
-        if (file_read(l->files[i].path, &data, &bytes, e) < 0)
-            continue;
-        int status = picture_extent(data, bytes, &recipe.size, e);
-        free(data);
-        if (status == 0)
-            return 0;
-        error_prefix(e, "%s", l->files[i].path);
+    picture_item *p = &s->first;
+    for (;;) {
+        int more = s->rest->next(s->rest, p, e);
+        if (more <= 0)
+            return more < 0 ? -1 : error_set(e, "no picture can be read");
+        s->held = true;
+        if ((p->data || file_read(p->path, &p->data, &p->bytes, e) == 0)) {
+            if (picture_extent(p->data, p->bytes, &recipe.size, e) == 0)
+                return 0;
+            error_prefix(e, "%s", p->path);
+        }
+        if (!skip)
+            return -1;
+        tool_complain(e);
+        picture_item_free(p);
+        s->held = false;
     }
-    return -1;
 }
 
-static int choose_recipe(const picture_list *l, error *e)
+static int next_picture(picture_source *source, picture_item *out, error *e)
+{
+    peeked_source *s = (peeked_source *)source;
+    if (!s->held)
+        return s->rest->next(s->rest, out, e);
+    *out = s->first;
+    s->first = (picture_item){0};
+    s->held = false;
+    return 1;
+}
+
+static int choose_recipe(peeked_source *s, error *e)
 {
     const extent *size = &recipe.size;
     recipe.exact = !model_path && size->height == 0;
-    if ((model_path ? size_of_model(e) : recipe.exact ? size_of_first(l, e) : 0) < 0)
+    if ((model_path ? size_of_model(e) : recipe.exact ? size_of_first(s, e) : 0) < 0)
         return -1;
     recipe.fit = (picture_fit)fit;
     recipe.filter = (resample_filter)filter;
@@ -181,7 +221,7 @@ static int reserve_paths(job *j, const loaded *in, error *e)
 {
     size_t longest = 0;
     for (size_t i = 0; i < in->count; i++) {
-        size_t bytes = strlen(j->list.files[in->first + i].path);
+        size_t bytes = strlen(in->items[i].path);
         longest = bytes > longest ? bytes : longest;
     }
     free(j->paths);
@@ -190,11 +230,32 @@ static int reserve_paths(job *j, const loaded *in, error *e)
     return j->paths ? 0 : error_set(e, "out of memory for %zu paths", in->count);
 }
 
-/* Leaves the pictures that could be read, says what happened to the others. */
-static size_t keep_read(job *j, const loaded *in)
+static int find_label(job *j, const picture_item *p, int32_t *label, error *e)
+{
+    class_list *classes = &j->header.classes;
+    bool first = j->seen == 0;
+    if (first)
+        j->labelled = p->class_name != NULL;
+    if (j->labelled != (p->class_name != NULL))
+        return error_set(e, "%s has %s class, unlike pictures before it", p->path,
+                         j->labelled ? "no" : "a");
+    *label = p->class_name ? class_list_find(classes, p->class_name) : -1;
+    if (p->class_name && *label < 0 && (*label = class_list_add(classes, p->class_name)) < 0)
+        return error_set(e, "class '%.60s' cannot be added to %zu others", p->class_name,
+                         classes->count);
+    j->seen++;
+    return 0;
+}
+
+/* Leaves the pictures that could be read, says what happened to the others. Returns their number;
+ * -1 for classes that do not go together. */
+static ssize_t keep_read(job *j, const loaded *in, error *e)
 {
     size_t bytes = extent_size(recipe.size), kept = 0;
     for (size_t i = 0; i < in->count; i++) {
+        int32_t label = -1;
+        if (find_label(j, &in->items[i], &label, e) < 0)
+            return -1;
         if (*in->failed[i].text) {
             tool_complain(&in->failed[i]);
             j->failures++;
@@ -202,10 +263,19 @@ static size_t keep_read(job *j, const loaded *in)
         }
         if (kept < i)
             memcpy(in->images + kept * bytes, in->images + i * bytes, bytes);
-        strcpy(j->paths + kept * j->path_width, j->list.files[in->first + i].path);
-        j->labels[kept++] = j->list.files[in->first + i].label;
+        strcpy(j->paths + kept * j->path_width, in->items[i].path);
+        j->labels[kept++] = label;
     }
-    return kept;
+    return (ssize_t)kept;
+}
+
+/* The header, where there is none yet or it lacks classes. */
+static int write_classes(job *j, error *e)
+{
+    if (j->classes_written > 0 && j->classes_written == j->header.classes.count + 1)
+        return 0;
+    j->classes_written = j->header.classes.count + 1;
+    return stream_write_header(j->writer, &j->header, e);
 }
 
 static int write_batch(job *j, const loaded *in, error *e)
@@ -214,48 +284,95 @@ static int write_batch(job *j, const loaded *in, error *e)
         return -1;
     batch b = {0};
     extent size = recipe.size;
-    size_t rows = keep_read(j, in);
+    ssize_t kept = keep_read(j, in, e);
+    if (kept < 0 || write_classes(j, e) < 0)
+        return -1;
+    size_t rows = (size_t)kept;
     tensor image = {TYPE_U8, 4, {rows, size.height, size.width, size.channels}, in->images};
     tensor label = {TYPE_I32, 1, {rows}, j->labels};
     tensor path = {TYPE_TEXT, 2, {rows, j->path_width}, j->paths};
     if (batch_put(&b, "image", image, e) < 0 || batch_put(&b, "path", path, e) < 0 ||
-        (j->list.labelled && batch_put(&b, "label", label, e) < 0))
+        (j->labelled && batch_put(&b, "label", label, e) < 0))
         return -1;
-    progress_update(&j->progress, in->first + in->count, NULL);
+    progress_update(&j->progress, j->seen, NULL);
     return stream_write(j->writer, &b, e);
+}
+
+/* What the pictures come from, and the classes that are known before them. */
+static int open_source(job *j, tool_operands paths, error *e)
+{
+    static char *standard[] = {"-"};
+    int status;
+    if (!tar) {
+        status = find_pictures(&j->list, paths, e);
+        j->reader = picture_list_read_all(&j->list);
+        j->source = (peeked_source){.source = {next_picture}, .rest = &j->reader.source};
+    } else {
+        if (names_path && class_names_load(names_path, &j->names, e) < 0)
+            return error_prefix(e, "%s", names_path);
+        if (paths.count == 0)
+            paths = (tool_operands){standard, 1};
+        status =
+            picture_tar_open(paths.names, paths.count, names_path ? &j->names : NULL, &j->tar, e);
+        if (status == 0)
+            j->source =
+                (peeked_source){.source = {next_picture}, .rest = picture_tar_source(j->tar)};
+    }
+    const class_list *known = tar ? &j->names : &j->list.classes;
+    if (status == 0 && class_list_copy(&j->header.classes, known) < 0)
+        status = error_set(e, "out of memory for the classes");
+    return status;
+}
+
+static int end_stream(job *j, error *e)
+{
+    const char *first;
+    size_t others = j->tar ? picture_tar_passed_over(j->tar, &first) : 0;
+    if (others)
+        tool_say("note: %zu member%s not named as pictures: %s%s", others, others > 1 ? "s" : "",
+                 first, others > 1 ? ", ..." : "");
+    if (j->seen == 0)
+        return error_set(e, "no pictures came; members named .jpg, .png, .webp or .ppm are");
+    if (j->failures && (!skip || j->failures == j->seen))
+        return error_set(e, "%zu of %zu pictures could not be read%s", j->failures, j->seen,
+                         skip ? "" : "; --skip goes on without them");
+    if (j->failures)
+        tool_say("note: went on without %zu of %zu pictures", j->failures, j->seen);
+    return stream_write_end(j->writer, e);
 }
 
 static int convert(job *j, tool_operands paths, output *out, error *e)
 {
-    if (find_pictures(&j->list, paths, e) < 0 || choose_recipe(&j->list, e) < 0)
+    if (open_source(j, paths, e) < 0 || choose_recipe(&j->source, e) < 0)
         return -1;
     size_t bytes = extent_size(recipe.size), batch = bytes < BATCH_BYTES ? BATCH_BYTES / bytes : 1;
     if (batch > 256)
         batch = 256;
-    stream_header header = {.classes = j->list.classes};
     j->labels = malloc(batch * sizeof *j->labels);
     if (!j->labels)
         return error_set(e, "out of memory");
-    if (picture_loader_new(&j->list, &recipe, batch, threads_usable(threads), &j->loader, e) < 0 ||
-        stream_create(out, &j->writer, e) < 0 || stream_write_header(j->writer, &header, e) < 0)
+    if (picture_loader_new(&j->source.source, &recipe, batch, threads_usable(threads), &j->loader,
+                           e) < 0 ||
+        stream_create(out, &j->writer, e) < 0)
         return -1;
     progress_begin(&j->progress, "pictures", j->list.count);
     loaded in;
-    for (picture_loader_next(j->loader, &in); in.count > 0; picture_loader_next(j->loader, &in))
+    int status;
+    while ((status = picture_loader_next(j->loader, &in, e)) == 0 && in.count > 0)
         if (write_batch(j, &in, e) < 0)
             return -1;
     progress_end(&j->progress);
-    if (j->failures && (!skip || j->failures == j->list.count))
-        return error_set(e, "%zu of %zu pictures could not be read%s", j->failures, j->list.count,
-                         skip ? "" : "; --skip goes on without them");
-    if (j->failures)
-        tool_say("note: went on without %zu of %zu pictures", j->failures, j->list.count);
-    return stream_write_end(j->writer, e);
+    return status < 0 ? -1 : end_stream(j, e);
 }
 
 static void check_options(tool_operands paths)
 {
-    if (paths.count == 0 && !list_path)
+    if (tar && (list_path || share > 0))
+        tool_usage("--tar goes without %s: a tar is read as it comes",
+                   list_path ? "--list" : "--split");
+    if (names_path && !tar)
+        tool_usage("--names goes with --tar; folders have their names themselves");
+    if (paths.count == 0 && !list_path && !tar)
         tool_usage("no picture named; name files or folders, or - for a list on standard input");
     if (model_path && (recipe.size.height || grey))
         tool_usage("--model tells the size and the channels; --size and --grey go without it");
@@ -274,7 +391,11 @@ int main(int argc, char **argv)
     output *out = tool_output("a stream of pictures");
     int status = convert(&j, paths, out, &e);
     picture_loader_free(j.loader);
+    picture_item_free(&j.source.first);
+    picture_tar_close(j.tar);
     picture_list_free(&j.list);
+    class_list_free(&j.names);
+    stream_header_free(&j.header);
     stream_writer_free(j.writer);
     free(j.labels);
     free(j.paths);

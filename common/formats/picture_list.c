@@ -66,7 +66,7 @@ static int find_class(picture_list *l, const char *name, int32_t *label, error *
 
 /* ---- folders ---- */
 
-static bool named_as_picture(const char *name)
+bool picture_list_named(const char *name)
 {
     static const char *const endings[] = {".jpg", ".jpeg", ".png", ".webp",
                                           ".ppm", ".pgm",  ".pbm", ".pnm"};
@@ -163,7 +163,7 @@ static int add_entry(picture_list *l, const char *path, const char *name, int32_
             return error_prefix(e, "%s", path);
         return add_folder(l, path, label, depth + 1, e);
     }
-    if (!named_as_picture(name))
+    if (!picture_list_named(name))
         return pass_over(l, path, e);
     return add_file(l, path, label, e);
 }
@@ -288,4 +288,23 @@ int picture_list_split(picture_list *l, double share, bool last, uint64_t seed, 
     free(drawn);
     free(kept);
     return 0;
+}
+
+/* ---- as a source ---- */
+
+static int next(picture_source *s, picture_item *out, error *e)
+{
+    picture_list_reader *r = (picture_list_reader *)s;
+    (void)e;
+    if (r->next == r->list->count)
+        return 0;
+    const picture_file *file = &r->list->files[r->next++];
+    char *name = file->label >= 0 ? r->list->classes.names[file->label] : NULL;
+    *out = (picture_item){.path = file->path, .class_name = name};
+    return 1;
+}
+
+picture_list_reader picture_list_read_all(const picture_list *l)
+{
+    return (picture_list_reader){{next}, l, 0};
 }

@@ -3,6 +3,7 @@
 #define COMMON_FORMATS_PICTURE_LIST_H
 
 #include "../stream/class_list.h"
+#include "picture_source.h"
 
 #include <stdio.h>
 
@@ -21,6 +22,9 @@ typedef struct {
 
 void picture_list_free(picture_list *l);
 
+/* Whether a file's name ends as a picture's does. */
+bool picture_list_named(const char *name);
+
 /* A file, or a folder: each of its sub-folders is a class, in the order of their names (byte by
  * byte), with all pictures within, however deep, ordered likewise. A folder without sub-folders
  * gives its files without a class. In folders files count whose names end in .jpg, .jpeg, .png,
@@ -34,5 +38,13 @@ int picture_list_read(picture_list *l, FILE *text, const char *name, error *e);
  * paths, the first ones, or the last ones. Two shares that add up to 1, one of each end, leave
  * every file once. */
 int picture_list_split(picture_list *l, double share, bool last, uint64_t seed, error *e);
+
+/* The list's pictures in their order. It borrows the list. */
+typedef struct {
+    picture_source source;
+    const picture_list *list;
+    size_t next;
+} picture_list_reader;
+picture_list_reader picture_list_read_all(const picture_list *l);
 
 #endif

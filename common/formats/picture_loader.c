@@ -13,20 +13,23 @@ enum { BATCHES = 3 }; /* one is with the caller, one is being finished, one begu
 
 typedef struct {
     uint8_t *images;
+    picture_item *items;
     error *failed; /* one a picture; its text is empty where nothing failed */
     size_t done;   /* pictures decoded or failed */
 } slot;
 
 struct picture_loader {
-    const picture_list *list;
+    picture_source *source;
     picture_recipe recipe;
     size_t batch, picture_bytes;
     slot slots[BATCHES];
-    pthread_mutex_t lock;
-    pthread_cond_t room, arrived; /* a batch was given back; a batch is whole */
-    size_t next;                  /* file to take */
+    pthread_mutex_t asking;       /* who holds it asks the source; it may wait long for an answer */
+    pthread_mutex_t lock;         /* of what follows; taken after the other */
+    pthread_cond_t room, arrived; /* a batch was given back; a picture is decoded, or the end */
+    size_t next;                  /* pictures the source gave */
     size_t taken, given_back;     /* batches the caller has had, and no longer needs */
-    bool stop;
+    bool stop, ended;
+    error broken; /* why the source failed; its text is empty where it did not */
     pthread_t *threads;
     int running;
 };
@@ -70,56 +73,74 @@ int file_read(const char *path, uint8_t **data, size_t *bytes, error *e)
 
 /* ---- threads ---- */
 
-static void decode(const picture_loader *l, const char *path, uint8_t *out, error *e)
+static void decode(const picture_loader *l, picture_item *item, uint8_t *out, error *e)
 {
-    uint8_t *data;
-    size_t bytes;
     *e = (error){""};
-    if (file_read(path, &data, &bytes, e) < 0)
+    if (!item->data && file_read(item->path, &item->data, &item->bytes, e) < 0)
         return;
-    if (picture_decode(data, bytes, &l->recipe, out, e) < 0)
-        error_prefix(e, "%s", path);
-    free(data);
+    if (picture_decode(item->data, item->bytes, &l->recipe, out, e) < 0)
+        error_prefix(e, "%s", item->path);
+    free(item->data);
+    item->data = NULL;
+}
+
+/* The next picture, at *place of its batch's slot; NULL at the end. */
+static slot *take(picture_loader *l, size_t *place)
+{
+    pthread_mutex_lock(&l->asking);
+    pthread_mutex_lock(&l->lock);
+    while (!l->stop && !l->ended && l->next / l->batch >= l->given_back + BATCHES)
+        pthread_cond_wait(&l->room, &l->lock);
+    slot *s = l->stop || l->ended ? NULL : &l->slots[l->next / l->batch % BATCHES];
+    *place = l->next % l->batch;
+    pthread_mutex_unlock(&l->lock);
+    error why = {""};
+    int more = s ? l->source->next(l->source, &s->items[*place], &why) : 0;
+    pthread_mutex_lock(&l->lock);
+    if (more == 1) {
+        l->next++;
+    } else if (s) {
+        l->ended = true;
+        l->broken = why;
+        pthread_cond_signal(&l->arrived);
+    }
+    pthread_mutex_unlock(&l->lock);
+    pthread_mutex_unlock(&l->asking);
+    return more == 1 ? s : NULL;
 }
 
 static void *work(void *context)
 {
     picture_loader *l = context;
-    pthread_mutex_lock(&l->lock);
-    for (;;) {
-        while (!l->stop && l->next < l->list->count &&
-               l->next / l->batch >= l->given_back + BATCHES)
-            pthread_cond_wait(&l->room, &l->lock);
-        if (l->stop || l->next >= l->list->count)
-            break;
-        size_t file = l->next++, place = file % l->batch;
-        slot *s = &l->slots[file / l->batch % BATCHES];
-        pthread_mutex_unlock(&l->lock);
-        decode(l, l->list->files[file].path, s->images + place * l->picture_bytes,
-               &s->failed[place]);
+    size_t place;
+    for (slot *s; (s = take(l, &place));) {
+        decode(l, &s->items[place], s->images + place * l->picture_bytes, &s->failed[place]);
         pthread_mutex_lock(&l->lock);
         s->done++;
         pthread_cond_signal(&l->arrived);
+        pthread_mutex_unlock(&l->lock);
     }
-    pthread_mutex_unlock(&l->lock);
     return NULL;
 }
 
 static void slots_free(picture_loader *l)
 {
     for (size_t i = 0; i < BATCHES; i++) {
+        for (size_t p = 0; l->slots[i].items && p < l->batch; p++)
+            picture_item_free(&l->slots[i].items[p]);
+        free(l->slots[i].items);
         free(l->slots[i].images);
         free(l->slots[i].failed);
     }
 }
 
-int picture_loader_new(const picture_list *list, const picture_recipe *recipe, size_t batch,
+int picture_loader_new(picture_source *source, const picture_recipe *recipe, size_t batch,
                        int threads, picture_loader **out, error *e)
 {
     picture_loader *l = calloc(1, sizeof *l);
     if (!l)
         return error_set(e, "out of memory");
-    *l = (picture_loader){.list = list,
+    *l = (picture_loader){.source = source,
                           .recipe = *recipe,
                           .batch = batch,
                           .picture_bytes = extent_size(recipe->size)};
@@ -127,8 +148,10 @@ int picture_loader_new(const picture_list *list, const picture_recipe *recipe, s
     for (size_t i = 0; i < BATCHES; i++) {
         l->slots[i].images = malloc(batch * l->picture_bytes);
         l->slots[i].failed = calloc(batch, sizeof *l->slots[i].failed);
-        room = room && l->slots[i].images && l->slots[i].failed;
+        l->slots[i].items = calloc(batch, sizeof *l->slots[i].items);
+        room = room && l->slots[i].images && l->slots[i].failed && l->slots[i].items;
     }
+    pthread_mutex_init(&l->asking, NULL);
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->room, NULL);
     pthread_cond_init(&l->arrived, NULL);
@@ -153,6 +176,7 @@ void picture_loader_free(picture_loader *l)
     pthread_mutex_unlock(&l->lock);
     for (int i = 0; i < l->running; i++)
         pthread_join(l->threads[i], NULL);
+    pthread_mutex_destroy(&l->asking);
     pthread_mutex_destroy(&l->lock);
     pthread_cond_destroy(&l->room);
     pthread_cond_destroy(&l->arrived);
@@ -161,19 +185,32 @@ void picture_loader_free(picture_loader *l)
     free(l);
 }
 
-void picture_loader_next(picture_loader *l, loaded *out)
+int picture_loader_next(picture_loader *l, loaded *out, error *e)
 {
     pthread_mutex_lock(&l->lock);
     if (l->taken > l->given_back) {
-        l->slots[l->given_back++ % BATCHES].done = 0;
+        slot *done = &l->slots[l->given_back++ % BATCHES];
+        done->done = 0;
+        for (size_t i = 0; i < l->batch; i++)
+            picture_item_free(&done->items[i]);
         pthread_cond_broadcast(&l->room);
     }
-    size_t first = l->taken * l->batch, left = l->list->count > first ? l->list->count - first : 0;
-    size_t count = left < l->batch ? left : l->batch;
+    size_t first = l->taken * l->batch, count = l->batch;
     slot *s = &l->slots[l->taken % BATCHES];
-    while (s->done < count)
+    for (;;) {
+        size_t left = l->next > first ? l->next - first : 0;
+        if (l->ended && left < l->batch)
+            count = left;
+        if (s->done >= count && (l->ended || left >= l->batch))
+            break;
         pthread_cond_wait(&l->arrived, &l->lock);
+    }
     l->taken += count > 0;
+    /* What came before it failed is given first. */
+    int status = l->ended && count == 0 && *l->broken.text ? -1 : 0;
+    if (status < 0)
+        *e = l->broken;
     pthread_mutex_unlock(&l->lock);
-    *out = (loaded){first, count, s->images, s->failed};
+    *out = (loaded){count, s->images, s->items, s->failed};
+    return status;
 }

@@ -4,7 +4,7 @@ load common
 
 setup() {
     common_setup
-    [ -x "$BIN/image-read" ] || skip "image-read is not built; it needs libjpeg-dev, libpng-dev and libwebp-dev"
+    [ -x "$BIN/image-read" ] || skip "image-read is not built; it needs libjpeg-dev, libpng-dev, libwebp-dev and libarchive-dev"
     need_python numpy PIL msgpack msgpack_numpy
 }
 
@@ -208,4 +208,151 @@ for kind, how in kinds.items():
     [ "$failed" -ge 200 ] # every one that was cut short
     [ "$(printf '%s\n' "${stderr_lines[@]}" | grep -c 'pictures/[0-9]*[13579]\.')" -eq 200 ]
     tensor-info out | grep -q "\[$((400 - failed)), 16, 16, 3\]"
+}
+
+# tars: the folder `tree` (two classes of pictures) as t.tar, and as tar packs it otherwise.
+tars() {
+    "$PYTHON" -c "$BASE"'
+for i in range(30):
+    name = "grün" if i % 3 else "red"
+    os.makedirs("tree/" + name, exist_ok=True)
+    base.resize((8 + i % 3, 8)).save(f"tree/{name}/ein bild {i:02}." + ["png", "ppm", "jpg"][i % 3])'
+    (cd tree && tar cf ../t.tar --sort=name -- red gr*)
+}
+
+# same_rows TAR...: reads tars, from a pipe, as the rows of `tree` read as a folder; paths are in the tar.
+same_rows() {
+    cat "$@" | image-read --quiet --size 8 --tar >got
+    "$PYTHON" - <<'PYTHON'
+import msgpack, msgpack_numpy
+def read(path):
+    rows, names = {}, None
+    for r in msgpack.Unpacker(open(path, "rb"), object_hook=msgpack_numpy.decode):
+        names = r.get("classes", names)
+        for p, l, i in zip(r.get("path", []), r.get("label", []), r.get("image", [])):
+            key = "/".join(p.split("/")[-2:])
+            assert key not in rows
+            rows[key] = names[l], i.tobytes()
+    return rows
+want, got = read("want"), read("got")
+assert want == got and len(want) == 30, (sorted(want)[:2], sorted(got)[:2])
+PYTHON
+}
+
+@test "--tar: pictures of a tar are those of its folders, however it was packed" {
+    tars
+    image-read --size 8 tree >want
+    same_rows t.tar
+    (cd tree && tar cf ../dot.tar .)
+    same_rows dot.tar
+    for format in ustar gnu pax; do
+        tar cf $format.tar --format=$format tree
+        same_rows $format.tar
+    done
+    gzip -k t.tar
+    xz -k t.tar
+    bzip2 -k t.tar
+    for packed in t.tar.gz t.tar.xz t.tar.bz2; do same_rows $packed; done
+    # One after the other, as operands and in a pipe.
+    tar cf red.tar -C tree red
+    tar cf green.tar -C tree grün
+    same_rows red.tar green.tar
+    image-read --size 8 --tar red.tar green.tar | cmp - got
+    # The same bytes whatever the number of threads; the size may be the first picture's.
+    image-read --size 8 --tar --threads 1 red.tar green.tar | cmp - got
+    image-read --size 8 --tar --threads 7 red.tar green.tar | cmp - got
+    mkdir one
+    cp tree/red/* one
+    tar cf one.tar one
+    image-read --tar one.tar >got
+    tensor-info got | grep -q 'image  uint8 \[10, 8, 8, 3\]'
+    tensor-info got | grep -q ' 0  one  *10 rows'
+}
+
+@test "--tar: WebDataset's samples have their class beside them, by number or name" {
+    need_python PIL
+    "$PYTHON" -c "$BASE"'
+import io, tarfile
+def add(tar, name, data, kind=tarfile.REGTYPE):
+    info = tarfile.TarInfo(name); info.size, info.type = len(data), kind
+    tar.addfile(info, io.BytesIO(data))
+def png(value):
+    out = io.BytesIO(); Image.new("RGB", (4, 4), (value,) * 3).save(out, "PNG"); return out.getvalue()
+tar = tarfile.open("w.tar", "w")
+for i in range(12):
+    sample = {"png": png(i * 9), "cls": b"%d\n" % (i % 3), "json": b"{}", "left.txt": b"a"}
+    for end in sorted(sample, reverse=i % 2): add(tar, f"train/{i:06}.{end}", sample[end])
+add(tar, "train/.hidden.png", b"no picture"); add(tar, ".git/a.png", b"none"); add(tar, "train/notes.pdf", b"")
+add(tar, "train/folder.png", b"", tarfile.DIRTYPE)
+tar.close()'
+    image-read --tar w.tar >numbers 2>said
+    grep -q 'note: 1 member not named as pictures: train/notes.pdf' said
+    printf 'zero\none\ntwo\n' >names
+    image-read --tar --names names w.tar >named 2>/dev/null
+    "$PYTHON" - <<'PYTHON'
+import msgpack, msgpack_numpy, numpy as np
+for path, names in ("numbers", ["0", "1", "2"]), ("named", ["zero", "one", "two"]):
+    head, rows, end = msgpack.Unpacker(open(path, "rb"), object_hook=msgpack_numpy.decode)
+    assert head["classes"] == names
+    assert (rows["label"] == np.arange(12) % 3).all()
+    assert (rows["image"] == np.arange(12)[:, None, None, None] * 9).all() and rows["image"].shape == (12, 4, 4, 3)
+    assert rows["path"] == [f"train/{i:06}.png" for i in range(12)]
+PYTHON
+    printf 'zero\none\n' >two
+    fails 1 "train/000002.cls: '2' is no number of the 2 names" image-read --tar --names two w.tar -o out
+    leaves_nothing out
+}
+
+@test "--tar: cut off anywhere, damaged, strange: refused with a line, and no whole stream" {
+    tars
+    local bytes at
+    bytes=$(stat -c %s t.tar)
+    for at in 0 1 511 512 700 1024 5000 20000 $((bytes / 2)) $((bytes / 1024 * 512)); do
+        head -c "$at" t.tar >cut.tar
+        fails 1 "" image-read --size 8 --tar cut.tar -o out
+        leaves_nothing out
+    done
+    # Without the two blocks of zeros: cut between two members.
+    "$PYTHON" -c '
+import tarfile
+t = tarfile.open("t.tar"); last = t.getmembers()[-1]
+end = last.offset_data + (last.size + 511) // 512 * 512
+open("cut.tar", "wb").write(open("t.tar", "rb").read()[:end])'
+    fails 1 "no mark of a tar's end" image-read --size 8 --tar cut.tar -o out
+    gzip -k t.tar
+    head -c -9 t.tar.gz >cut.tar.gz
+    fails 1 "" image-read --size 8 --tar cut.tar.gz -o out
+    echo text >text
+    fails 1 "" image-read --size 8 --tar text -o out
+    tar cf none.tar text
+    fails 1 "no pictures came" image-read --quiet --size 8 --tar none.tar -o out
+    fails 1 "none.such" image-read --size 8 --tar none.such -o out
+    # A member of another size than it says, 2 GiB of nothing, pictures with and without a class, a wrong name.
+    "$PYTHON" -c '
+import io, tarfile
+data = open("tree/red/ein bild 00.png", "rb").read()
+def make(path, *members):
+    tar = tarfile.open(path, "w", encoding="latin-1", format=tarfile.GNU_FORMAT)
+    for name, bytes in members:
+        info = tarfile.TarInfo(name); info.size = len(bytes)
+        tar.addfile(info, io.BytesIO(bytes))
+    tar.close()
+make("mixed.tar", ("a/1.png", data), ("2.png", data))
+make("bad.tar", ("a/1.png", data), ("a/2.png", data[:60]), ("a/3.png", data))
+make("latin.tar", ("a/\xe9.png", data))
+make("class.tar", ("a.png", data), ("a.cls", b"two\nlines"))'
+    fails 1 "2.png has no class, unlike pictures before it" image-read --tar mixed.tar -o out
+    run -1 image-read --tar bad.tar -o out
+    [[ $output = *"a/2.png: "*"1 of 3 pictures could not be read; --skip goes on without them" ]]
+    image-read --tar --skip bad.tar 2>said | tensor-info | grep -q '2 rows'
+    grep -q 'a/2.png: ' said
+    fails 1 "is not UTF-8" image-read --tar latin.tar -o out
+    fails 1 "control character" image-read --tar class.tar -o out
+    printf x | dd of=a.png bs=1 seek=2G status=none
+    tar cSf sparse.tar a.png
+    fails 1 "a.png: more than 1073741824 bytes" image-read --tar sparse.tar -o out
+    leaves_nothing out
+    fails 2 "as it comes" image-read --tar --split train=0.5 t.tar
+    fails 2 "as it comes" image-read --tar --list names t.tar
+    fails 2 "goes with --tar" image-read --names names tree
 }
