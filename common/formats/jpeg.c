@@ -48,12 +48,13 @@ static int find_orientation(const struct jpeg_decompress_struct *jpeg)
     return 1;
 }
 
-/* Decodes smaller by eighths, where that is enough. */
+/* Decodes at a half, a quarter or an eighth, where that is enough: what lies between is slower than
+ * the whole, as libjpeg-turbo has no vectors for it. */
 static void choose_scale(struct jpeg_decompress_struct *jpeg, const sink *s, int orientation)
 {
     size_t height, width;
     s->enough(s, jpeg->image_height, jpeg->image_width, orientation, &height, &width);
-    for (jpeg->scale_num = 1, jpeg->scale_denom = 8; jpeg->scale_num < 8; jpeg->scale_num++) {
+    for (jpeg->scale_num = 1, jpeg->scale_denom = 8; jpeg->scale_num < 8; jpeg->scale_num *= 2) {
         jpeg_calc_output_dimensions(jpeg);
         if (jpeg->output_height >= height && jpeg->output_width >= width)
             return;
