@@ -26,7 +26,7 @@ static struct {
     optimizer optimizer;
     augmentation augment;
     const char *arch, *init, *log, *checkpoint, *resume;
-    int head, optimizer_kind, schedule, layout, keep;
+    int head, optimizer_kind, schedule, keep;
     bool head_given, freeze, balance, statistics; /* freeze: all below the head */
     size_t frozen;                                /* else so many layers; 0 for none */
     size_t features;
@@ -39,7 +39,7 @@ static struct {
     .epochs = 5,
     .batch = 64,
     .seed = 1,
-    .layout = LAYOUT_UNSAID,
+    .split.form.layout = LAYOUT_UNSAID,
 };
 
 /* ---- options ---- */
@@ -48,6 +48,11 @@ static void set_val_rows(const char *word)
 {
     own.split.random = strncmp(word, "random:", 7) == 0;
     own.split.held = tool_integer("--val-rows", word + (own.split.random ? 7 : 0), 1, UINT32_MAX);
+}
+
+static void set_range(const char *word)
+{
+    picture_form_range(&own.split.form, word);
 }
 
 static void set_freeze(const char *word)
@@ -68,7 +73,8 @@ static const tool_option options[] = {
      OPTION_TO(own.split.validation)},
     {"val-rows", "N|random:N", 0, "or rows of the input: the last N, or N at random",
      OPTION_CALLS(set_val_rows)},
-    {"layout", LAYOUT_WORDS, 0, LAYOUT_HELP, OPTION_WORD_TO(own.layout)},
+    {"layout", LAYOUT_WORDS, 0, LAYOUT_HELP, OPTION_WORD_TO(own.split.form.layout)},
+    {"range", RANGE_WORDS, 0, RANGE_HELP, OPTION_CALLS(set_range)},
     {"arch", "NAME|@FILE", 0, "the network: keras-cnn (default), resnet9, or a text of your own",
      OPTION_TO(own.arch)},
     {"head", "cosine|softmax", 0, "what turns embeddings into logits (default cosine)",
@@ -147,9 +153,8 @@ static void check_options(void)
         tool_usage("--weight-decay: is for --optimizer adamw or sgd");
     own.split.seed = own.seed;
     /* A model says itself what pictures it takes. */
-    own.split.layout = own.layout == LAYOUT_UNSAID && (own.init || own.resume)
-                           ? LAYOUT_HWC
-                           : (picture_layout)own.layout;
+    if (own.split.form.layout == LAYOUT_UNSAID && (own.init || own.resume))
+        own.split.form.layout = LAYOUT_HWC;
 }
 
 /* ---- the run ---- */

@@ -21,8 +21,13 @@ static void set_augment(const char *words)
         tool_usage("--augment: %s", e.text);
 }
 
-static int layout = LAYOUT_UNSAID;
+static picture_form form = {.layout = LAYOUT_UNSAID};
 static bool keep_image;
+
+static void set_range(const char *word)
+{
+    picture_form_range(&form, word);
+}
 
 static const tool_option options[] = {
     {"model", "MODEL", 'm', "the model whose network it is", OPTION_TO(model_path)},
@@ -35,7 +40,8 @@ static const tool_option options[] = {
     {"average", NULL, 0, "write one row a picture after all, the mean over its views",
      OPTION_TO(work.average)},
     {"keep-image", NULL, 0, "keep the pictures beside their embeddings", OPTION_TO(keep_image)},
-    {"layout", LAYOUT_WORDS, 0, LAYOUT_HELP, OPTION_WORD_TO(layout)},
+    {"layout", LAYOUT_WORDS, 0, LAYOUT_HELP, OPTION_WORD_TO(form.layout)},
+    {"range", RANGE_WORDS, 0, RANGE_HELP, OPTION_CALLS(set_range)},
     {"seed", "N", 0, "seed of the augmentation (default 1)", OPTION_TO(work.seed), 0, UINT64_MAX},
     {"batch", "N", 0, "pictures computed at once (default 256, on a GPU 1024, divided by N views)",
      OPTION_TO(work.batch), 1, 65536},
@@ -190,11 +196,12 @@ static int take_pictures(embedding *w, batch *b, tensor *image, error *e)
     tensor *found;
     extent own_size = w->of.net.input;
     /* What is not said, the model says. */
-    picture_layout order = layout == LAYOUT_CHW ? LAYOUT_CHW : LAYOUT_HWC;
-    if (batch_pictures(b, order, &found, e) < 0)
+    picture_form order = form;
+    order.layout = form.layout == LAYOUT_CHW ? LAYOUT_CHW : LAYOUT_HWC;
+    if (batch_pictures(b, &order, &found, e) < 0)
         return -1;
     *image = *found;
-    bool turned = layout == LAYOUT_UNSAID && image->shape[1] == own_size.channels &&
+    bool turned = form.layout == LAYOUT_UNSAID && image->shape[1] == own_size.channels &&
                   image->shape[2] == own_size.height && image->shape[3] == own_size.width;
     if (image->shape[1] != own_size.height || image->shape[2] != own_size.width ||
         image->shape[3] != own_size.channels)

@@ -10,7 +10,7 @@
 
 enum { FIELDS_MAX = PAGE_LINES_MAX - 2 };
 
-static int layout = LAYOUT_UNSAID;
+static picture_form form = {.layout = LAYOUT_UNSAID};
 static size_t rows = 8, columns = 8, size = 128, field_count;
 static const char *fields[FIELDS_MAX];
 static bool plain;
@@ -22,6 +22,11 @@ static void add_field(const char *name)
     fields[field_count++] = name;
 }
 
+static void set_range(const char *word)
+{
+    picture_form_range(&form, word);
+}
+
 static const tool_option options[] = {
     {"rows", "N", 0, "pictures down, at most (default 8)", OPTION_TO(rows), 1, 1000},
     {"columns", "N", 0, "pictures across, at most (default 8)", OPTION_TO(columns), 1, 1000},
@@ -30,7 +35,8 @@ static const tool_option options[] = {
     {"caption", "FIELD", 0, "write this text or number of each row under its picture, too (path)",
      OPTION_CALLS(add_field)},
     {"plain", NULL, 0, "no class, prediction and frame", OPTION_TO(plain)},
-    {"layout", LAYOUT_WORDS, 0, LAYOUT_HELP, OPTION_WORD_TO(layout)},
+    {"layout", LAYOUT_WORDS, 0, LAYOUT_HELP, OPTION_WORD_TO(form.layout)},
+    {"range", RANGE_WORDS, 0, RANGE_HELP, OPTION_CALLS(set_range)},
     {0}};
 
 static const tool_description about = {
@@ -146,8 +152,7 @@ static int add_batch(page **page_of, batch *b, const class_list *classes, error 
     tensor *image;
     sources from;
     caption under;
-    if (batch_pictures(b, (picture_layout)layout, &image, e) < 0 ||
-        sources_open(b, classes, &from, e) < 0)
+    if (batch_pictures(b, &form, &image, e) < 0 || sources_open(b, classes, &from, e) < 0)
         return -1;
     if (!*page_of) {
         with_label = from.labels;

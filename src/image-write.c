@@ -18,8 +18,14 @@
 enum { VALUE_MOST = 200 }; /* bytes of a value within a name; file systems take 255 in all */
 
 static const char *dir = ".", *name_template = "{class}/{row}.png";
-static int layout = LAYOUT_UNSAID, format;
+static picture_form form = {.layout = LAYOUT_UNSAID};
+static int format;
 static size_t quality = 95;
+
+static void set_range(const char *word)
+{
+    picture_form_range(&form, word);
+}
 
 static const tool_option options[] = {
     {"dir", "DIR", 0, "where the files go (default: here)", OPTION_TO(dir)},
@@ -28,7 +34,8 @@ static const tool_option options[] = {
      "without its folders and ending, and any other text or number of a row",
      OPTION_TO(name_template)},
     {"quality", "N", 0, "of JPEG files (default 95)", OPTION_TO(quality), 1, 100},
-    {"layout", LAYOUT_WORDS, 0, LAYOUT_HELP, OPTION_WORD_TO(layout)},
+    {"layout", LAYOUT_WORDS, 0, LAYOUT_HELP, OPTION_WORD_TO(form.layout)},
+    {"range", RANGE_WORDS, 0, RANGE_HELP, OPTION_CALLS(set_range)},
     {0}};
 
 static const tool_description about = {
@@ -244,7 +251,7 @@ static int write_batch(batch *b, const class_list *classes, output *names, error
     file_name n;
     uint8_t *data;
     size_t bytes;
-    if (batch_pictures(b, (picture_layout)layout, &image, e) < 0)
+    if (batch_pictures(b, &form, &image, e) < 0)
         return -1;
     extent picture = {image->shape[1], image->shape[2], image->shape[3]};
     const uint8_t *pixels = image->data;

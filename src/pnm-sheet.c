@@ -6,14 +6,20 @@
 
 #include <string.h>
 
-static int layout = LAYOUT_UNSAID;
+static picture_form form = {.layout = LAYOUT_UNSAID};
 static size_t rows = 3, columns = 10, zoom = 1, gap = 2;
+
+static void set_range(const char *word)
+{
+    picture_form_range(&form, word);
+}
 
 static const tool_option options[] = {
     {"rows", "N", 0, "pictures down (default 3)", OPTION_TO(rows), 1, 10000},
     {"columns", "N", 0, "pictures across (default 10)", OPTION_TO(columns), 1, 10000},
     {"zoom", "N", 0, "pixels a side that each pixel becomes (default 1)", OPTION_TO(zoom), 1, 100},
-    {"layout", LAYOUT_WORDS, 0, LAYOUT_HELP, OPTION_WORD_TO(layout)},
+    {"layout", LAYOUT_WORDS, 0, LAYOUT_HELP, OPTION_WORD_TO(form.layout)},
+    {"range", RANGE_WORDS, 0, RANGE_HELP, OPTION_CALLS(set_range)},
     {"gap", "N", 0, "white pixels between pictures (default 2)", OPTION_TO(gap), 0, 1000},
     {0}};
 
@@ -28,7 +34,7 @@ static const tool_description about = {
 static int place_batch(sheet *s, batch *b, error *e)
 {
     tensor *image;
-    if (batch_pictures(b, (picture_layout)layout, &image, e) < 0)
+    if (batch_pictures(b, &form, &image, e) < 0)
         return -1;
     extent picture = {image->shape[1], image->shape[2], image->shape[3]};
     if (!s->pixels && sheet_new(rows, columns, zoom, gap, picture, s, e) < 0)

@@ -1,5 +1,6 @@
 /* batch.c: named tensors with one row count; see batch.h. */
 #include "batch.h"
+#include "../base/tool.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,6 +12,11 @@ void batch_free(batch *b)
     free(b->labels);
     b->labels = NULL;
     b->label_room = 0;
+    for (size_t i = 0; i < BATCH_FLOATS; i++) {
+        free(b->floats[i]);
+        b->floats[i] = NULL;
+        b->float_room[i] = 0;
+    }
 }
 
 tensor *batch_find(batch *b, const char *name)
@@ -175,16 +181,63 @@ static bool is_from_0_to_1(const tensor *t)
 static const char *cure(const tensor *t, tensor_type type, size_t rank)
 {
     bool is_float = t->type == TYPE_F16 || t->type == TYPE_F32 || t->type == TYPE_F64;
-    if (type == TYPE_F32 && is_float && t->type != type)
+    if (type == TYPE_F32 && type_is_integer(t->type))
         return "; numpy's .astype('float32') makes it";
-    if (type == TYPE_U8 && rank == 4 && t->type != type)
+    if (type == TYPE_U8 && rank == 4 && t->rank == 4 && t->type != type)
         return is_float && is_from_0_to_1(t)
-                   ? ", pixels from 0 to 255; numpy's (255 * image).round()"
-                     ".astype('uint8') makes it"
-                   : ", pixels from 0 to 255; numpy's .astype('uint8') makes it";
+                   ? ", pixels from 0 to 255; --range 0:1 takes these"
+                   : ", pixels from 0 to 255; --range LOW:HIGH says from what to what these go";
     if (type == TYPE_U8 && rank == 4 && t->rank == 3)
         return ", the last one the channels; numpy's [..., None] adds it";
     return "";
+}
+
+/* Memory for `count` floats that no field of the batch is in. */
+static float *own_floats(batch *b, size_t count, error *e)
+{
+    for (size_t i = 0; i < BATCH_FLOATS; i++) {
+        bool used = false;
+        for (size_t f = 0; f < b->field_count && b->floats[i]; f++)
+            used = used || b->fields[f].value.data == b->floats[i];
+        if (used)
+            continue;
+        if (b->float_room[i] < count) {
+            free(b->floats[i]);
+            b->float_room[i] = (count + 1023) & ~(size_t)1023;
+            b->floats[i] = aligned_alloc(64, b->float_room[i] * sizeof(float));
+            if (!b->floats[i])
+                b->float_room[i] = 0;
+        }
+        return b->floats[i] ? b->floats[i]
+                            : (error_set(e, "out of memory for %zu numbers", count), NULL);
+    }
+    error_set(e, "more than %d fields of float16", BATCH_FLOATS);
+    return NULL;
+}
+
+/* Doubles in place, as floats are narrower; halves not. */
+static int to_floats(batch *b, const char *name, tensor *t, error *e)
+{
+    static bool said;
+    size_t count = tensor_rows(t) * tensor_row_size(t);
+    float *to = t->type == TYPE_F64 ? t->data : own_floats(b, count, e);
+    if (!to)
+        return -1;
+    for (size_t i = 0; i < count; i++) {
+        double value = 0;
+        if (t->type == TYPE_F64)
+            memcpy(&value, (const char *)t->data + i * sizeof value, sizeof value);
+        else
+            value = float_of_half(((const uint16_t *)t->data)[i]);
+        float narrow = (float)value;
+        memcpy((char *)to + i * sizeof narrow, &narrow, sizeof narrow);
+    }
+    if (!said)
+        tool_say("note: field '%s' is %s, and is taken as float32", name, type_name(t->type));
+    said = true;
+    t->type = TYPE_F32;
+    t->data = to;
+    return 0;
 }
 
 int batch_require(batch *b, const char *name, tensor_type type, size_t rank, tensor **out, error *e)
@@ -193,6 +246,9 @@ int batch_require(batch *b, const char *name, tensor_type type, size_t rank, ten
     char is[256];
     if (!t)
         return missing_field(b, name, e);
+    if (type == TYPE_F32 && (t->type == TYPE_F16 || t->type == TYPE_F64) &&
+        (rank == 0 || t->rank == rank) && to_floats(b, name, t, e) < 0)
+        return -1;
     if (t->type != type || (rank != 0 && t->rank != rank)) {
         char dimensions[40] = "";
         if (rank)

@@ -7,6 +7,7 @@
 
 #define STREAM_BATCH_BYTES_MAX ((size_t)1 << 30) /* a batch's tensors together */
 #define STREAM_FIELDS_MAX 64
+#define BATCH_FLOATS 4 /* fields of float16 that are converted at once, at most */
 
 typedef struct {
     char name[64];
@@ -19,11 +20,14 @@ typedef struct {
     size_t rows, field_count;
     field fields[STREAM_FIELDS_MAX];
     uint64_t first_row; /* the number of its first row, of all that were read */
-    int32_t *labels;    /* batch_labels' own memory: freed by stream_close or batch_free */
-    size_t label_room;
+    /* What batch_labels and batch_require convert, in memory of their own: freed by stream_close or
+     * batch_free. */
+    int32_t *labels;
+    float *floats[BATCH_FLOATS];
+    size_t label_room, float_room[BATCH_FLOATS];
 } batch;
 
-void batch_free(batch *b); /* a tool's own: what batch_labels allocated; not the tensors */
+void batch_free(batch *b); /* a tool's own: what was converted; not the tensors */
 
 tensor *batch_find(batch *b, const char *name); /* NULL if it has none */
 /* Appends a field that borrows `value`, or replaces the one of that name in place. */
@@ -36,7 +40,8 @@ bool field_alike(const field *a, const field *b);
 /* Keeps the rows whose flag is set, in order, in every field, in place. */
 void batch_keep(batch *b, const bool *keep);
 /* The field, or an error that says which tool makes it; checked for type, rank and finite floats.
- * rank 0: any rank. */
+ * rank 0: any rank. Where float32 is asked for, float16 and float64 become it, and it is said
+ * once. */
 int batch_require(batch *b, const char *name, tensor_type type, size_t rank, tensor **out,
                   error *e);
 /* Row `row` of predictions: -1, or one of so many classes; any other is an error. */

@@ -1,6 +1,10 @@
 /* pictures.c: see pictures.h. */
 #include "pictures.h"
 
+#include "../base/tool.h"
+
+#include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,15 +30,70 @@ static int put_channels_last(tensor *t, error *e)
     return 0;
 }
 
-int batch_pictures(batch *b, picture_layout layout, tensor **out, error *e)
+void picture_form_range(picture_form *form, const char *word)
 {
-    tensor *t;
-    if (batch_require(b, "image", TYPE_U8, 4, &t, e) < 0)
+    char *colon, *end = NULL;
+    form->low = strtod(word, &colon);
+    if (*colon == ':')
+        form->high = strtod(colon + 1, &end);
+    if (colon == word || !end || end == colon + 1 || *end || !isfinite(form->low) ||
+        !isfinite(form->high) || form->low >= form->high)
+        tool_usage("--range %s: takes two numbers, the smaller first, as 0:1", word);
+}
+
+static double number_at(const tensor *t, size_t i)
+{
+    switch (t->type) {
+    case TYPE_F16:
+        return float_of_half(((const uint16_t *)t->data)[i]);
+    case TYPE_F32:
+        return ((const float *)t->data)[i];
+    case TYPE_F64:
+        return ((const double *)t->data)[i];
+    case TYPE_BOOL:
+        return ((const uint8_t *)t->data)[i] != 0;
+    default:
+        return (double)tensor_integer(t, i);
+    }
+}
+
+/* Its numbers to uint8, in place: none of them is narrower. What lies outside by no more than
+ * rounding does is cut off. */
+static int to_bytes(const batch *b, tensor *t, const picture_form *form, error *e)
+{
+    static bool said;
+    size_t count = tensor_rows(t) * tensor_row_size(t);
+    uint8_t *bytes = t->data;
+    double factor = 255 / (form->high - form->low);
+    if (t->type == TYPE_TEXT)
+        return error_set(e, "field 'image' is a column of texts, no pictures");
+    for (size_t i = 0; i < count; i++) {
+        double value = number_at(t, i), byte = (value - form->low) * factor;
+        if (!(byte > -0.5 && byte < 255.5))
+            return error_set(e, "row %" PRIu64 ": a picture has %g, outside --range %g:%g",
+                             b->first_row + i / tensor_row_size(t), value, form->low, form->high);
+        bytes[i] = (uint8_t)lrint(byte);
+    }
+    if (!said)
+        tool_say("note: pictures are %s from %g to %g, and become uint8", type_name(t->type),
+                 form->low, form->high);
+    said = true;
+    t->type = TYPE_U8;
+    return 0;
+}
+
+int batch_pictures(batch *b, const picture_form *form, tensor **out, error *e)
+{
+    tensor *t = batch_find(b, "image");
+    bool as_it_is = !t || form->low == form->high ||
+                    (t->type == TYPE_U8 && form->low == 0 && form->high == 255);
+    if ((!as_it_is && to_bytes(b, t, form, e) < 0) ||
+        batch_require(b, "image", TYPE_U8, 4, &t, e) < 0)
         return -1;
     *out = t;
-    if (layout == LAYOUT_CHW)
+    if (form->layout == LAYOUT_CHW)
         return put_channels_last(t, e);
-    if (layout == LAYOUT_UNSAID && t->shape[3] > CHANNELS_MOST)
+    if (form->layout == LAYOUT_UNSAID && t->shape[3] > CHANNELS_MOST)
         return error_set(e,
                          "pictures of %zu x %zu x %zu, which would be %zu channels; channels come "
                          "last: --layout chw puts the first ones there, --layout hwc takes them as "

@@ -13,8 +13,21 @@ typedef enum { LAYOUT_HWC, LAYOUT_CHW, LAYOUT_UNSAID } picture_layout;
     "the order of a picture's numbers: height, width, channels (default, of up to 4 channels), "   \
     "or channels first, which are put last"
 
-/* The field `image`, uint8, rows x height x width x channels; of LAYOUT_CHW put in that order, in
- * place. */
-int batch_pictures(batch *b, picture_layout layout, tensor **out, error *e);
+/* How pictures come. Where a range is told, low < high, numbers of any type are taken, low for
+ * black and high for white, and become uint8; else they are uint8 already. */
+typedef struct {
+    int layout; /* a picture_layout */
+    double low, high;
+} picture_form;
+#define RANGE_WORDS "LOW:HIGH"
+#define RANGE_HELP                                                                                 \
+    "what black and white are in pictures of other numbers than uint8's 0 to 255, as in 0:1; "     \
+    "they become uint8"
+/* Of the option --range, into the form; ends the tool where the word is none. */
+void picture_form_range(picture_form *form, const char *word);
+
+/* The field `image`, uint8, rows x height x width x channels; of LAYOUT_CHW put in that order; all
+ * in place. */
+int batch_pictures(batch *b, const picture_form *form, tensor **out, error *e);
 
 #endif

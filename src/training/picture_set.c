@@ -49,7 +49,7 @@ int picture_set_add(picture_set *set, batch *b, const class_list *classes, error
 {
     tensor *image;
     int32_t *labels;
-    if (batch_pictures(b, set->layout, &image, e) < 0 || batch_labels(b, classes, &labels, e) < 0 ||
+    if (batch_pictures(b, &set->form, &image, e) < 0 || batch_labels(b, classes, &labels, e) < 0 ||
         check_extent(set, image, e) < 0)
         return -1;
     if (b->rows > UINT32_MAX - set->rows)

@@ -13,8 +13,8 @@
 #include <stdint.h>
 
 typedef struct {
-    extent picture;        /* of every row; the first one's */
-    picture_layout layout; /* of the batches' pictures */
+    extent picture;    /* of every row; the first one's */
+    picture_form form; /* of the batches' pictures */
     size_t rows;
     uint8_t *images;               /* rows x height x width x channels */
     int32_t *labels;               /* rows: indices into the class list given with them */

@@ -66,7 +66,7 @@ static int order_rows(training_set *set, const training_split *split, error *e)
 int training_set_read(char *const *paths, size_t count, const training_split *split,
                       training_watch *watch, void *context, training_set *out, error *e)
 {
-    training_set set = {.pictures.layout = split->layout};
+    training_set set = {.pictures.form = split->form};
     int status = read_files(paths, count, &set.pictures, &set.classes, watch, context, e);
     set.split = set.pictures.rows;
     if (status == 0 && set.pictures.rows == 0)

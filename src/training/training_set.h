@@ -15,7 +15,7 @@ typedef struct {
     size_t held;            /* or this many rows of the training stream: the last ones, */
     bool random;            /* or some at random, */
     uint64_t seed;          /* the same for the same seed */
-    picture_layout layout;  /* of all pictures */
+    picture_form form;      /* of all pictures */
 } training_split;
 
 typedef struct {

@@ -127,7 +127,8 @@ def write(path, field, x):
     with open(path, "wb") as f:
         for r in ({"tensor-stream": 1, "classes": ["cat", "dog"]}, {field: x, "label": np.array([0, 1])}, {"end": 2}):
             f.write(msgpack.packb(r, default=msgpack_numpy.encode))
-write("doubles", "embedding", np.ones((2, 4)))
+write("integers", "embedding", np.ones((2, 4), int))
+write("huge", "embedding", np.full((2, 4), 1e300))
 write("grey", "image", np.ones((2, 28, 28), "u1"))
 write("floats", "image", np.full((2, 28, 28, 1), 200.0))
 r = np.random.RandomState(1)
@@ -135,15 +136,84 @@ for kind in "f2", "f4", "f8":
     write("units-" + kind, "image", (r.randint(0, 256, (2, 28, 28, 1)) / 255).astype(kind))
     write("most-" + kind, "image", (r.randint(0, 256, (2, 28, 28, 1)) / 128).astype(kind))
 PYTHON
-    fails 1 "doubles: field 'embedding' is float64 [2, 4]; float32 with 2 dimensions is needed; numpy's .astype('float32') makes it" \
-        imprint doubles -o none
+    fails 1 "integers: field 'embedding' is int64 [2, 4]; float32 with 2 dimensions is needed; numpy's .astype('float32') makes it" \
+        imprint integers -o none
+    fails 1 "row 0: field 'embedding' has a value that is not a finite number" imprint --quiet huge -o none
     fails 1 "the last one the channels; numpy's [..., None] adds it" cnn-train grey -o none
-    fails 1 "pixels from 0 to 255; numpy's .astype('uint8') makes it" cnn-train floats -o none
+    fails 1 "pixels from 0 to 255; --range LOW:HIGH says from what to what these go" cnn-train floats -o none
     for kind in f2 f4 f8; do
-        fails 1 "numpy's (255 * image).round().astype('uint8') makes it" cnn-train units-$kind -o none
-        fails 1 "; numpy's .astype('uint8') makes it" cnn-train most-$kind -o none
+        fails 1 "pixels from 0 to 255; --range 0:1 takes these" cnn-train units-$kind -o none
+        fails 1 "--range LOW:HIGH" cnn-train most-$kind -o none
+        fails 1 "outside --range 0:1" cnn-train --range 0:1 most-$kind -o none
+    done
+    for range in 1 1:0 0:0 a:1 0:1x : 0:inf; do
+        fails 2 "takes two numbers, the smaller first" cnn-train --range $range floats -o none
     done
     leaves_nothing none
+}
+
+@test "embeddings of float16 and float64 are taken as float32, and it is said" {
+    "$PYTHON" - <<'PYTHON'
+import msgpack_numpy, numpy as np
+x = np.random.RandomState(2).randn(300, 24).astype("f2")
+for kind in "f2", "f4", "f8":
+    with open(kind, "wb") as f:
+        f.write(msgpack_numpy.packb({"tensor-stream": 1, "classes": ["a", "b", "c"]}))
+        for at in range(0, 300, 70):
+            part = x[at:at + 70].astype(kind)
+            f.write(msgpack_numpy.packb({"embedding": part, "label": np.arange(at, at + len(part)) % 3, "more": part}))
+        f.write(msgpack_numpy.packb({"end": 300}))
+PYTHON
+    imprint f4 -o f4.model 2>said
+    ! grep -q note said
+    classify --model f4.model --keep-embedding f4 | npy-write -o f4.npz
+    for kind in f2 f8; do
+        imprint $kind -o $kind.model 2>said
+        grep -qx "imprint: note: field 'embedding' is float$([ $kind = f2 ] && echo 16 || echo 64), and is taken as float32" said
+        cmp f4.model $kind.model
+        classify --quiet --model $kind.model --keep-embedding $kind | npy-write -o $kind.npz
+        "$PYTHON" -c '
+import sys, numpy as np
+a, b = np.load("f4.npz"), np.load(sys.argv[1] + ".npz")
+for k in "score", "prediction", "embedding": assert a[k].dtype == b[k].dtype and (a[k] == b[k]).all(), k
+assert b["more"].dtype == sys.argv[1] and (a["more"] == b["more"]).all()' $kind
+    done
+}
+
+@test "pictures of a stated range are the uint8 ones, whatever their numbers and order" {
+    "$PYTHON" - <<'PYTHON'
+import msgpack_numpy, numpy as np
+x = np.random.RandomState(2).randint(0, 256, (90, 8, 8, 3))
+forms = {"u1": x, "i2": x - 128, "u2": x * 257, "i8": x * 1000, "f2": (x / 255), "f4": x / 127.5 - 1, "f8": x / 255}
+for kind, values in forms.items():
+    for order in "hwc", "chw":
+        with open(f"{kind}-{order}", "wb") as f:
+            f.write(msgpack_numpy.packb({"tensor-stream": 1, "classes": ["a", "b"]}))
+            for at in 0, 50:
+                part = values[at:at + 50].astype(kind)
+                part = np.ascontiguousarray(part.transpose(0, 3, 1, 2)) if order == "chw" else part
+                f.write(msgpack_numpy.packb({"image": part, "label": np.arange(len(part), dtype="i4") % 2}))
+            f.write(msgpack_numpy.packb({"end": 90}))
+PYTHON
+    echo 'conv:3x3x4 relu dense:8' >net
+    train() { cnn-train --device reference --arch @net --epochs 1 "$@"; }
+    train --quiet u1-hwc -o want
+    train u1-hwc --range 0:255 -o model 2>said
+    ! grep -q note said
+    cmp want model
+    embed --device reference --model want u1-hwc -o rows
+    pnm-sheet u1-hwc -o sheet
+    local form
+    for form in "i2 -128:127" "u2 0:65535" "i8 0:255000" "f2 0:1" "f4 -1:1" "f8 0:1"; do
+        read -r kind range <<<"$form"
+        train $kind-hwc --range $range --force -o model 2>said
+        grep -q "note: pictures are .* from ${range/:/ to }, and become uint8" said
+        cmp want model
+        train --quiet $kind-chw --layout chw --range $range --force -o model
+        cmp want model
+        embed --quiet --device reference --model want --range $range $kind-hwc | cmp - rows
+        pnm-sheet --quiet --range $range $kind-hwc | cmp - sheet
+    done
 }
 
 # Six batches with texts of very different lengths, and what a reader must find in them.
