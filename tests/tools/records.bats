@@ -376,7 +376,7 @@ writes_file() {
         rm -f model log out info
         eval "train -o model --log log $closed"
         cmp model wanted
-        diff <(jq 'del(.seconds, .images_per_second)' log) <(jq 'del(.seconds, .images_per_second)' log.wanted)
+        diff <(jq 'del(.time, .seconds, .images_per_second)' log) <(jq 'del(.time, .seconds, .images_per_second)' log.wanted)
         eval "class-filter --keep 0-2 all -o out $closed"
         cmp out three
         eval "tensor-info three -o info $closed"
