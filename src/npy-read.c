@@ -2,6 +2,7 @@
 #include "../common/base/text.h"
 #include "../common/base/tool.h"
 #include "../common/formats/npy.h"
+#include "../common/formats/safetensors.h"
 #include "../common/stream/class_names.h"
 #include "../common/stream/write.h"
 
@@ -40,7 +41,8 @@ typedef struct {
 typedef struct {
     column *columns;
     size_t count, rows, batch_rows;
-    npy_array *names; /* an archive's array `classes` */
+    npy_array *names;  /* an archive's array `classes` */
+    class_list stated; /* the names in a safetensors file's metadata */
     stream_header header;
     int32_t *labels; /* of all rows */
     stream_writer *writer;
@@ -137,6 +139,19 @@ static int archive_add(job *j, const char *path, char *const *members, size_t co
     return 0;
 }
 
+/* Names of the classes, if the file has some and none came before. */
+static int stated_names(job *j, const char *path, error *e)
+{
+    safetensors *s;
+    if (j->stated.count > 0 || !safetensors_is(path))
+        return 0;
+    if (safetensors_open(path, &s, e) < 0)
+        return -1;
+    int status = safetensors_classes(s, &j->stated, e);
+    safetensors_close(s);
+    return status < 0 ? error_prefix(e, "%s", path) : 0;
+}
+
 /* [FIELD=]FILE[:ARRAY] */
 static int operand_add(job *j, char *word, error *e)
 {
@@ -155,7 +170,7 @@ static int operand_add(job *j, char *word, error *e)
             return -1;
         free(members);
         if (count > 0)
-            return array_add(j, field, path, colon + 1, e);
+            return stated_names(j, path, e) < 0 ? -1 : array_add(j, field, path, colon + 1, e);
         *colon = ':';
     }
     if (npz_names(path, &members, &count, e) < 0)
@@ -166,7 +181,7 @@ static int operand_add(job *j, char *word, error *e)
                               : error_set(e, "%s has %zu arrays; say which by %s=%s:ARRAY", path,
                                           count, field, path);
     free(members);
-    return status;
+    return status < 0 ? -1 : stated_names(j, path, e);
 }
 
 static int rows_check(job *j, error *e)
@@ -267,11 +282,16 @@ static int class_add(job *j, uint64_t row, const char *text, error *e)
                : 0;
 }
 
+/* Whether names are given, and labels bring up none of their own. */
+static bool has_names(const job *j)
+{
+    return names_path || j->names || j->stated.count > 0;
+}
+
 static int label_by_text(job *j, uint64_t row, const char *text, error *e)
 {
-    bool open = !names_path && !j->names;
     int found = class_list_find(&j->header.classes, text);
-    if (found < 0 && open) {
+    if (found < 0 && !has_names(j)) {
         if (class_add(j, row, text, e) < 0)
             return error_prefix(e, "row %llu", (unsigned long long)row);
         found = (int)j->header.classes.count - 1;
@@ -322,7 +342,7 @@ static int labels_by_number(job *j, const column *c, error *e)
     int64_t most = -1;
     tensor t = {h->type, 1, {j->rows}, malloc(j->rows * npy_row_bytes(c->array))};
     int status = t.data ? npy_read(c->array, j->rows, t.data, e) : error_set(e, "out of memory");
-    bool named = names_path || j->names;
+    bool named = has_names(j);
     int64_t count = named ? (int64_t)j->header.classes.count : STREAM_CLASSES_MAX;
     for (size_t i = 0; status == 0 && i < j->rows; i++) {
         int64_t label = tensor_integer(&t, i);
@@ -347,7 +367,12 @@ static int find_names(job *j, error *e)
         return class_names_load(names_path, &j->header.classes, e) < 0
                    ? error_prefix(e, "%s", names_path)
                    : 0;
-    return j->names ? texts_read(j, &(column){.array = j->names}, class_add, e) : 0;
+    if (j->names)
+        return texts_read(j, &(column){.array = j->names}, class_add, e);
+    for (size_t i = 0; i < j->stated.count; i++)
+        if (class_list_add(&j->header.classes, j->stated.names[i]) < 0)
+            return error_set(e, "out of memory");
+    return 0;
 }
 
 static int find_labels(job *j, error *e)
@@ -367,7 +392,7 @@ static int find_labels(job *j, error *e)
         return labels_by_number(j, c, e);
     if (texts_read(j, c, label_by_text, e) < 0)
         return -1;
-    return names_path || j->names ? 0 : classes_sort(j, e);
+    return has_names(j) ? 0 : classes_sort(j, e);
 }
 
 /* ---- fields ---- */
@@ -512,6 +537,7 @@ static void job_free(job *j)
     free(j->columns);
     npy_close(j->names);
     free(j->labels);
+    class_list_free(&j->stated);
     stream_header_free(&j->header);
     stream_writer_free(j->writer);
 }

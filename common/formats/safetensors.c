@@ -192,6 +192,29 @@ static json_t *entry_of(const tensor *t, uint64_t begin)
                      "data_offsets", (json_int_t)begin, (json_int_t)(begin + tensor_bytes(t)));
 }
 
+int safetensors_classes(const safetensors *s, class_list *out, error *e)
+{
+    const json_t *text = json_object_get(json_object_get(s->head, "__metadata__"), "classes");
+    json_t *list = json_is_string(text) ? json_loads(json_string_value(text), 0, NULL) : NULL;
+    int status = 0;
+    *out = (class_list){0};
+    /* Another program's key of that name is no list of texts. */
+    for (size_t i = 0; status == 0 && i < json_array_size(list); i++) {
+        const char *name = json_string_value(json_array_get(list, i));
+        if (!name) {
+            class_list_free(out);
+            break;
+        }
+        status = class_name_check(name, e);
+        if (status == 0 && class_list_add(out, name) < 0)
+            status = error_set(e, "the class %.80s twice, or too many classes", name);
+    }
+    json_decref(list);
+    if (status < 0)
+        class_list_free(out);
+    return status;
+}
+
 static int put_classes(json_t *head, const class_list *classes)
 {
     json_t *names = json_array();

@@ -26,6 +26,10 @@ size_t safetensors_count(const safetensors *s);
 const char *safetensors_name(const safetensors *s, size_t i); /* in the order of the JSON */
 int safetensors_find(const safetensors *s, const char *name, safetensor *out, error *e);
 
+/* The classes' names that safetensors_head put into a file; none where there is no such list. The
+ * caller frees it. -1 for names that no class has. */
+int safetensors_classes(const safetensors *s, class_list *out, error *e);
+
 /* The beginning of a file of these tensors of numbers, up to the first one's data; the others'
  * follow without gaps. The classes' names go into the metadata, as a list in JSON. *out is the
  * caller's to free. */

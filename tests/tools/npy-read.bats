@@ -209,6 +209,39 @@ assert (got == np.load("words.npz")["X"].astype("f4")).all() and "path" not in h
 PYTHON
 }
 
+@test "the classes that npy-write puts into a safetensors file are read again" {
+    npy-read words.npz | npy-write --quiet --safetensors -o words.safetensors
+    npy-read words.npz >want
+    npy-read words.safetensors >got
+    [ "$(tensor-info got | sed -n '/^classes/,$p')" = "$(tensor-info want | sed -n '/^classes/,$p')" ]
+    tensor-info got | grep -q '猫'
+    npy-read label=words.safetensors:label embedding=words.safetensors:embedding | tensor-info | grep -q '猫'
+    # Names of one's own come first; another program's `classes` are no names; some are no class's.
+    printf 'one\ntwo\nthree\n' >names
+    npy-read --names names words.safetensors | tensor-info | grep -q ' three '
+    changed() { # CLASSES: the file with that text of the same length in place of the list
+        "$PYTHON" - "$1" <<'PYTHON'
+import json, struct, sys
+raw = open("words.safetensors", "rb").read()
+length, = struct.unpack("<Q", raw[:8])
+head = json.loads(raw[8:8 + length])
+head["__metadata__"]["classes"] = sys.argv[1]
+text = json.dumps(head).encode()
+open("changed.safetensors", "wb").write(struct.pack("<Q", len(text)) + text + raw[8 + length:])
+PYTHON
+    }
+    for other in 3 'cat, dog' '{"a": 1}' '["cat", 1, "dog"]' '[]'; do
+        changed "$other"
+        npy-read changed.safetensors | tensor-info | grep -Eq ' 0  0  '
+    done
+    changed '["cat", "cat", "dog"]'
+    fails 1 "changed.safetensors: the class cat twice" npy-read changed.safetensors
+    changed '["cat", "", "dog"]'
+    fails 1 "changed.safetensors: " npy-read changed.safetensors
+    changed '["cat"]'
+    fails 1 "none of 1 classes" npy-read changed.safetensors
+}
+
 @test "a safetensors file that is wrong" {
     make_tensors in.safetensors
     head -c 3000 in.safetensors >cut.safetensors
