@@ -424,10 +424,10 @@ static void conform_once(backend *b, const network_case *c, draws *s, verdict *v
 }
 
 /* New inputs after a failure: one may be a kink's doing, or in bf16 a batch's of a few rows, whose
- * errors are few numbers' and so may be several times those of `rounded`. Of the worst case, a batch
- * of 7 in bf16 with overlapping windows, of whose equal numbers another may be the largest, about
- * one in two fails (`conformance --only '*save conv:1x1x4*'`, 14 seeds). What is wrong fails with
- * all of them. */
+ * errors are few numbers' and so may be several times those of `rounded`. Of the worst case, a
+ * batch of 7 in bf16 with overlapping windows, of whose equal numbers another may be the largest,
+ * about one in two fails (`conformance --only '*save conv:1x1x4*'`, 14 seeds). What is wrong fails
+ * with all of them. */
 static void conform_network(backend *b, const network_case *c, draws *s)
 {
     verdict v;
