@@ -369,6 +369,8 @@ static void say_mistake(page *p, const mistake *m, char *const *names)
 {
     size_t bytes = 0;
     uint8_t *png = m->size.channels ? make_png(m, &bytes) : NULL;
+    if (m->size.channels && !png)
+        p->status = error_set(p->e, "out of memory for a picture of the page");
     SAY(p, "<figure>");
     if (png) {
         SAY(p, "<img alt='' src='data:image/png;base64,");
