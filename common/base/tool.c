@@ -47,11 +47,11 @@ static const tool_option common_options[] = {
 
 /* ---- messages ---- */
 
-/* A line that is repeated or goes on makes way for the message; in a file it stays. */
+/* A line that is repeated or goes on makes way for the message. */
 static void finish_line(void)
 {
     if (line_shown)
-        fputs(isatty(STDERR_FILENO) ? "\r\033[K" : "\n", stderr);
+        fputs("\r\033[K", stderr);
     line_shown = false;
 }
 
@@ -410,6 +410,9 @@ int tool_end(output *out, int status, const error *e)
 
 /* ---- progress ---- */
 
+#define REWRITE_SECONDS 0.2
+#define LINE_SECONDS 10.0
+
 double tool_seconds(void)
 {
     struct timespec now;
@@ -421,10 +424,11 @@ void progress_begin(progress *p, const char *what, uint64_t total)
 {
     *p = (progress){.what = what, .begun = tool_seconds(), .total = total};
     p->shown = p->begun;
+    p->rewritten = isatty(STDERR_FILENO);
     /* In a pipeline several tools would overwrite each other's line: the last one speaks. */
     struct stat out;
     bool in_pipe = !common.output && fstat(STDOUT_FILENO, &out) == 0 && S_ISFIFO(out.st_mode);
-    p->visible = !common.quiet && (common.progress || (isatty(STDERR_FILENO) && !in_pipe));
+    p->visible = !common.quiet && (common.progress || (p->rewritten && !in_pipe));
 }
 
 static void time_left(double seconds, char text[64])
@@ -441,8 +445,6 @@ static void time_left(double seconds, char text[64])
 static int line_room(void)
 {
     struct winsize size;
-    if (!isatty(STDERR_FILENO))
-        return INT16_MAX;
     return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col - 1 : 79;
 }
 
@@ -456,9 +458,12 @@ static void progress_show(const progress *p, double now, const char *more)
         snprintf(of, sizeof of, " of %llu", (unsigned long long)p->total);
     snprintf(line, sizeof line, "%s: %llu%s %s, %.0f/s%s%s%s", description->name,
              (unsigned long long)p->done, of, p->what, rate, left, *more ? ", " : "", more);
-    fprintf(stderr, "\r%.*s\033[K", line_room(), line);
+    if (p->rewritten)
+        fprintf(stderr, "\r%.*s\033[K", line_room(), line);
+    else
+        fprintf(stderr, "%s\n", line);
     fflush(stderr);
-    line_shown = true;
+    line_shown = p->rewritten;
 }
 
 void progress_update(progress *p, uint64_t done, const char *format, ...)
@@ -467,7 +472,7 @@ void progress_update(progress *p, uint64_t done, const char *format, ...)
     if (!p->visible)
         return;
     double now = tool_seconds();
-    if (now - p->shown < 0.2)
+    if (now - p->shown < (p->rewritten ? REWRITE_SECONDS : LINE_SECONDS))
         return;
     p->shown = now;
     char more[256] = "";
@@ -485,7 +490,8 @@ void progress_end(progress *p)
     if (!p->visible)
         return;
     progress_show(p, tool_seconds(), "");
-    fputc('\n', stderr);
+    if (p->rewritten)
+        fputc('\n', stderr);
     line_shown = false;
 }
 

@@ -120,16 +120,16 @@ bool tool_shows_progress(void); /* --progress was given, and not --quiet */
 
 /* ---- progress ---- */
 
-/* Progress on stderr, one line rewritten a few times a second and no wider than the terminal, when
- * stderr is a terminal or --progress was given and not --quiet: rows, rows a second, time left
- * where the total is known. A tool whose output is a pipe leaves the line to the pipeline's last
+/* Progress on stderr when it is a terminal or --progress was given, and not --quiet: rows, rows a
+ * second, time left where the total is known. On a terminal it is one line, rewritten a few times a
+ * second and no wider; elsewhere a new line every ten seconds, as in a log. A tool whose output is a pipe leaves the line to the pipeline's last
  * one, unless --progress was given. */
 typedef struct {
     const char *what; /* "rows", "pictures" */
     double begun, shown;
-    uint64_t done, total; /* total 0 if not known */
-    uint64_t later;       /* of parts that follow, for the time left; the caller's to set */
-    bool visible;
+    uint64_t done, total;    /* total 0 if not known */
+    uint64_t later;          /* of parts that follow, for the time left; the caller's to set */
+    bool visible, rewritten; /* on a terminal */
 } progress;
 void progress_begin(progress *p, const char *what, uint64_t total);
 void progress_update(progress *p, uint64_t done, const char *format, ...)

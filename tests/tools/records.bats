@@ -412,6 +412,14 @@ writes_file() {
     [ -z "$output" ]
 }
 
+@test "progress in a file is lines, one every ten seconds" {
+    { cifar-read a.bin; sleep 10.2; cifar-read a.bin; cifar-read a.bin; } | class-filter --keep 0-9 --progress -o out 2>said
+    [ "$(wc -l <said)" -eq 2 ]
+    ! grep -q $'[\r\e]' said
+    [ "$(grep -cE '^class-filter: [0-9]+ (rows|of).*, [0-9]+/s' said)" -eq 2 ]
+    tail -n 1 said | grep -q '^class-filter: 1800 '
+}
+
 @test "the progress line is no wider than the terminal" {
     need_terminal
     for columns in 20 33 80; do
