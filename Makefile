@@ -247,5 +247,6 @@ format:
 clean:
 	rm -rf build build-* bin bin-*
 
-.SECONDARY:
+# Kept, though only chains of rules name them. All others are not secondary: an archive that lacks one is made anew.
+.SECONDARY: $(patsubst %.c,$B/%.o,$(wildcard src/*.c tests/*/*.c))
 -include $(shell find $B -name '*.d' 2>/dev/null)

@@ -25,6 +25,18 @@ setup() {
     [[ $output == *"-std=c17"*" -c -o $PWD/b/common/base/error.o common/base/error.c" ]]
 }
 
+@test "a library that comes later is built with: nothing of the first build hides it" {
+    printf '#include <%s>\n' stdio.h jpeglib.h png.h webp/decode.h archive.h | cc -E -x c - >/dev/null 2>&1 ||
+        skip "needs the libraries of pictures"
+    "${build[@]}" PICTURES= ARRAYS= "$PWD/b/libcommon.a" >/dev/null
+    ar t b/libcommon.a >before
+    ! grep -qx picture_tar.o before
+    "${build[@]}" "$PWD/b/libcommon.a" >/dev/null
+    ar t b/libcommon.a >after
+    grep -qx picture_tar.o after && grep -qx npy.o after && grep -qx tool.o after
+    run -0 "${build[@]}" -q "$PWD/b/libcommon.a"
+}
+
 @test "without -j building takes all cores, with it what was said" {
     flags() { "${build[@]}" -pn "$@" 2>/dev/null | grep '^MAKEFLAGS' || true; }
     [[ $(flags) == *" -j$(nproc) "* ]]
