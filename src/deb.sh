@@ -35,6 +35,7 @@ Architecture: $(dpkg --print-architecture)
 Maintainer: $who
 Installed-Size: $(du -sk --exclude=DEBIAN "$root" | cut -f 1)
 Depends: $needs
+Suggests: gnuplot-nox, jq
 Section: science
 Priority: optional
 Description: low-shot image classification as Unix filters
