@@ -26,3 +26,23 @@ setup() {
     awk -F'\t' 'NR > 1 && (NF != 10 || $7 !~ /^[0-9.]+$/ || $10 > 1) {exit 1}' "$tsv"
     grep -q '^| mean, calibrated, tuned |' "$table"
 }
+
+@test "the plot's tics are the shots that were measured, its legend from the best down" {
+    {
+        printf 'data\tmethod\tcalibrated\ttuned\tshots\tdraw\tnovel\tbase\tall\tharmonic_mean\n'
+        for draw in 1 2 3; do
+            for shots in 3 50 all; do
+                printf 'some\tmean\traw\tplain\t%s\t%s\t0.5\t0.5\t0.5\t0.%s\n' $shots $draw $((30 + draw))
+                printf 'some\tauto\tcalibrated\tplain\t%s\t%s\t0.5\t0.5\t0.5\t0.%s\n' $shots $draw $((60 + draw))
+            done
+        done
+    } >some.tsv
+    "$ROOT"/examples/low-shot/table curves some.tsv >curves
+    [ "$(head -n 1 curves)" = '# tics "3" 1, "50" 2, "all" 3' ]
+    [ "$(grep '^"' curves | tr '\n' ' ')" = '"auto, calibrated" "mean" ' ]
+    grep -qx '2 0.3200 0.0248' curves # Student's t of three draws
+    command -v gnuplot || skip "needs gnuplot"
+    gnuplot -e "curves='curves'; picture='some.png'; name='some'" "$ROOT"/examples/low-shot/plot.gp 2>said
+    [ ! -s said ]
+    [ "$(head -c 4 some.png | tail -c 3)" = PNG ]
+}
