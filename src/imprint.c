@@ -380,6 +380,8 @@ static void check_rows(const imprinting *work, const class_list *classes)
     tool_fail(&e);
 }
 
+#define COST_TOLD 0.03 /* of base accuracy, which is told of with its cure */
+
 static void report(const imprinting *work, const model *m, const class_list *classes)
 {
     fit_report made = fit_report_of(m);
@@ -394,13 +396,18 @@ static void report(const imprinting *work, const model *m, const class_list *cla
     if (made.bare)
         tool_say(
             "no rows of base classes are at hand: the bias should cost them at most a tenth of "
-            "their right rows");
+            "their right rows; rows of theirs and --update-base find a better one");
     char how[64] = "";
     if (made.lambda > 0)
         snprintf(how, sizeof how, ", lambda %g", made.lambda);
-    tool_say("imprinted %zu %s from %" PRIu64 " embedding%s by %s%s, bias %.3g", count,
+    char cost[128] = "";
+    if (made.base >= 0 && made.alone - made.base > COST_TOLD)
+        snprintf(cost, sizeof cost,
+                 "; base accuracy %.3f is expected to become %.3f (--balance base:0.02 costs less)",
+                 made.alone, made.base);
+    tool_say("imprinted %zu %s from %" PRIu64 " embedding%s by %s%s, bias %.3g%s", count,
              count == 1 ? "class" : "classes", rows.used, rows.used == 1 ? "" : "s",
-             method_name(made.method), how, made.bias);
+             method_name(made.method), how, made.bias, cost);
 }
 
 /* In five lines what was chosen, and what is expected of it. */

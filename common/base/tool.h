@@ -121,9 +121,9 @@ bool tool_shows_progress(void); /* --progress was given, and not --quiet */
 /* ---- progress ---- */
 
 /* Progress on stderr when it is a terminal or --progress was given, and not --quiet: rows, rows a
- * second, time left where the total is known. On a terminal it is one line, rewritten a few times a
- * second and no wider; elsewhere a new line every ten seconds, as in a log. A tool whose output is a pipe leaves the line to the pipeline's last
- * one, unless --progress was given. */
+ * second, time left where the total is known. On a terminal it is one line, rewritten a few times
+ * a second and no wider; elsewhere a new line every ten seconds, as in a log. A tool whose output
+ * is a pipe leaves the line to the pipeline's last one, unless --progress was given. */
 typedef struct {
     const char *what; /* "rows", "pictures" */
     double begun, shown;

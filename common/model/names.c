@@ -134,6 +134,7 @@ const key_form model_keys[KEY_COUNT] = {
     [KEY_MADE_BARE] = {"made/bare", NULL, 0, 1, true},
     [KEY_MADE_BASE_ACCURACY] = {"made/base-accuracy", NULL, 0, 1, false},
     [KEY_MADE_NOVEL_ACCURACY] = {"made/novel-accuracy", NULL, 0, 1, false},
+    [KEY_MADE_BASE_ALONE] = {"made/base-alone", NULL, 0, 1, false},
     [KEY_SLIM] = {"slim", NULL, 1, 1, true},
     [KEY_SLIM_SHOTS] = {"slim/shots", NULL, 0, SEED_MOST, true},
     [KEY_SLIM_SHOTS_MOST] = {"slim/shots-most", NULL, 0, SEED_MOST, true},

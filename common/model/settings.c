@@ -131,7 +131,8 @@ fit_report fit_report_of(const model *m)
                         .bias = number_of(m, KEY_MADE_BIAS, 0),
                         .bare = number_of(m, KEY_MADE_BARE, 0) != 0,
                         .base = number_of(m, KEY_MADE_BASE_ACCURACY, -1),
-                        .novel = number_of(m, KEY_MADE_NOVEL_ACCURACY, -1)};
+                        .novel = number_of(m, KEY_MADE_NOVEL_ACCURACY, -1),
+                        .alone = number_of(m, KEY_MADE_BASE_ALONE, -1)};
 }
 
 void fit_report_drop(model *m)
@@ -150,6 +151,7 @@ int fit_report_put(model *m, const fit_report *r, error *e)
                      put_number(m, KEY_MADE_BIAS, r->method != METHOD_NONE, r->bias) == 0 &&
                      put_number(m, KEY_MADE_BARE, r->bare, 1) == 0 &&
                      put_number(m, KEY_MADE_BASE_ACCURACY, r->base >= 0, r->base) == 0 &&
-                     put_number(m, KEY_MADE_NOVEL_ACCURACY, r->novel >= 0, r->novel) == 0,
+                     put_number(m, KEY_MADE_NOVEL_ACCURACY, r->novel >= 0, r->novel) == 0 &&
+                     put_number(m, KEY_MADE_BASE_ALONE, r->alone >= 0, r->alone) == 0,
                  e);
 }

@@ -56,6 +56,7 @@ typedef struct {
     double bias;        /* of imprinted novel classes (0) */
     bool bare;          /* it was found without rows of base classes */
     double base, novel; /* the accuracies expected (-1) */
+    double alone;       /* that of base classes without novel ones beside them (-1) */
 } fit_report;
 
 fit_report fit_report_of(const model *m);

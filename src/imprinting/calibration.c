@@ -222,6 +222,7 @@ static void choose_bias(const calibration *c, const curve *k, calibration_result
     }
     out->base = k->base * (1 - share_at(k, step));
     out->novel = novel_at(k, step);
+    out->alone = k->base;
 }
 
 int calibration_choose_bias(calibration *c, balance how, const size_t classes[2],

@@ -63,11 +63,13 @@ typedef struct {
     double bias;
     double best;        /* the balance's figure at the best bias; 0 without real base rows */
     double base, novel; /* the accuracies expected at that bias; -1 without real base rows */
+    double alone;       /* that of base rows where there are no novel classes; -1 likewise */
     double episodes;    /* the best harmonic mean by episodes alone; -1 where there are none */
 } calibration_result;
 
 /* Nothing is known. */
-#define CALIBRATION_UNKNOWN ((calibration_result){.episodes = -1, .base = -1, .novel = -1})
+#define CALIBRATION_UNKNOWN                                                                        \
+    ((calibration_result){.episodes = -1, .base = -1, .novel = -1, .alone = -1})
 
 int calibration_add(calibration *c, calibration_row row, error *e);
 void calibration_free(calibration *c);

@@ -89,6 +89,7 @@ static int make_by_head(algebra *a, model *m, const fit_settings *how, const epi
     out->bias = found.bias;
     out->base = found.base;
     out->novel = found.novel;
+    out->alone = found.alone;
     int status = put_bias(m, found.bias, e);
     if (status == 0 && scores) {
         for (size_t i = 0; i < set->rows * set->classes; i++)
@@ -108,7 +109,7 @@ static int make_from(algebra *a, model *m, const fit_settings *how, const episod
     fit_method method = how->method == METHOD_NONE ? METHOD_MEAN : how->method;
     if (method == METHOD_AUTO)
         method = ridge_complete(m) ? METHOD_RIDGE : METHOD_MEAN;
-    *out = (fit_report){.method = method, .base = -1, .novel = -1};
+    *out = (fit_report){.method = method, .base = -1, .novel = -1, .alone = -1};
     if (method == METHOD_RIDGE)
         return ridge_make(a, m, how, set, out, e);
     if (method == METHOD_PROXIES && proxies_make(a, m, how, e) < 0)

@@ -269,7 +269,8 @@ static int store(const fitting *f, double bias, fit_report *out, error *e)
                         .scale = factor,
                         .bias = factor * bias,
                         .base = f->found.base,
-                        .novel = f->found.novel};
+                        .novel = f->found.novel,
+                        .alone = f->found.alone};
     return 0;
 }
 

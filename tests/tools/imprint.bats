@@ -424,6 +424,15 @@ PYTHON
     jq -s -e '.[0].harmonic_mean >= .[1].harmonic_mean - 0.03' json.harmonic json.none
     jq -s -e '.[0].all >= ([.[1:][].all] | max) - 0.02' json.all json.harmonic json.base:0.5 json.none
     jq -s -e '.[0].novel > .[1].novel and .[0].base < .[1].base' json.base:0.5 json.base:0.02
+    # What base classes are expected to lose is said, with the cure, where it is more than a few points.
+    imprint $D --model base.model --balance base:0.5 few -o costly 2>said
+    note() { tensor-info --all costly | awk -v key="made/$1" '$1 == key { printf "%.3f", $2 }'; }
+    grep -qF "; base accuracy $(note base-alone) is expected to become $(note base-accuracy) (--balance base:0.02 costs less)" said
+    classify --quiet $D --model base.model all | score --quiet --format json |
+        jq -e --argjson told "$(note base-alone)" '.base - $told | fabs < 0.05'
+    jq -e --argjson told "$(note base-accuracy)" '.base - $told | fabs < 0.08' json.base:0.5
+    imprint $D --model base.model --balance base:0.02 few -o cheap 2>said
+    ! grep -q 'base accuracy' said
     imprint --quiet $D --model base.model --balance base:0.02 few -o first
     imprint --quiet $D --model first few -o second # a model stays with its balance
     "$PYTHON" -c 'import msgpack; print(next(msgpack.Unpacker(open("second", "rb")))["model"]["imprint/balance"])' |
