@@ -86,6 +86,7 @@ typedef struct {
     picture_source *rest;
     picture_item first;
     bool held;
+    size_t passed; /* pictures before it that could not be read */
 } peeked_source;
 
 typedef struct {
@@ -161,8 +162,8 @@ static int size_of_model(error *e)
                : error_set(e, "%s: has no network, so it takes no pictures", model_path);
 }
 
-/* Reads the first picture that there is, and with --skip the first that can be read, for its size;
- * it stays to be given. */
+/* Reads the first picture that can be read, for its size; it stays to be given. Those before it are
+ * named and counted. */
 static int size_of_first(peeked_source *s, error *e)
 {
     picture_item *p = &s->first;
@@ -176,11 +177,10 @@ static int size_of_first(peeked_source *s, error *e)
                 return 0;
             error_prefix(e, "%s", p->path);
         }
-        if (!skip)
-            return -1;
         tool_complain(e);
         picture_item_free(p);
         s->held = false;
+        s->passed++;
     }
 }
 
@@ -331,6 +331,8 @@ static int end_stream(job *j, error *e)
     if (others)
         tool_say("note: %zu member%s not named as pictures: %s%s", others, others > 1 ? "s" : "",
                  first, others > 1 ? ", ..." : "");
+    j->seen += j->source.passed;
+    j->failures += j->source.passed;
     if (j->seen == 0)
         return error_set(e, "no pictures came; members named .jpg, .png, .webp or .ppm are");
     if (j->failures && (!skip || j->failures == j->seen))

@@ -181,6 +181,12 @@ base.save("pictures/good.jpg"); base.save("pictures/cut.jpg"); base.save("pictur
     run -0 --separate-stderr image-read --skip -o out pictures
     [[ ${stderr_lines[3]} == *"note: went on without 3 of 4 pictures" ]]
     tensor-info out | grep -q 'path   *text \[1\]'
+    # Also those before the first that tells the size.
+    : >pictures/a.png
+    run -1 --separate-stderr image-read -o none pictures
+    [[ ${stderr_lines[0]} == *"pictures/a.png: empty" && ${stderr_lines[4]} == *"4 of 5 pictures could not be read"* ]]
+    run -0 --separate-stderr image-read --skip --force -o out pictures
+    [[ ${stderr_lines[4]} == *"note: went on without 4 of 5 pictures" ]]
     run -1 image-read --skip -o none pictures/empty.png
     run -1 image-read missing.jpg
     [[ $output == *"missing.jpg: No such file"* ]]
