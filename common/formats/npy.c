@@ -316,9 +316,9 @@ static int tensors_list(const char *path, char ***names, size_t *count, error *e
 
 int npz_names(const char *path, char ***names, size_t *count, error *e)
 {
-    struct archive *a;
+    struct archive *a = NULL;
     name_list n = {0};
-    const char *name;
+    const char *name = NULL;
     int more = 0;
     *names = NULL;
     *count = 0;
@@ -344,7 +344,7 @@ int npz_names(const char *path, char ***names, size_t *count, error *e)
 
 static int member_find(npy_array *a, const char *path, const char *member, error *e)
 {
-    const char *name;
+    const char *name = NULL;
     int more;
     if (zip_open(path, &a->archive, e) < 0)
         return -1;

@@ -108,7 +108,7 @@ static int make_rows(page *p, size_t rows, error *e)
         return 0;
     size_t more = 2 * p->drawn_rows > rows ? 2 * p->drawn_rows : rows;
     more = more > p->rows ? p->rows : more;
-    cairo_surface_t *paper;
+    cairo_surface_t *paper = NULL;
     if (new_paper((int)(p->columns * place_width(p) + GAP), (int)page_height(p, more), p->surface,
                   &paper, e) < 0)
         return -1;
@@ -240,7 +240,7 @@ int page_write(const page *p, output *out, error *e)
 {
     size_t rows = (p->filled + p->columns - 1) / p->columns;
     size_t columns = p->filled < p->columns ? p->filled : p->columns;
-    cairo_surface_t *paper;
+    cairo_surface_t *paper = NULL;
     if (new_paper((int)(columns * place_width(p) + GAP), (int)page_height(p, rows), NULL, &paper,
                   e) < 0)
         return -1;

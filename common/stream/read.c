@@ -431,7 +431,7 @@ static int fill_buffer(source *s, field_buffer *b, size_t bytes, error *e)
 static int read_data(source *s, tensor_parts *p, field_buffer *b, size_t used, error *e)
 {
     value_head h;
-    size_t expected;
+    size_t expected = 0;
     if (source_value(s, &h, e) < 0)
         return -1;
     if (h.type != HEAD_BIN && h.type != HEAD_STR)
@@ -529,7 +529,7 @@ static int read_tensor(source *s, tensor *out, field_buffer *b, size_t used, err
 {
     value_head h;
     tensor_parts p = {0};
-    size_t expected;
+    size_t expected = 0;
     if (source_value(s, &h, e) < 0)
         return -1;
     if (h.type == HEAD_ARRAY)

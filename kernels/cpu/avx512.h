@@ -9,7 +9,9 @@
 
 #define LANES 16 /* floats in a register */
 
-#define AVX512 __attribute__((target("arch=x86-64-v4")))
+#define AVX512_WORDS                                                                               \
+    "avx512f,avx512bw,avx512dq,avx512vl,avx512cd,avx2,fma,bmi,bmi2,f16c,lzcnt,movbe,popcnt"
+#define AVX512 __attribute__((target(AVX512_WORDS)))
 #define AVX512_INLINE AVX512 ALWAYS_INLINE
 
 static inline bool avx512_here(void)

@@ -7,7 +7,7 @@
 #define MOST 3 /* input channels */
 #define TAPS_MOST (9 * MOST)
 
-#define AVX512_BF16 __attribute__((target("arch=x86-64-v4,avx512bf16")))
+#define AVX512_BF16 __attribute__((target(AVX512_WORDS ",avx512bf16")))
 
 bool first_conv_fits(const layer *l)
 {

@@ -37,6 +37,24 @@ setup() {
     run -0 "${build[@]}" -q "$PWD/b/libcommon.a"
 }
 
+@test "flags and compilers that people build with: no warning, also for the processor at hand" {
+    files=(common/base/tool common/formats/resample common/stream/read src/score kernels/cpu/first_conv kernels/cpu/winograd
+        kernels/cpu/elementwise)
+    [ ! -e /usr/include/archive.h ] || files+=(common/formats/npy)
+    objects() { printf "$PWD/$1/%s.o\n" "${files[@]}"; }
+    n=0
+    for flags in "-O3 -march=native" "-O3 -march=x86-64-v4" "-O2 -march=x86-64-v3" "-O0" "-Os"; do
+        [[ $flags != *x86-64* || $(uname -m) = x86_64 ]] || continue
+        n=$((n + 1))
+        # shellcheck disable=SC2046
+        "${build[@]}" CI=1 "B=$PWD/b$n" "CFLAGS=$flags" $(objects b$n) >/dev/null
+    done
+    command -v clang || skip "needs clang"
+    echo '#include <omp.h>' | clang -fopenmp -E - >/dev/null 2>&1 || skip "clang has no OpenMP here"
+    # shellcheck disable=SC2046
+    "${build[@]}" CI=1 CC=clang "B=$PWD/bc" $(objects bc) >/dev/null
+}
+
 @test "without -j building takes all cores, with it what was said" {
     flags() { "${build[@]}" -pn "$@" 2>/dev/null | grep '^MAKEFLAGS' || true; }
     [[ $(flags) == *" -j$(nproc) "* ]]
