@@ -441,24 +441,6 @@ static int reserve(job *j, error *e)
     return 0;
 }
 
-static float number_at(const tensor *t, size_t i)
-{
-    switch (t->type) {
-    case TYPE_F16:
-        return float_of_half(((const uint16_t *)t->data)[i]);
-    case TYPE_F32:
-        return ((const float *)t->data)[i];
-    case TYPE_F64:
-        return (float)((const double *)t->data)[i];
-    case TYPE_BOOL:
-        return ((const uint8_t *)t->data)[i] != 0;
-    case TYPE_U64:
-        return (float)((const uint64_t *)t->data)[i];
-    default:
-        return (float)tensor_integer(t, i);
-    }
-}
-
 /* A batch's rows of one field. */
 static int column_read(column *c, size_t rows, uint64_t first, tensor *out, error *e)
 {
@@ -480,7 +462,7 @@ static int column_read(column *c, size_t rows, uint64_t first, tensor *out, erro
     out->shape[0] = rows;
     if (strcmp(c->name, "embedding") == 0) {
         for (size_t i = 0; i < rows * h->shape[1]; i++)
-            ((float *)c->made)[i] = number_at(out, i);
+            ((float *)c->made)[i] = (float)tensor_number(out, i);
         out->type = TYPE_F32;
         out->data = c->made;
     }

@@ -41,22 +41,6 @@ void picture_form_range(picture_form *form, const char *word)
         tool_usage("--range %s: takes two numbers, the smaller first, as 0:1", word);
 }
 
-static double number_at(const tensor *t, size_t i)
-{
-    switch (t->type) {
-    case TYPE_F16:
-        return float_of_half(((const uint16_t *)t->data)[i]);
-    case TYPE_F32:
-        return ((const float *)t->data)[i];
-    case TYPE_F64:
-        return ((const double *)t->data)[i];
-    case TYPE_BOOL:
-        return ((const uint8_t *)t->data)[i] != 0;
-    default:
-        return (double)tensor_integer(t, i);
-    }
-}
-
 /* Its numbers to uint8, in place: none of them is narrower. What lies outside by no more than
  * rounding does is cut off. */
 static int to_bytes(const batch *b, tensor *t, const picture_form *form, error *e)
@@ -68,7 +52,7 @@ static int to_bytes(const batch *b, tensor *t, const picture_form *form, error *
     if (t->type == TYPE_TEXT)
         return error_set(e, "field 'image' is a column of texts, no pictures");
     for (size_t i = 0; i < count; i++) {
-        double value = number_at(t, i), byte = (value - form->low) * factor;
+        double value = tensor_number(t, i), byte = (value - form->low) * factor;
         if (!(byte > -0.5 && byte < 255.5))
             return error_set(e, "row %" PRIu64 ": a picture has %g, outside --range %g:%g",
                              b->first_row + i / tensor_row_size(t), value, form->low, form->high);

@@ -164,3 +164,21 @@ float float_of_half(uint16_t half)
                                 : ldexpf((float)fraction, -24);
     return half & 0x8000 ? -size : size;
 }
+
+double tensor_number(const tensor *t, size_t i)
+{
+    switch (t->type) {
+    case TYPE_F16:
+        return float_of_half(((const uint16_t *)t->data)[i]);
+    case TYPE_F32:
+        return ((const float *)t->data)[i];
+    case TYPE_F64:
+        return ((const double *)t->data)[i];
+    case TYPE_BOOL:
+        return ((const uint8_t *)t->data)[i] != 0;
+    case TYPE_U64:
+        return (double)((const uint64_t *)t->data)[i];
+    default:
+        return (double)tensor_integer(t, i);
+    }
+}

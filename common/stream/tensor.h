@@ -47,6 +47,9 @@ size_t tensor_bytes(const tensor *t); /* of all rows */
 /* Element i of a tensor of whole numbers, for labels; INT64_MAX for what int64 cannot hold. */
 int64_t tensor_integer(const tensor *t, size_t i);
 
+/* Element i of a tensor of any numbers; of bool 0 or 1. */
+double tensor_number(const tensor *t, size_t i);
+
 float float_of_half(uint16_t half); /* the number whose bits as a float16 these are */
 
 /* "float32 [40000, 512]", as people read it, into text of that size. */
