@@ -32,6 +32,21 @@ static bool computes(dnnl_cpu_isa_t what)
 #endif
 }
 
+bool cpu_has_avx2(void)
+{
+    return computes(dnnl_cpu_isa_avx2);
+}
+
+bool cpu_has_avx512(void)
+{
+    return computes(dnnl_cpu_isa_avx512_core);
+}
+
+bool cpu_has_avx512_bf16(void)
+{
+    return computes(dnnl_cpu_isa_avx512_core_bf16);
+}
+
 bool cpu_has_tiles(void)
 {
     return computes(dnnl_cpu_isa_avx512_core_amx);
@@ -41,11 +56,11 @@ static const char *processor_name(void)
 {
     if (cpu_has_tiles())
         return "AMX";
-    if (computes(dnnl_cpu_isa_avx512_core_bf16))
+    if (cpu_has_avx512_bf16())
         return "AVX512-BF16";
-    if (computes(dnnl_cpu_isa_avx512_core))
+    if (cpu_has_avx512())
         return "AVX512";
-    if (computes(dnnl_cpu_isa_avx2))
+    if (cpu_has_avx2())
         return "AVX2";
 #if defined(__x86_64__)
     return "x86-64";
@@ -62,7 +77,7 @@ static int precision_choose(precision_kind asked, precision_kind *out, error *e)
         return error_set(e, "precision tf32: only GPUs compute it; use fp32, bf16 or auto");
     *out = asked;
     if (asked == PRECISION_AUTO)
-        *out = computes(dnnl_cpu_isa_avx512_core_bf16) ? PRECISION_BF16 : PRECISION_FP32;
+        *out = cpu_has_avx512_bf16() ? PRECISION_BF16 : PRECISION_FP32;
     return 0;
 }
 

@@ -6,7 +6,7 @@
  *
  * network -> plan (../plan): what is done in one pass, and where each result lies
  *         -> primitives (product.h): oneDNN's, for one number of rows; convolutions of 3x3 are our
- *            own where the processor has AVX512 (winograd.h) and not AMX for their type
+ *            own where the processor has AVX2 (winograd.h) and not AMX for their type
  *         -> steps (program.c) */
 #ifndef KERNELS_CPU_CPU_H
 #define KERNELS_CPU_CPU_H
@@ -26,6 +26,10 @@ typedef struct {
 /* Makes OpenMP use the backend's threads: at the beginning of every call. */
 void cpu_begin(const cpu *own);
 
+/* What the processor has, as far as oneDNN may use it ($ONEDNN_MAX_CPU_ISA). */
+bool cpu_has_avx2(void);
+bool cpu_has_avx512(void);
+bool cpu_has_avx512_bf16(void);
 /* Whether the processor multiplies tiles of bf16 (AMX): there oneDNN's convolutions need no saving
  * of multiplications. */
 bool cpu_has_tiles(void);

@@ -1,6 +1,7 @@
 #include "dnnl_compat.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static dnnl_prop_kind_t forward_kind(const product_request *r)
 {
@@ -192,6 +193,14 @@ bool layout_equal(layout a, layout b)
 layout layout_of(const_dnnl_primitive_desc_t pd, dnnl_query_t what)
 {
     return dnnl_primitive_desc_query_md(pd, what, 0);
+}
+
+bool is_gemm(const_dnnl_primitive_desc_t pd)
+{
+    const char *name = NULL;
+    if (dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, (void *)&name) != dnnl_success)
+        return false;
+    return name && strstr(name, "gemm:") && !strstr(name, "brg");
 }
 
 dnnl_status_t attributes_new(const post_operation *operations, size_t count,

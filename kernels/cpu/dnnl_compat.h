@@ -29,6 +29,10 @@ bool layout_equal(layout a, layout b);
  * it has none. */
 layout layout_of(const_dnnl_primitive_desc_t pd, dnnl_query_t what);
 
+/* Whether oneDNN computes it as a plain product of matrices (GEMM), to which all orders of a matrix
+ * are alike. */
+bool is_gemm(const_dnnl_primitive_desc_t pd);
+
 /* What is done to a product's results before they are written: what lies there is added, or each
  * goes through oneDNN's elementwise function of that kind. */
 typedef struct {

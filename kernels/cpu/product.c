@@ -252,13 +252,27 @@ void *product_gradient(const program *p, const fused_layer *f)
     return program_at(p, f->d_converted == NOWHERE ? f->d_masked : f->d_converted);
 }
 
+/* With the weights as oneDNN likes them, but as they lie where it does not matter: no copy then. */
+static int backward_data_describe(const maker *m, const ingredients *g, dnnl_primitive_desc_t hint,
+                                  dnnl_primitive_desc_t *out)
+{
+    product_maker *make = kind_of(m->p, m->f)->backward_data;
+    layout have = stored_layout(m->p, m->f->layer->weight, g->plain);
+    if (describe(m, make, g, g->any, g->gradient, g->plainly, hint, out) < 0)
+        return -1;
+    if (!is_gemm(*out) || layout_equal(layout_of(*out, dnnl_query_weights_md), have))
+        return 0;
+    dnnl_primitive_desc_destroy(*out);
+    *out = NULL;
+    return describe(m, make, g, have, g->gradient, g->plainly, hint, out);
+}
+
 static int backward_data_make(const maker *m, const ingredients *g, dnnl_primitive_desc_t hint,
                               primitive *o)
 {
     const fused_layer *f = m->f;
     void *weights;
-    if (describe(m, kind_of(m->p, f)->backward_data, g, g->any, g->gradient, g->plainly, hint,
-                 &o->pd) < 0)
+    if (backward_data_describe(m, g, hint, &o->pd) < 0)
         return -1;
     layout want = layout_of(o->pd, dnnl_query_weights_md);
     if (weights_prepare(m, g->plain, want, &weights) < 0 ||

@@ -4,7 +4,8 @@
  * Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, 2016 (arXiv 1509.09308).
  *
  * Activations are rows x height x width x channels, float or bf16; what is computed is always
- * float. For x86-64 with AVX512, channels in multiples of 32. Same threads, same bytes. */
+ * float. For x86-64 with AVX512 and channels in multiples of 32, or with AVX2 and multiples of 16.
+ * Same threads, same bytes. */
 #ifndef KERNELS_CPU_WINOGRAD_H
 #define KERNELS_CPU_WINOGRAD_H
 
@@ -38,5 +39,25 @@ void winograd_backward(const layer *l, const void *y_gradient, const float *filt
 void winograd_weight_gradient(const layer *l, const void *x, const void *y_gradient, element x_type,
                               element y_type, size_t rows, float *weight_gradient,
                               float *bias_gradient, float *scratch);
+
+/* The same functions, for one width of registers: see winograd_passes.h. */
+typedef struct {
+    bool (*fits)(const layer *l, int threads);
+    size_t (*filter_count)(const layer *l);
+    void (*filters)(const layer *l, const float *weights, float *filters);
+    void (*filters_rotated)(const layer *l, const float *weights, float *filters);
+    size_t (*scratch_count)(const layer *l, int threads);
+    void (*forward)(const layer *l, const void *x, const float *filters, const float *bias,
+                    bool relu, void *y, element x_type, element y_type, size_t rows,
+                    float *scratch);
+    void (*backward)(const layer *l, const void *y_gradient, const float *filters, const void *gate,
+                     float factor, void *x_gradient, element y_type, element x_type, size_t rows,
+                     float *scratch);
+    void (*weight_gradient)(const layer *l, const void *x, const void *y_gradient, element x_type,
+                            element y_type, size_t rows, float *weight_gradient,
+                            float *bias_gradient, float *scratch);
+} winograd_passes;
+
+extern const winograd_passes winograd_avx2, winograd_avx512; /* of x86-64 alone */
 
 #endif

@@ -38,8 +38,8 @@ setup() {
 }
 
 @test "flags and compilers that people build with: no warning, also for the processor at hand" {
-    files=(common/base/tool common/formats/resample common/stream/read src/score kernels/cpu/first_conv kernels/cpu/winograd
-        kernels/cpu/elementwise)
+    files=(common/base/tool common/formats/resample common/stream/read src/score kernels/cpu/elementwise
+        kernels/cpu/first_conv_avx{2,512} kernels/cpu/winograd_avx{2,512})
     [ ! -e /usr/include/archive.h ] || files+=(common/formats/npy)
     objects() { printf "$PWD/$1/%s.o\n" "${files[@]}"; }
     n=0
