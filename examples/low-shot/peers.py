@@ -3,6 +3,7 @@
 
 usage: peers.py [--base K:ROWS] [--model FILE] [--draws N] [--shots LIST] [--keep DIR] SET.npz...
        peers.py --tell FILE.json...
+       peers.py --curves FILE.json...
 
 A set holds `xtr` and `xte` [rows, numbers], `ytr` and `yte` [rows]: embeddings and labels 0, 1, ... Without --base all
 classes are imprinted from n rows each, and the table has the accuracy on the test rows; with it K classes, others in
@@ -13,7 +14,8 @@ of the default's; "all" is all rows, in one draw where there is nothing to draw.
 calibration error and the loss of imprint's probabilities, and what --explain expected, beside what cross-validation of
 ridge expects where all are imprinted; below all, what they come to.
 --keep writes the figures of each set to a file in DIR from column to column, and goes on from one that is there; --tell
-prints such files as one (remove a file to measure its set anew). The tools are looked for in ../../bin, or in $BIN.
+prints such files as one (remove a file to measure its set anew), --curves the means over tables by shots, for
+embeddings.gp: lines of whether base classes are beside, method, shots, and their place. The tools are looked for in ../../bin, or in $BIN.
 Needs Debian's python3-sklearn and python3-msgpack-numpy.
 
   mean      the normalised mean of the normalised rows: the paper's imprinting
@@ -337,6 +339,17 @@ def print_all(tables):
             print_sum(what, some)
 
 
+def print_curves(tables):
+    """Means over the tables that have all of these numbers of shots."""
+    for base in False, True:
+        some = [t["columns"] for t in tables if bool(t["base"]) == base]
+        shots = [n for n in ("1", "2", "5", "10", "20") if any(n in t for t in some)]
+        some = [t for t in some if all(n in t for n in shots)]
+        for row in ["imprint"] + NAMES:
+            for place, n in enumerate(shots):
+                print("%d\t%s\t%s\t%d\t%.4f" % (base, row, n, place, np.mean([mean_of(t[n], row) for t in some])))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--base", default="0:0", metavar="K:ROWS")
@@ -345,16 +358,20 @@ def main():
     parser.add_argument("--shots", default="1,2,5,10,20,30,100,all")
     parser.add_argument("--keep", metavar="DIR")
     parser.add_argument("--tell", action="store_true")
+    parser.add_argument("--curves", action="store_true")
     parser.add_argument("sets", nargs="+", metavar="SET")
     o = parser.parse_args()
     tables = []
     for s in o.sets:
-        if o.tell:
+        if o.tell or o.curves:
             with open(s) as f:
                 tables.append(json.load(f))
         else:
             tables.append(measure(s, o))
-    print_all(tables)
+    if o.curves:
+        print_curves(tables)
+    else:
+        print_all(tables)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,97 @@
+# The sets of the table *embeddings*, and the table: all embeddings made by the tools, each set an .npz as peers.py takes it.
+#
+#     make -f sets.mk CIFAR10=DIR PHOTOS=DIR CIFAR=DIR PYTHON=python3
+#
+# CIFAR10: CIFAR-10's binary batches. PHOTOS, CIFAR and PYTHON: as in ../pretrained, whose networks are used. Fonts: all that
+# are installed (README.md names those used here). Hours on two cores, most of them the peers'; an interrupted make goes on
+# where it stopped.
+
+# ---- what may be changed: make NAME=VALUE -----------------------------------------------------------------
+CIFAR10 ?= $(TOP)/build/demo/cifar-10
+PHOTOS  = photos
+CIFAR   = cifar10-jpeg
+PYTHON  = python3
+FASHION = $(firstword $(wildcard /usr/share/datasets/fashion-mnist /usr/share/dataset-fashion-mnist) \
+            $(shell dpkg -L dataset-fashion-mnist 2>/dev/null | sed -n 's:/train-images.*::p' | head -n 1))
+# Rows of each class to learn from and to test on, of the pictures that come in thousands.
+LEARN   = 200
+SHOTS   = 1,2,5,10,20,30,100,all
+DRAWS   = 5
+RESNET9 = --arch resnet9 --epochs 3 --batch 256 --optimizer sgd --rate 0.2 --schedule one-cycle --weight-decay 5e-4 \
+          --label-smoothing 0.1 --augment flip,shift:4,cutout:8
+TOP     = ../..
+OUT     = $(TOP)/build/low-shot
+SETS    = $(OUT)/sets
+KEPT    = $(OUT)/embeddings
+PRE     = $(TOP)/build/pretrained
+ARRAYS  = ../pretrained/arrays
+export PATH := $(abspath $(TOP))/bin:$(PATH)
+export OPENBLAS_NUM_THREADS ?= 1
+export OMP_WAIT_POLICY = passive
+
+READ.cifar10.train = cifar-read $(CIFAR10)/data_batch_*.bin
+READ.cifar10.test  = cifar-read $(CIFAR10)/test_batch.bin
+READ.fashion.train = idx-read $(FASHION)/train-images-idx3-ubyte* $(FASHION)/train-labels-idx1-ubyte*
+READ.fashion.test  = idx-read $(FASHION)/t10k-images-idx3-ubyte* $(FASHION)/t10k-labels-idx1-ubyte*
+
+# Networks trained here, by the classes that they were trained on, and what embeds with them.
+TRAINED  = cifar10-8+2-keras-cnn cifar10-5+5-keras-cnn fashion-8+2-keras-cnn cifar10-8+2-resnet9
+BASE.8+2 = 0-7
+BASE.5+5 = 0-4
+HOW.keras-cnn = --epochs 5
+HOW.resnet9   = $(RESNET9)
+field = $(word $(1),$(subst -, ,$(2)))
+data  = $(call field,1,$*)
+base  = $(BASE.$(call field,2,$*))
+how   = $(if $(findstring resnet9,$*),$(HOW.resnet9),$(HOW.keras-cnn))
+
+ALONE  = $(TRAINED) glyphs-keras-cnn digits-pixels packages-tfidf photos-lite0 photos-dino cifar10-lite0 cifar10-dino
+PHOTOS_BASE = photos-lite0 photos-dino
+TABLES = $(ALONE:%=$(KEPT)/%.alone) $(PHOTOS_BASE:%=$(KEPT)/%.photos) $(TRAINED:%=$(KEPT)/%.base)
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all sets
+all: $(KEPT).md $(KEPT).png
+	@cat $<
+sets: $(ALONE:%=$(SETS)/%.npz)
+
+# ---- the sets ---------------------------------------------------------------------------------------------
+$(SETS) $(KEPT):
+	mkdir -p $@
+$(TRAINED:%=$(SETS)/%.model): $(SETS)/%.model: | $(SETS)
+	$(READ.$(data).train) | class-filter --keep $(base) | cnn-train $(how) --statistics --seed 1 -o $@
+$(TRAINED:%=$(SETS)/%.npz): $(SETS)/%.npz: $(SETS)/%.model
+	$(READ.$(data).train) | class-filter --keep 0-9 --per-class $(LEARN) | embed --model $< -o $@.train
+	$(READ.$(data).test) | class-filter --keep 0-9 --per-class $(LEARN) | embed --model $< -o $@.test
+	$(ARRAYS) $(LEARN) $@ $@.train $@.test && rm $@.train $@.test
+$(SETS)/glyphs-keras-cnn.npz: $(SETS)/cifar10-8+2-keras-cnn.model
+	./sets glyphs | embed --model $< -o $@.rows
+	$(ARRAYS) 120 $@ $@.rows && rm $@.rows
+$(SETS)/digits-pixels.npz: | $(SETS)
+	./sets digits $@
+$(SETS)/packages-tfidf.npz: | $(SETS)
+	./sets packages $@
+$(SETS)/photos-%.npz $(SETS)/cifar10-%.npz: | $(SETS)
+	$(MAKE) -C ../pretrained PHOTOS=$(abspath $(PHOTOS)) CIFAR=$(abspath $(CIFAR)) PYTHON=$(PYTHON) \
+	    CIFAR_ROWS=$(LEARN) $(PRE)/$(@F)
+	cp $(PRE)/$(@F) $@
+
+# One after another: they share what is made there.
+$(SETS)/photos-dino.npz: | $(SETS)/photos-lite0.npz
+$(SETS)/cifar10-lite0.npz: | $(SETS)/photos-dino.npz
+$(SETS)/cifar10-dino.npz: | $(SETS)/cifar10-lite0.npz
+
+# ---- the figures ------------------------------------------------------------------------------------------
+PEERS = ./peers.py --draws $(DRAWS) --shots $(SHOTS) --keep $(KEPT)
+$(KEPT)/%.alone: $(SETS)/%.npz | $(KEPT)
+	$(PEERS) $< >$@
+$(KEPT)/%.photos: $(SETS)/%.npz | $(KEPT)
+	$(PEERS) --base 15:30 $< >$@
+$(KEPT)/%.base: $(SETS)/%.npz | $(KEPT)
+	$(PEERS) --base $(if $(findstring 5+5,$*),5,8):$(LEARN) --model $(SETS)/$*.model $< >$@
+$(KEPT).md: $(TABLES)
+	./peers.py --tell $(KEPT)/*.json >$@
+$(KEPT).png: $(KEPT).md embeddings.gp
+	./peers.py --curves $(KEPT)/*.json >$(KEPT).curves
+	gnuplot -e "curves='$(KEPT).curves'; picture='$@'" embeddings.gp
