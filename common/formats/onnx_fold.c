@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#define PRODUCT_MOST ((size_t)1000000000) /* multiplications: some seconds */
+
 static void put(array *a, size_t i, double x)
 {
     if (a->whole)
@@ -100,6 +102,20 @@ static bool unary(const char *op, double a, double *out)
         *out = fabs(a);
     else if (strcmp(op, "Exp") == 0)
         *out = exp(a);
+    else if (strcmp(op, "Log") == 0)
+        *out = log(a);
+    else if (strcmp(op, "Sin") == 0)
+        *out = sin(a);
+    else if (strcmp(op, "Cos") == 0)
+        *out = cos(a);
+    else if (strcmp(op, "Erf") == 0)
+        *out = erf(a);
+    else if (strcmp(op, "Tanh") == 0)
+        *out = tanh(a);
+    else if (strcmp(op, "Sigmoid") == 0)
+        *out = 1 / (1 + exp(-a));
+    else if (strcmp(op, "Relu") == 0)
+        *out = fmax(a, 0);
     else if (strcmp(op, "Not") == 0)
         *out = a == 0;
     else
@@ -132,6 +148,132 @@ static bool fold_elements(reader *r, const node *n, array *out)
         put(out, i, x);
     }
     return true;
+}
+
+/* ---- sums ---- */
+
+/* One step of a reduction. */
+static double reduced(const char *op, double so_far, double x)
+{
+    if (strcmp(op, "ReduceMax") == 0)
+        return fmax(so_far, x);
+    if (strcmp(op, "ReduceMin") == 0)
+        return fmin(so_far, x);
+    if (strcmp(op, "ReduceProd") == 0)
+        return so_far * x;
+    bool squares = strcmp(op, "ReduceL2") == 0 || strcmp(op, "ReduceSumSquare") == 0;
+    return so_far + (squares ? x * x : x);
+}
+
+static double reduction_start(const char *op)
+{
+    return strcmp(op, "ReduceMax") == 0    ? -INFINITY
+           : strcmp(op, "ReduceMin") == 0  ? INFINITY
+           : strcmp(op, "ReduceProd") == 0 ? 1
+                                           : 0;
+}
+
+static bool reduces(const char *op)
+{
+    static const char *const all[] = {"ReduceSum", "ReduceMean", "ReduceMax",      "ReduceMin",
+                                      "ReduceL2",  "ReduceProd", "ReduceSumSquare"};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (strcmp(op, all[i]) == 0)
+            return true;
+    return false;
+}
+
+static array fold_reduce(reader *r, const node *n, const array *a)
+{
+    const char *op = n->proto->op_type;
+    array axes;
+    bool given = onnx_numbers(r, n, 1, "axes", &axes) && axes.count > 0;
+    bool keeps = onnx_int(n, "keepdims", 1) != 0, chosen[ONNX_RANK_MAX] = {false};
+    size_t kept[ONNX_RANK_MAX], gone[ONNX_RANK_MAX], shape[ONNX_RANK_MAX], rank = 0, each = 1;
+    size_t at[ONNX_RANK_MAX], within[ONNX_RANK_MAX];
+    if (!given && onnx_int(n, "noop_with_empty_axes", 0) != 0)
+        return *a;
+    for (size_t i = 0; given && i < axes.count; i++)
+        chosen[onnx_axis(r, n, (int64_t)onnx_at(&axes, i), a->rank)] = true;
+    for (size_t d = 0; d < a->rank; d++) {
+        bool out = !given || chosen[d];
+        kept[d] = out ? 1 : a->dims[d];
+        gone[d] = out ? a->dims[d] : 1;
+        each *= gone[d];
+        if (keeps || !out)
+            shape[rank++] = kept[d];
+    }
+    array out = onnx_array_new(r, a->whole, rank, shape);
+    for (size_t i = 0; i < out.count; i++) {
+        double sum = reduction_start(op);
+        split_index(i, a->rank, kept, at);
+        for (size_t k = 0; k < each; k++) {
+            size_t from = 0;
+            split_index(k, a->rank, gone, within);
+            for (size_t d = 0; d < a->rank; d++)
+                from = from * a->dims[d] + at[d] + within[d];
+            sum = reduced(op, sum, onnx_at(a, from));
+        }
+        if (strcmp(op, "ReduceMean") == 0)
+            sum /= (double)each;
+        put(&out, i, strcmp(op, "ReduceL2") == 0 ? sqrt(sum) : sum);
+    }
+    return out;
+}
+
+/* Of two matrices, or of many by one. */
+static array fold_product(reader *r, const node *n, const array *a, const array *b)
+{
+    if (a->rank < 2 || b->rank != 2 || a->dims[a->rank - 1] != b->dims[0])
+        onnx_fail(r, n, "shapes that do not fit");
+    size_t inner = b->dims[0], columns = b->dims[1], dims[ONNX_RANK_MAX];
+    if (columns > 0 && a->count > PRODUCT_MOST / columns)
+        onnx_fail(r, n, "a product of constants that is too large");
+    memcpy(dims, a->dims, sizeof dims);
+    dims[a->rank - 1] = columns;
+    array out = onnx_array_new(r, false, a->rank, dims);
+    for (size_t i = 0; i < out.count; i++) {
+        double sum = 0;
+        for (size_t k = 0; k < inner; k++)
+            sum += onnx_at(a, i / columns * inner + k) * onnx_at(b, k * columns + i % columns);
+        put(&out, i, sum);
+    }
+    return out;
+}
+
+/* Filters that are standardised before they are used (Qiao et al., Weight Standardization, 2019):
+ * axis 1 has what each mean and variance is of, given or, in training, the array's own. */
+static array fold_batch_norm(reader *r, const node *n, const array *a)
+{
+    const array *by[4]; /* scale, offset, mean, variance */
+    size_t channels = a->rank >= 2 ? a->dims[1] : 0, behind = 1;
+    for (size_t k = 0; k < 4; k++) {
+        by[k] = onnx_constant(r, n, onnx_input(n, k + 1));
+        if (by[k]->count != channels)
+            onnx_fail(r, n, "%zu numbers for %zu channels", by[k]->count, channels);
+    }
+    for (size_t d = 2; d < a->rank; d++)
+        behind *= a->dims[d];
+    bool own = onnx_int(n, "training_mode", 0) != 0;
+    double epsilon = (double)onnx_float(n, "epsilon", 1e-5f);
+    array out = onnx_array_new(r, false, a->rank, a->dims);
+    for (size_t c = 0; c < channels; c++) {
+        double mean = onnx_at(by[2], c), variance = onnx_at(by[3], c);
+        double sum = 0, squares = 0, each = (double)(a->dims[0] * behind);
+        size_t step = channels * behind;
+        for (size_t i = 0; own && i < a->dims[0] * behind; i++)
+            sum += onnx_at(a, i / behind * step + c * behind + i % behind) / each;
+        for (size_t i = 0; own && i < a->dims[0] * behind; i++) {
+            double off = onnx_at(a, i / behind * step + c * behind + i % behind) - sum;
+            squares += off * off / each;
+        }
+        double factor = onnx_at(by[0], c) / sqrt((own ? squares : variance) + epsilon);
+        for (size_t i = 0; i < a->dims[0] * behind; i++) {
+            size_t k = i / behind * step + c * behind + i % behind;
+            put(&out, k, (onnx_at(a, k) - (own ? sum : mean)) * factor + onnx_at(by[1], c));
+        }
+    }
+    return out;
 }
 
 /* ---- shapes ---- */
@@ -262,16 +404,15 @@ static array fold_transpose(reader *r, const node *n, const array *a)
 static array fold_gather(reader *r, const node *n, const array *a, const array *which)
 {
     size_t axis = onnx_axis(r, n, onnx_int(n, "axis", 0), a->rank), rank = 0;
-    size_t dims[2 * ONNX_RANK_MAX], at[2 * ONNX_RANK_MAX], before = 1, behind = 1;
+    size_t dims[2 * ONNX_RANK_MAX], behind = 1;
     for (size_t d = 0; d < axis; d++)
-        before *= dims[rank++] = a->dims[d];
+        dims[rank++] = a->dims[d];
     for (size_t d = 0; d < which->rank; d++)
         dims[rank++] = which->dims[d];
     for (size_t d = axis + 1; d < a->rank; d++)
         behind *= dims[rank++] = a->dims[d];
     if (rank > ONNX_RANK_MAX)
         onnx_fail(r, n, "%zu dimensions", rank);
-    (void)at;
     array out = onnx_array_new(r, a->whole, rank, dims);
     for (size_t i = 0; i < out.count; i++) {
         size_t tail = i % behind, middle = i / behind % which->count;
@@ -279,7 +420,6 @@ static array fold_gather(reader *r, const node *n, const array *a, const array *
         size_t k = onnx_axis(r, n, (int64_t)onnx_at(which, middle), a->dims[axis]);
         copy_element(&out, i, a, (head * a->dims[axis] + k) * behind + tail);
     }
-    (void)before;
     return out;
 }
 
@@ -567,6 +707,12 @@ void onnx_fold(reader *r, const node *n)
         out = fold_clip(r, n, a);
     } else if (onnx_is(n, "Where")) {
         out = fold_where(r, n);
+    } else if (onnx_is(n, "MatMul")) {
+        out = fold_product(r, n, a, onnx_constant(r, n, onnx_input(n, 1)));
+    } else if (onnx_is(n, "BatchNormalization")) {
+        out = fold_batch_norm(r, n, a);
+    } else if (reduces(n->proto->op_type)) {
+        out = fold_reduce(r, n, a);
     } else if (!fold_elements(r, n, &out)) {
         onnx_fail(r, n, "it is not computed here");
     }

@@ -54,8 +54,11 @@ def conv(x, w, b=None, strides=(1, 1), pads=(0, 0, 0, 0), group=1):
     return np.concatenate(parts, 1) + (0 if b is None else b[:, None, None])
 
 
-def norm(x, g, b, m, v, epsilon=1e-5):
-    s = (1, -1, 1, 1)
+def norm(x, g, b, m, v, epsilon=1e-5, training_mode=0):
+    others = tuple(d for d in range(x.ndim) if d != 1)
+    s = [-1 if d == 1 else 1 for d in range(x.ndim)]
+    if training_mode:
+        m, v = x.mean(others), x.var(others)
     return (x - m.reshape(s)) / np.sqrt(v.reshape(s) + epsilon) * g.reshape(s) + b.reshape(s)
 
 
@@ -79,6 +82,10 @@ OPERATORS = {
     "Flatten": lambda x, axis=1: x.reshape(x.shape[0], -1),
     "Gemm": lambda x, w, b=0, transB=0: x @ (w.T if transB else w) + b,
     "ReduceMean": lambda x, axes, keepdims=1: x.mean(tuple(axes), keepdims=bool(keepdims)),
+    "ReduceSum": lambda x, axes=None, keepdims=1: x.sum(None if axes is None else tuple(axes), keepdims=bool(keepdims)),
+    "ReduceL2": lambda x, axes, keepdims=1: np.sqrt((x * x).sum(tuple(axes), keepdims=bool(keepdims))),
+    "ReduceMax": lambda x, axes, keepdims=1: x.max(tuple(axes), keepdims=bool(keepdims)),
+    "Exp": np.exp, "Log": np.log, "Sin": np.sin, "Cos": np.cos,
     "Reshape": lambda x, s: x.reshape([x.shape[i] if d == 0 else int(d) for i, d in enumerate(s)]),
     "Transpose": lambda x, perm: x.transpose(perm),
     "Concat": lambda *x, axis: np.concatenate(x, axis),
@@ -197,6 +204,22 @@ def flat(g):
           g.constant(np.float32(0.4)))
     x = g("Flatten", x)
     return g("Relu", g("Gemm", x, g.weights(7, g.values[x].shape[1]), g.weights(7), transB=1))
+
+
+def standardised(g):
+    """Filters that are computed from others: standardised in single steps, by a norm, and by a small network."""
+    w = g.weights(6, 3, 3, 3)
+    w = g("Sub", w, g("ReduceMean", w, axes=[1, 2, 3]))
+    w = g("Mul", g("Div", w, g("ReduceL2", w, axes=[-1, -2, 1])), g.constant(g.rng.rand(6, 1, 1, 1).astype("f4")))
+    x = g("Relu", g("Conv", "x", w, g.weights(6)))
+    w = g("Reshape", g.weights(4, 6, 3, 3), g.constant(np.array([1, 4, 54])))
+    w = g("BatchNormalization", w, g.positive(4), g.weights(4), g.weights(4), g.positive(4), training_mode=1)
+    w = g("Reshape", w, g.constant(np.array([4, 6, 3, 3])))
+    b = g("Tanh", g("MatMul", g.weights(1, 5), g.weights(5, 4)))
+    b = g("ReduceSum", g("Sin", g("Sigmoid", g("Relu", b))), axes=[0], keepdims=0)
+    b = g("Sub", g("Log", g("Exp", b)), g("ReduceMax", b, axes=[0]))
+    x = g("Conv", x, w, g("Div", g("Cos", b), g("ReduceSum", b)))
+    return g("Flatten", g("GlobalAveragePool", x))
 
 
 def strided(g):
