@@ -21,7 +21,8 @@ SHEET_PACKAGES = libpango1.0-dev
 DATA_PACKAGES  = dataset-fashion-mnist $(if $(wildcard ../shared/data/unpack-cifar10),xz-utils libjpeg-dev)
 DEMO_PACKAGES  = $(BUILD_PACKAGES) $(DATA_PACKAGES) curl
 CHECK_PACKAGES = $(BUILD_PACKAGES) $(PICTURE_PACKAGES) $(ONNX_PACKAGES) $(ARRAY_PACKAGES) $(SHEET_PACKAGES) $(DATA_PACKAGES) libcmocka-dev bats clang-format mandoc jq bsdutils gnuplot-nox \
-                 python3-numpy python3-msgpack-numpy python3-xxhash python3-pil python3-sklearn parallel miller
+                 python3-numpy python3-msgpack-numpy python3-xxhash python3-pil python3-sklearn parallel miller \
+                 slurmctld slurmd slurm-client munge
 EXAMPLE_PACKAGES = $(BUILD_PACKAGES) $(DATA_PACKAGES) jq gawk gnuplot-nox parallel
 BENCH_PACKAGES = $(BUILD_PACKAGES) $(DATA_PACKAGES) python3-numpy python3-torch
 FUZZ_PACKAGES  = $(BUILD_PACKAGES) $(PICTURE_PACKAGES) $(ONNX_PACKAGES) $(ARRAY_PACKAGES) clang libclang-rt-dev

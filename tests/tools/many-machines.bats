@@ -46,8 +46,68 @@ same_predictions() {
     for SLURM_ARRAY_TASK_ID in 1 2 3 4; do
         SLURM_ARRAY_TASK_ID=$SLURM_ARRAY_TASK_ID "$ROOT/examples/many-machines/slurm.sh"
     done
-    model-merge parts/*.model -o merged.model
+    env -u SLURM_ARRAY_TASK_ID "$ROOT/examples/many-machines/slurm.sh" merge merged.model
     same_predictions merged.model
     SLURM_ARRAY_TASK_ID=5 run "$ROOT/examples/many-machines/slurm.sh"
     [ "$status" -eq 1 ] && [ ! -e parts/5.model ]
+}
+
+# A cluster of this machine alone, its daemons' files in ./slurm; `slurm_end` ends it.
+slurm_begin() {
+    local host port=$((20000 + $$ % 20000))
+    host=$(hostname -s)
+    mkdir -p slurm/state slurm/spool slurm/munge
+    chmod 0700 slurm/munge
+    head -c 1024 /dev/urandom >slurm/munge/key && chmod 0400 slurm/munge/key
+    munged --force --key-file="$PWD/slurm/munge/key" --socket="$PWD/slurm/munge/socket" --num-threads=1 \
+        --pid-file="$PWD/slurm/munge/pid" --log-file="$PWD/slurm/munge/log" --seed-file="$PWD/slurm/munge/seed"
+    cat >slurm/slurm.conf <<CONF
+ClusterName=test
+SlurmctldHost=$host(127.0.0.1)
+SlurmUser=root
+AuthInfo=socket=$PWD/slurm/munge/socket
+SlurmctldPort=$port
+SlurmdPort=$((port + 1))
+StateSaveLocation=$PWD/slurm/state
+SlurmdSpoolDir=$PWD/slurm/spool
+SlurmctldPidFile=$PWD/slurm/slurmctld.pid
+SlurmdPidFile=$PWD/slurm/slurmd.pid
+SlurmctldLogFile=$PWD/slurm/slurmctld.log
+SlurmdLogFile=$PWD/slurm/slurmd.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+MpiDefault=none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU
+SchedulerParameters=sched_interval=1,batch_sched_delay=0
+NodeName=$host NodeAddr=127.0.0.1 CPUs=$(nproc)
+PartitionName=all Nodes=ALL Default=YES
+CONF
+    export SLURM_CONF=$PWD/slurm/slurm.conf
+    slurmctld && slurmd
+}
+
+slurm_end() {
+    for daemon in slurm/slurmd.pid slurm/slurmctld.pid slurm/munge/pid; do
+        [ ! -e $daemon ] || kill "$(cat $daemon)" || true
+    done
+}
+
+@test "slurm.sh on a cluster, as its head says" {
+    for tool in slurmctld slurmd munged sbatch; do
+        command -v $tool >/dev/null || skip "needs slurmctld, slurmd, slurm-client and munge"
+    done
+    [ "$(id -u)" -eq 0 ] || skip "only root begins a cluster"
+    [ "$(nproc)" -ge 2 ] || skip "a task takes two processors"
+    slurm_begin
+    ls new-? >files
+    export BASE=base.model FILES=files PARTS=parts
+    ln -s "$BIN" bin
+    job=$(sbatch --parsable --array=1-"$(wc -l <files)" "$ROOT/examples/many-machines/slurm.sh")
+    timeout 100 sbatch --wait --dependency=afterok:"$job" "$ROOT/examples/many-machines/slurm.sh" merge merged.model
+    same_predictions merged.model
+}
+
+teardown() {
+    [ ! -d slurm ] || slurm_end
 }
