@@ -7,12 +7,88 @@
 #include "moments.h"
 #include "program.h"
 
+#include <cblas.h>
 #include <omp.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 /* OpenBLAS's own; its header is not the one that <cblas.h> means on every machine. */
 void openblas_set_num_threads(int threads);
+
+/* ---- memory that libraries take ----
+ *
+ * OpenBLAS takes buffers as it is loaded, and another for the first large product; where it gets
+ * none it asks again for ever. So where address space is limited we ask first. */
+
+#define OPENBLAS_BUFFER ((size_t)128 << 20)
+#define OPENBLAS_REST ((size_t)16 << 20) /* what starts beside them */
+#define ONEDNN_ROOM ((size_t)64 << 20)
+
+static bool has_space(size_t bytes)
+{
+    void *taken = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return taken != MAP_FAILED && munmap(taken, bytes) == 0;
+}
+
+static bool space_is_limited(void)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+}
+
+/* With the first product's buffer in its hands it needs no other, since one thread calls it. */
+static int openblas_prepare(error *e)
+{
+    enum { SIDE = 64 };
+    static double square[SIDE * SIDE];
+    if (!space_is_limited())
+        return 0;
+    if (!has_space(OPENBLAS_BUFFER + OPENBLAS_REST))
+        return error_set(e, "out of memory: OpenBLAS needs 128 MiB; raise the limit (ulimit -v)");
+    cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, SIDE, SIDE, 1, square, SIDE, 0, square,
+                SIDE);
+    return 0;
+}
+
+int cpu_room(error *e)
+{
+    if (space_is_limited() && !has_space(ONEDNN_ROOM))
+        return error_set(e, "out of memory: oneDNN needs 64 MiB; raise the limit (ulimit -v)");
+    return 0;
+}
+
+/* Before any library starts: at a time when there is no more of libc than its calls of the kernel.
+ * Loaded, OpenBLAS takes a buffer a processor, two at the least. */
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+static void say(const char *text)
+{
+    if (write(STDERR_FILENO, text, strlen(text)) < 0)
+        _exit(1);
+}
+
+static void openblas_can_start(int count, char **words)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    size_t buffers = sched_getaffinity(0, sizeof set, &set) == 0 ? (size_t)CPU_COUNT(&set) : 2;
+    if (has_space((buffers > 2 ? buffers : 2) * OPENBLAS_BUFFER + OPENBLAS_REST))
+        return;
+    const char *name = count > 0 ? strrchr(words[0], '/') : NULL;
+    say(name ? name + 1 : count > 0 ? words[0] : "cpu");
+    say(": out of memory: OpenBLAS begins with 128 MiB a processor; raise the limit (ulimit -v)\n");
+    _exit(1);
+}
+
+__attribute__((section(".preinit_array"),
+               used)) static void (*const before_all)(int, char **) = openblas_can_start;
+#endif
+
+/* ---- threads ---- */
 
 void cpu_begin(const cpu *own)
 {
@@ -121,6 +197,8 @@ static int cpu_start(backend *b, const backend_options *options, error *e)
     if (status != dnnl_success)
         return error_set(e, "oneDNN does not start: %s", dnnl_status_text(status));
     omp_set_dynamic(0); /* what was asked for comes, or our threads wait for ones that do not */
+    if (openblas_prepare(e) < 0)
+        return -1;
     openblas_set_num_threads(own->threads);
     cpu_begin(own);
     snprintf(b->device, sizeof b->device, "%d thread%s, %s", own->threads,

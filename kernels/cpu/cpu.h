@@ -23,6 +23,10 @@ typedef struct {
     element type; /* of activations and of what is multiplied */
 } cpu;
 
+/* Fails where address space is limited and little is left: oneDNN makes code as it computes, and
+ * does not live through it where it gets no memory for that. To be called before it computes. */
+int cpu_room(error *e);
+
 /* Makes OpenMP use the backend's threads: at the beginning of every call. */
 void cpu_begin(const cpu *own);
 

@@ -545,7 +545,7 @@ primitive_set *primitives_get(program *p, size_t rows, bool training, error *e)
     }
     *s = (primitive_set){
         .rows = rows, .count = p->plan.count, .training = training, .used = ++p->uses};
-    if (primitives_make(p, s, e) < 0) {
+    if (primitives_make(p, s, e) < 0 || cpu_room(e) < 0) {
         primitives_free(s);
         return NULL;
     }
