@@ -2,6 +2,10 @@
 
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+
+#define GRAIN 256
+#define HUGE_PAGE ((size_t)2 << 20)
 
 struct memory_block {
     _Alignas(max_align_t) memory_block *before;
@@ -28,4 +32,16 @@ void memory_free(memory *m)
         free(block);
     }
     *m = (memory){0};
+}
+
+void *memory_aligned(size_t bytes)
+{
+    size_t grain = bytes < 2 * HUGE_PAGE ? GRAIN : HUGE_PAGE;
+    if (bytes > SIZE_MAX - grain)
+        return NULL;
+    size_t whole = (bytes + grain - 1) & ~(grain - 1);
+    void *taken = aligned_alloc(grain, whole ? whole : grain);
+    if (taken && grain == HUGE_PAGE)
+        madvise(taken, whole, MADV_HUGEPAGE); /* small pages do, too */
+    return taken;
 }

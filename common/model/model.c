@@ -2,6 +2,7 @@
 #include "names.h"
 
 #include "../base/hash.h"
+#include "../base/memory.h"
 
 #define XXH_STATIC_LINKING_ONLY /* its state's size */
 #include <inttypes.h>
@@ -12,13 +13,10 @@
 
 static void *take_zeros(size_t bytes)
 {
-    if (bytes > SIZE_MAX - 63)
-        return NULL;
-    size_t whole = (bytes + 63) / 64 * 64;
-    void *memory = aligned_alloc(64, whole ? whole : 64);
-    if (memory)
-        memset(memory, 0, whole ? whole : 64);
-    return memory;
+    void *taken = memory_aligned(bytes);
+    if (taken)
+        memset(taken, 0, bytes);
+    return taken;
 }
 
 static int out_of_memory(error *e)

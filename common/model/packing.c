@@ -1,5 +1,6 @@
 /* packing.c: see packing.h. */
 #include "packing.h"
+#include "../base/memory.h"
 #include "settings.h"
 
 #include <math.h>
@@ -9,11 +10,6 @@
 static int out_of_memory(error *e)
 {
     return error_set(e, "out of memory for the model");
-}
-
-static void *take(size_t bytes)
-{
-    return aligned_alloc(64, (bytes + 64) / 64 * 64);
 }
 
 static bool is_symmetric(const char *name)
@@ -40,7 +36,7 @@ static int to_triangle(const tensor *square, tensor *out, error *e)
 {
     size_t side = square->shape[0], bytes = sizeof(double);
     *out = (tensor){.type = TYPE_F64, .rank = 1, .shape = {triangle(side)}};
-    char *at = out->data = take(triangle(side) * bytes);
+    char *at = out->data = memory_aligned(triangle(side) * bytes);
     if (!at)
         return out_of_memory(e);
     for (size_t i = 0; i < side; at += (i + 1) * bytes, i++)
@@ -58,7 +54,7 @@ static int from_triangle(const char *name, const tensor *t, tensor *out, error *
         return error_set(e, "tensor '%s' is larger than 1 GiB, the most a model's tensor may be",
                          name);
     *out = (tensor){.type = TYPE_F64, .rank = 2, .shape = {side, side}};
-    double *square = out->data = take(side * side * sizeof *square);
+    double *square = out->data = memory_aligned(side * side * sizeof *square);
     const double *from = t->data;
     if (!square)
         return out_of_memory(e);
@@ -83,7 +79,7 @@ static size_t of_type(const tensor *t, tensor_type type, tensor *out)
 {
     *out = *t;
     out->type = type;
-    out->data = take(tensor_bytes(out));
+    out->data = memory_aligned(tensor_bytes(out));
     return out->data ? tensor_rows(t) * tensor_row_size(t) : 0;
 }
 

@@ -1,5 +1,6 @@
 /* batch.c: named tensors with one row count; see batch.h. */
 #include "batch.h"
+#include "../base/memory.h"
 #include "../base/tool.h"
 
 #include <inttypes.h>
@@ -204,7 +205,7 @@ static float *own_floats(batch *b, size_t count, error *e)
         if (b->float_room[i] < count) {
             free(b->floats[i]);
             b->float_room[i] = (count + 1023) & ~(size_t)1023;
-            b->floats[i] = aligned_alloc(64, b->float_room[i] * sizeof(float));
+            b->floats[i] = memory_aligned(b->float_room[i] * sizeof(float));
             if (!b->floats[i])
                 b->float_room[i] = 0;
         }
@@ -273,7 +274,7 @@ static int own_labels(batch *b, tensor *label, error *e)
 {
     if (b->label_room < b->rows) {
         size_t room = (b->rows + 1023) & ~(size_t)1023;
-        int32_t *grown = aligned_alloc(64, room * sizeof *grown);
+        int32_t *grown = memory_aligned(room * sizeof *grown);
         if (!grown)
             return error_set(e, "out of memory for %zu labels", b->rows);
         free(b->labels);

@@ -3,6 +3,7 @@
  * The heads of maps, arrays and texts are pulled one by one; a tensor's data goes from the file
  * straight into the buffer of its field, once its claimed length was found to be possible. */
 #include "read.h"
+#include "../base/memory.h"
 #include "../base/text.h"
 #include "checksum.h"
 #include "source.h"
@@ -397,7 +398,7 @@ static int buffer_grow(field_buffer *b, size_t capacity, size_t keep, error *e)
     if (capacity <= b->capacity)
         return 0;
     capacity = (capacity + 63) & ~(size_t)63;
-    char *grown = aligned_alloc(64, capacity);
+    char *grown = memory_aligned(capacity);
     if (!grown)
         return error_set(e, "out of memory for %zu bytes", capacity);
     if (keep)

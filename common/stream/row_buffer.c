@@ -1,4 +1,5 @@
 #include "row_buffer.h"
+#include "../base/memory.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +30,7 @@ static int reserve(row_buffer *to, size_t i, size_t rows, error *e)
     if (bytes <= to->bytes[i])
         return 0;
     size_t room = (bytes + 63) / 64 * 64;
-    void *grown = aligned_alloc(64, room);
+    void *grown = memory_aligned(room);
     if (!grown)
         return error_set(e, "out of memory for %zu rows of %s", rows, to->held.fields[i].name);
     if (to->held.rows > 0)

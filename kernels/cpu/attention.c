@@ -1,5 +1,6 @@
 #include "attention.h"
 
+#include "../../common/base/memory.h"
 #include "function.h"
 #include "primitive.h"
 
@@ -112,11 +113,10 @@ static dnnl_status_t product_new(attention *a, const cpu *own, size_t k)
 /* Zeroed, as the places of rows that are not there must be numbers. */
 static void *array_new(size_t bytes)
 {
-    size_t padded = bytes / 64 * 64 + 64;
-    void *memory = padded < bytes ? NULL : aligned_alloc(64, padded);
-    if (memory)
-        memset(memory, 0, padded);
-    return memory;
+    void *taken = memory_aligned(bytes + 64);
+    if (taken)
+        memset(taken, 0, bytes + 64);
+    return taken;
 }
 
 static dnnl_status_t products_new(attention *a, const cpu *own)

@@ -1,5 +1,6 @@
 #include "cpu.h"
 
+#include "../../common/base/memory.h"
 #include "../../common/base/threads.h"
 #include "dnnl_compat.h"
 #include "embedding.h"
@@ -175,7 +176,7 @@ static void cpu_close(backend *b)
 static void *cpu_host_alloc(backend *b, size_t bytes)
 {
     (void)b;
-    return bytes > SIZE_MAX - 64 ? NULL : aligned_alloc(64, (bytes + 64) / 64 * 64);
+    return memory_aligned(bytes);
 }
 
 static void cpu_host_free(backend *b, void *memory)

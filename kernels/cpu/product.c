@@ -1,5 +1,6 @@
 #include "product.h"
 
+#include "../../common/base/memory.h"
 #include "state.h"
 
 #include <stdlib.h>
@@ -31,8 +32,7 @@ static int check(const maker *m, dnnl_status_t status)
 
 static void *set_memory(const maker *m, size_t bytes)
 {
-    size_t padded = bytes / 64 * 64 + 128;
-    void *memory = padded < bytes ? NULL : aligned_alloc(64, padded);
+    void *memory = memory_aligned(bytes + 64);
     if (!memory)
         error_set(m->e,
                   "out of memory: %zu bytes for %s of %zu rows; make the batch smaller (--batch)",

@@ -1,5 +1,6 @@
 #include "program.h"
 
+#include "../../common/base/memory.h"
 #include "../random.h"
 #include "conv.h"
 #include "dense.h"
@@ -56,7 +57,7 @@ static void head_take(program *p)
 
 /* What the program keeps beside activations and their gradients. Embeddings and their gradient are
  * the topmost activations, where those are float. */
-static void memory_take(program *p)
+static void arena_take(program *p)
 {
     const network *n = p->net;
     size_t scratch = 0, count = p->plan.count;
@@ -92,17 +93,17 @@ static int memory_new(program *p, error *e)
 {
     arena *a = &p->plan.arena;
     p->taken = a->count;
-    memory_take(p);
+    arena_take(p);
     if (arena_lay_out(a, e) < 0)
         return -1;
-    p->base = aligned_alloc(ARENA_ALIGNMENT, a->bytes);
+    p->base = memory_aligned(a->bytes);
     if (!p->base)
         return error_set(e,
                          "out of memory: %zu bytes for a network and %zu rows at once; make the "
                          "batch smaller (--batch)",
                          a->bytes, p->plan.rows);
     memset(p->base, 0, a->bytes);
-    memory_take(p);
+    arena_take(p);
     if (p->plan.normalize)
         input_scale(p->plan.normalize, p->net->input, p->input_factor, p->input_offset);
     if (!p->features)
