@@ -1,5 +1,6 @@
-/* memory.h: arrays for processors' registers, and blocks that are freed together. One that cannot be had is remembered, so that a single
- * question after taking several tells whether all are there. */
+/* memory.h: arrays for processors' registers, and blocks that are freed together: of these one that
+ * cannot be had is remembered, so that a single question after taking several tells whether all are
+ * there. */
 #ifndef COMMON_BASE_MEMORY_H
 #define COMMON_BASE_MEMORY_H
 
