@@ -13,7 +13,7 @@ typedef struct {
     size_t depth; /* of the telling */
 } teller;
 
-enum { DEPTH_MOST = 4096, WORDS_MOST = 1000 };
+enum { DEPTH_MOST = 1000, WORDS_MOST = 1000 };
 
 static void tell(teller *t, const char *word, const onnx_parameters *p)
 {
@@ -64,6 +64,7 @@ static void group_inputs(teller *t, act *a)
             one = onnx_act(t->r, end - i, a->inputs + i, size, "concat");
             one->dominator = common;
             one->depth = common->depth + 1;
+            group_inputs(t, one);
         }
         a->inputs[count++] = one;
         i = end;

@@ -222,6 +222,15 @@ def standardised(g):
     return g("Flatten", g("GlobalAveragePool", x))
 
 
+def aggregated(g):
+    """Results of one step after another, side by side: each is read by the next step and at the end."""
+    x = [g("Relu", g("Conv", "x", g.weights(4, 3, 3, 3), strides=[2, 2]))]
+    for filters in 5, 6, 3:
+        x.append(g("Relu", g("Conv", x[-1], g.weights(filters, g.values[x[-1]].shape[1], 3, 3), pads=[1, 1, 1, 1])))
+    x = g("Concat", *x, axis=1)
+    return g("Flatten", g("GlobalAveragePool", g("Conv", x, g.weights(7, 18, 1, 1))))
+
+
 def strided(g):
     """Channels put last for a norm by a table of places, as PyTorch's newer exporter writes as_strided."""
     x = g("Conv", "x", g.weights(6, 3, 4, 4), g.weights(6), strides=[4, 4])
