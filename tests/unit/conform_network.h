@@ -436,7 +436,7 @@ static void conform_network(backend *b, const network_case *c, draws *s)
         conform_once(b, c, s, &v);
         if (v.count == 0)
             return;
-        print_message("# attempt %d: %s", attempt + 1, v.text);
+        print_message("# attempt %d: %s\n", attempt + 1, v.text);
     }
     verdict_close(&v);
 }
