@@ -326,8 +326,9 @@ def print_sum(what, tables):
                 kind, np.mean([t[2] for t in told]), len(off), len(told), ": " + ", ".join(off) if off else ""))
     for kind, of in (("one and two shots", ("1", "2")), ("more", None)):
         errors = [(check(c, 0), name, n) for name, n, c in every if (n in ("1", "2")) == (of is not None)]
-        print("Calibration error, %s: mean %.3f, over 0.05 in %d of %d, most %.3f (%s at %s)." % (
-            kind, np.mean([e[0] for e in errors]), sum(e[0] > 0.05 for e in errors), len(errors), *max(errors)))
+        if errors:
+            print("Calibration error, %s: mean %.3f, over 0.05 in %d of %d, most %.3f (%s at %s)." % (
+                kind, np.mean([e[0] for e in errors]), sum(e[0] > 0.05 for e in errors), len(errors), *max(errors)))
 
 
 def print_all(tables):
