@@ -15,6 +15,8 @@ static int products(const float *a, size_t rows, size_t dimension, const float *
     if (rows == 0 || count == 0)
         return 0;
     dnnl_dim_t m = (dnnl_dim_t)rows, n = (dnnl_dim_t)count, k = (dnnl_dim_t)dimension;
+    if (cpu_room(e) < 0)
+        return -1;
     dnnl_status_t status = dnnl_sgemm('N', 'T', m, n, k, 1, a, k, b, k, 0, out, n);
     if (status != dnnl_success)
         return error_set(e, "oneDNN: inner products of %zu rows with %zu: %s", rows, count,

@@ -96,7 +96,7 @@ static int make_by_head(algebra *a, model *m, const fit_settings *how, const epi
             scores[i] += set->is_base[i % set->classes] ? 0 : (float)found.bias;
         /* Without base rows nothing is known of their probabilities. */
         out->bare = set->base_rows == 0 && set->base_classes > 0;
-        out->scale = out->bare ? 1 : temperature_factor(set, scores, NULL);
+        out->scale = out->bare ? 1 : temperature_factor(set, scores, WEIGHTS_CLASSES, NULL);
         status = known_scores_put(m, set, scores, out->scale, false, e);
     }
     free(scores);

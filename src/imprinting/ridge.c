@@ -97,7 +97,7 @@ static bool take_better(ridge_solution *best, double *least, ridge_solution *now
                         const episodes *set, double by)
 {
     double loss;
-    temperature_factor(set, now->scores, &loss);
+    temperature_factor(set, now->scores, WEIGHTS_KINDS, &loss);
     bool better = loss < *least - by;
     if (better) {
         memory_free(&best->held);
@@ -115,7 +115,7 @@ static int search(const fitting *f, ridge_kind kind, ridge_solution *best, doubl
     double usual = RIDGE_USUAL / f->shots;
     if (ridge_solve(&f->problem, kind, usual, best, e) < 0)
         return -1;
-    temperature_factor(f->set, best->scores, least);
+    temperature_factor(f->set, best->scores, WEIGHTS_KINDS, least);
     for (int way = 1; way >= -1 && can_choose(f->set); way -= 2) {
         bool helped = false;
         double lambda = usual;
@@ -221,21 +221,20 @@ static double factor_of_shots(const fitting *f)
     return length > 0 ? odds / length : 1;
 }
 
-/* That of the rows that were left out. Beside base classes these are mostly base rows, and many.
- * Else a row left out is scored by the mean of n - 1 rows where a new one is by that of n, which is
- * surer by about sqrt(n / (n - 1)); and few rows are outweighed by what is expected of any
- * (examples/low-shot/peers.py prints the calibration error). */
+/* That of the rows that were left out. Beside base classes these are mostly base rows, and many;
+ * else few rows are outweighed by what is expected of any (examples/low-shot/peers.py prints the
+ * calibration error). */
 static double factor_of(const fitting *f)
 {
     if (!can_choose(f->set))
         return factor_of_shots(f);
-    double found = temperature_factor(f->set, f->best.scores, NULL);
+    double found = temperature_factor(f->set, f->best.scores, WEIGHTS_CLASSES, NULL);
     if (f->set->base_classes > 0 && f->set->base_classes < f->set->classes)
         return found;
-    double rows = 0, usual = factor_of_shots(f), n = f->shots > 2 ? f->shots : 2;
+    double rows = 0, usual = factor_of_shots(f);
     for (size_t i = 0; i < f->set->rows; i++)
         rows += episodes_can_leave_out(f->set, i);
-    found = fmax(found * sqrt(n / (n - 1)), usual / 3);
+    found = fmax(found, usual / 3);
     return exp((rows * log(found) + USUAL_ROWS * log(usual)) / (rows + USUAL_ROWS));
 }
 

@@ -33,6 +33,8 @@ typedef struct {
     const float *scores;
     size_t step;
     double count[2]; /* rows of novel and of base classes */
+    double share[2]; /* of either in the mean loss */
+    temperature_weights weights;
 } rows;
 
 static bool takes(const rows *w, size_t row)
@@ -40,35 +42,49 @@ static bool takes(const rows *w, size_t row)
     return row % w->step == 0 && episodes_can_leave_out(w->set, row);
 }
 
-/* The mean of novel and of base rows' mean losses; and its derivative. */
+/* The mean of novel and of base rows' mean losses, by their shares; and its derivative. */
 static double mean_loss(const rows *w, double factor, double *slope)
 {
     const episodes *set = w->set;
-    double loss[2] = {0}, slopes[2] = {0}, kinds = (w->count[0] > 0) + (w->count[1] > 0);
+    double loss[2] = {0}, slopes[2] = {0};
     double doubt = 1 / (w->count[0] + w->count[1] + 2);
     for (size_t i = 0; i < set->rows; i++) {
-        bool base = set->is_base[set->class_of[i]];
+        size_t own = set->class_of[i];
+        bool base = set->is_base[own];
+        double n = set->shots[own];
+        bool without = w->weights == WEIGHTS_CLASSES && !base && n > 1;
+        double surer = without ? sqrt(n / (n - 1)) : 1;
         if (takes(w, i))
-            loss[base] += row_loss(w->scores + i * set->classes, set->classes, set->class_of[i],
-                                   factor, doubt, &slopes[base]);
+            loss[base] += row_loss(w->scores + i * set->classes, set->classes, own, factor / surer,
+                                   doubt, &slopes[base]);
     }
     *slope = 0;
     double sum = 0;
     for (size_t k = 0; k < 2; k++) {
-        sum += w->count[k] > 0 ? loss[k] / w->count[k] / kinds : 0;
-        *slope += w->count[k] > 0 ? slopes[k] / w->count[k] / kinds : 0;
+        sum += w->count[k] > 0 ? loss[k] / w->count[k] * w->share[k] : 0;
+        *slope += w->count[k] > 0 ? slopes[k] / w->count[k] * w->share[k] : 0;
     }
     return sum;
 }
 
 /* The loss is convex in the factor: its derivative has one root. */
-double temperature_factor(const episodes *set, const float *scores, double *loss)
+double temperature_factor(const episodes *set, const float *scores, temperature_weights weights,
+                          double *loss)
 {
-    rows w = {.set = set, .scores = scores, .step = 1 + set->rows * set->classes / ENOUGH};
+    rows w = {.set = set,
+              .scores = scores,
+              .weights = weights,
+              .step = 1 + set->rows * set->classes / ENOUGH};
     double low = log(1e-6), high = log(1e6), slope;
     for (size_t i = 0; i < set->rows; i++)
         w.count[set->is_base[set->class_of[i]]] += takes(&w, i);
     bool any = w.count[0] + w.count[1] > 0;
+    double classes[2] = {(double)(set->classes - set->base_classes), (double)set->base_classes};
+    for (size_t k = 0; k < 2; k++)
+        w.share[k] = w.count[k] == 0 ? 0 : weights == WEIGHTS_CLASSES ? classes[k] : 1;
+    double shares = w.share[0] + w.share[1];
+    for (size_t k = 0; k < 2 && any; k++)
+        w.share[k] /= shares;
     for (int turn = 0; any && turn < HALVINGS; turn++) {
         double middle = (low + high) / 2;
         mean_loss(&w, exp(middle), &slope);

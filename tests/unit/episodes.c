@@ -441,7 +441,8 @@ static void test_scale_is_the_best(void **state)
         for (size_t c = 0; c < 3; c++)
             scores[i * 3 + c] = 40 * (draw_normal(&s) + (c == i % 3));
     }
-    double found = temperature_factor(&set, scores, NULL), best = 0, least = INFINITY;
+    double found = temperature_factor(&set, scores, WEIGHTS_KINDS, NULL), best = 0,
+           least = INFINITY;
     for (double f = 0.001; f < 0.2; f *= 1.002) {
         double loss = 0;
         for (size_t i = 0; i < ROWS; i++) {
@@ -465,7 +466,51 @@ static void test_scale_is_the_best(void **state)
     for (size_t i = 0; i < ROWS; i++)
         for (size_t c = 0; c < 3; c++)
             scores[i * 3 + c] = c == class_of[i];
-    assert_true(fabs(temperature_factor(&set, scores, NULL) / log(2 * 201) - 1) < 1e-6);
+    assert_true(fabs(temperature_factor(&set, scores, WEIGHTS_KINDS, NULL) / log(2 * 201) - 1) <
+                1e-6);
+}
+
+/* Two base classes and a novel one of two rows: by kinds the novel class weighs as much as both
+ * others, by classes half as much, and its rows' scores are taken for those of half as many rows
+ * more. */
+static void test_scale_by_classes(void **state)
+{
+    (void)state;
+    enum { ROWS = 9 };
+    size_t class_of[ROWS] = {0, 0, 0, 0, 1, 1, 1, 2, 2};
+    double shots[3] = {100, 100, 2};
+    bool is_base[3] = {true, true, false};
+    float scores[ROWS * 3];
+    episodes set = {.classes = 3,
+                    .base_rows = 7,
+                    .rows = ROWS,
+                    .class_of = class_of,
+                    .shots = shots,
+                    .is_base = is_base,
+                    .base_classes = 2};
+    for (size_t i = 0; i < ROWS; i++)
+        for (size_t c = 0; c < 3; c++)
+            scores[i * 3 + c] = c == class_of[i] ? 0.7f : (float)((i * 7 + c * 5) % 4) / 3;
+    double found = temperature_factor(&set, scores, WEIGHTS_CLASSES, NULL), best = 0;
+    double least = INFINITY;
+    for (double f = 0.001; f < 100; f *= 1.0005) {
+        double loss = 0;
+        for (size_t i = 0; i < ROWS; i++) {
+            double by = i < 7 ? f : f / sqrt(2), sum = 0, others = 0;
+            for (size_t c = 0; c < 3; c++) {
+                double above = (double)scores[i * 3 + c] - (double)scores[i * 3 + class_of[i]];
+                sum += exp(by * above);
+                others += by * above / 2;
+            }
+            loss += (log(sum) - others / (ROWS + 2)) * (i < 7 ? 2.0 / 3 / 7 : 1.0 / 3 / 2);
+        }
+        if (loss < least) {
+            least = loss;
+            best = f;
+        }
+    }
+    assert_true(best > 0.002 && best < 50);
+    assert_true(fabs(found / best - 1) < 0.002);
 }
 
 int main(void)
@@ -482,6 +527,7 @@ int main(void)
         cmocka_unit_test(test_partners),
         cmocka_unit_test(test_single_rows_and_trained_classes),
         cmocka_unit_test(test_scale_is_the_best),
+        cmocka_unit_test(test_scale_by_classes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
