@@ -72,11 +72,15 @@ $(SETS)/digits-pixels.npz: | $(SETS)
 	./sets digits $@
 $(SETS)/packages-tfidf.npz: | $(SETS)
 	./sets packages $@
-$(SETS)/photos-%.npz $(SETS)/cifar10-%.npz: | $(SETS)
+define from-pretrained
 	$(MAKE) -C ../pretrained PHOTOS=$(abspath $(PHOTOS)) CIFAR=$(abspath $(CIFAR)) PYTHON=$(PYTHON) \
 	    CIFAR_ROWS=$(LEARN) $(PRE)/$(@F)
 	cp $(PRE)/$(@F) $@
-
+endef
+$(SETS)/photos-%.npz: | $(SETS)
+	$(from-pretrained)
+$(SETS)/cifar10-%.npz: | $(SETS)
+	$(from-pretrained)
 # One after another: they share what is made there.
 $(SETS)/photos-dino.npz: | $(SETS)/photos-lite0.npz
 $(SETS)/cifar10-lite0.npz: | $(SETS)/photos-dino.npz
