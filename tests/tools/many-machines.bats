@@ -87,9 +87,18 @@ CONF
     slurmctld && slurmd
 }
 
+# They write into their folder until they are gone.
 slurm_end() {
-    for daemon in slurm/slurmd.pid slurm/slurmctld.pid slurm/munge/pid; do
-        [ ! -e $daemon ] || kill "$(cat $daemon)" || true
+    local file daemon n
+    for file in slurm/slurmd.pid slurm/slurmctld.pid slurm/munge/pid; do
+        [ -e $file ] || continue
+        daemon=$(cat $file)
+        kill "$daemon" || continue
+        for ((n = 0; n < 100; n++)); do
+            kill -0 "$daemon" 2>/dev/null || break
+            sleep 0.1
+        done
+        kill -KILL "$daemon" 2>/dev/null || true
     done
 }
 
