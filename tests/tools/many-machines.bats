@@ -54,7 +54,7 @@ same_predictions() {
 
 # A cluster of this machine alone, its daemons' files in ./slurm; `slurm_end` ends it.
 slurm_begin() {
-    local host port=$((20000 + $$ % 20000))
+    local host n port=$((20000 + $$ % 20000))
     host=$(hostname -s)
     mkdir -p slurm/state slurm/spool slurm/munge
     chmod 0700 slurm/munge
@@ -84,7 +84,12 @@ NodeName=$host NodeAddr=127.0.0.1 CPUs=$(nproc)
 PartitionName=all Nodes=ALL Default=YES
 CONF
     export SLURM_CONF=$PWD/slurm/slurm.conf
-    slurmctld && slurmd
+    slurmctld && slurmd || return 1
+    for ((n = 0; n < 100; n++)); do
+        [ "$(sinfo -h -o %T 2>/dev/null)" != idle ] || return 0
+        sleep 0.2
+    done
+    return 1
 }
 
 # They write into their folder until they are gone.
@@ -108,7 +113,7 @@ slurm_end() {
     done
     [ "$(id -u)" -eq 0 ] || skip "only root begins a cluster"
     [ "$(nproc)" -ge 2 ] || skip "a task takes two processors"
-    slurm_begin
+    slurm_begin || skip "no cluster starts on this machine"
     ls new-? >files
     export BASE=base.model FILES=files PARTS=parts
     ln -s "$BIN" bin
