@@ -152,40 +152,47 @@ static bool fold_elements(reader *r, const node *n, array *out)
 
 /* ---- sums ---- */
 
-/* One step of a reduction. */
-static double reduced(const char *op, double so_far, double x)
+static double plus(double so_far, double x)
 {
-    if (strcmp(op, "ReduceMax") == 0)
-        return fmax(so_far, x);
-    if (strcmp(op, "ReduceMin") == 0)
-        return fmin(so_far, x);
-    if (strcmp(op, "ReduceProd") == 0)
-        return so_far * x;
-    bool squares = strcmp(op, "ReduceL2") == 0 || strcmp(op, "ReduceSumSquare") == 0;
-    return so_far + (squares ? x * x : x);
+    return so_far + x;
 }
 
-static double reduction_start(const char *op)
+static double plus_square(double so_far, double x)
 {
-    return strcmp(op, "ReduceMax") == 0    ? -INFINITY
-           : strcmp(op, "ReduceMin") == 0  ? INFINITY
-           : strcmp(op, "ReduceProd") == 0 ? 1
-                                           : 0;
+    return so_far + x * x;
 }
 
-static bool reduces(const char *op)
+static double times(double so_far, double x)
 {
-    static const char *const all[] = {"ReduceSum", "ReduceMean", "ReduceMax",      "ReduceMin",
-                                      "ReduceL2",  "ReduceProd", "ReduceSumSquare"};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        if (strcmp(op, all[i]) == 0)
-            return true;
-    return false;
+    return so_far * x;
 }
 
-static array fold_reduce(reader *r, const node *n, const array *a)
+typedef struct {
+    const char *op;
+    double start;
+    double (*step)(double so_far, double x);
+} reduction;
+
+static const reduction reductions[] = {
+    {"ReduceSum", 0, plus},
+    {"ReduceMean", 0, plus},
+    {"ReduceMax", -INFINITY, fmax},
+    {"ReduceMin", INFINITY, fmin},
+    {"ReduceProd", 1, times},
+    {"ReduceL2", 0, plus_square},
+    {"ReduceSumSquare", 0, plus_square},
+};
+
+static const reduction *reduction_of(const node *n)
 {
-    const char *op = n->proto->op_type;
+    for (size_t i = 0; i < sizeof reductions / sizeof *reductions; i++)
+        if (onnx_is(n, reductions[i].op))
+            return &reductions[i];
+    return NULL;
+}
+
+static array fold_reduce(reader *r, const node *n, const array *a, const reduction *how)
+{
     array axes;
     bool given = onnx_numbers(r, n, 1, "axes", &axes) && axes.count > 0;
     bool keeps = onnx_int(n, "keepdims", 1) != 0, chosen[ONNX_RANK_MAX] = {false};
@@ -205,18 +212,18 @@ static array fold_reduce(reader *r, const node *n, const array *a)
     }
     array out = onnx_array_new(r, a->whole, rank, shape);
     for (size_t i = 0; i < out.count; i++) {
-        double sum = reduction_start(op);
+        double sum = how->start;
         split_index(i, a->rank, kept, at);
         for (size_t k = 0; k < each; k++) {
             size_t from = 0;
             split_index(k, a->rank, gone, within);
             for (size_t d = 0; d < a->rank; d++)
                 from = from * a->dims[d] + at[d] + within[d];
-            sum = reduced(op, sum, onnx_at(a, from));
+            sum = how->step(sum, onnx_at(a, from));
         }
-        if (strcmp(op, "ReduceMean") == 0)
+        if (onnx_is(n, "ReduceMean"))
             sum /= (double)each;
-        put(&out, i, strcmp(op, "ReduceL2") == 0 ? sqrt(sum) : sum);
+        put(&out, i, onnx_is(n, "ReduceL2") ? sqrt(sum) : sum);
     }
     return out;
 }
@@ -241,6 +248,24 @@ static array fold_product(reader *r, const node *n, const array *a, const array 
     return out;
 }
 
+/* The i-th element of channel c, the axis 1. */
+static size_t channel_place(const array *a, size_t behind, size_t c, size_t i)
+{
+    return (i / behind * a->dims[1] + c) * behind + i % behind;
+}
+
+static void channel_moments(const array *a, size_t behind, size_t c, double *mean, double *variance)
+{
+    size_t each = a->dims[0] * behind;
+    *mean = *variance = 0;
+    for (size_t i = 0; i < each; i++)
+        *mean += onnx_at(a, channel_place(a, behind, c, i)) / (double)each;
+    for (size_t i = 0; i < each; i++) {
+        double off = onnx_at(a, channel_place(a, behind, c, i)) - *mean;
+        *variance += off * off / (double)each;
+    }
+}
+
 /* Filters that are standardised before they are used (Qiao et al., Weight Standardization, 2019):
  * axis 1 has what each mean and variance is of, given or, in training, the array's own. */
 static array fold_batch_norm(reader *r, const node *n, const array *a)
@@ -254,23 +279,16 @@ static array fold_batch_norm(reader *r, const node *n, const array *a)
     }
     for (size_t d = 2; d < a->rank; d++)
         behind *= a->dims[d];
-    bool own = onnx_int(n, "training_mode", 0) != 0;
     double epsilon = (double)onnx_float(n, "epsilon", 1e-5f);
     array out = onnx_array_new(r, false, a->rank, a->dims);
     for (size_t c = 0; c < channels; c++) {
         double mean = onnx_at(by[2], c), variance = onnx_at(by[3], c);
-        double sum = 0, squares = 0, each = (double)(a->dims[0] * behind);
-        size_t step = channels * behind;
-        for (size_t i = 0; own && i < a->dims[0] * behind; i++)
-            sum += onnx_at(a, i / behind * step + c * behind + i % behind) / each;
-        for (size_t i = 0; own && i < a->dims[0] * behind; i++) {
-            double off = onnx_at(a, i / behind * step + c * behind + i % behind) - sum;
-            squares += off * off / each;
-        }
-        double factor = onnx_at(by[0], c) / sqrt((own ? squares : variance) + epsilon);
+        if (onnx_int(n, "training_mode", 0) != 0)
+            channel_moments(a, behind, c, &mean, &variance);
+        double factor = onnx_at(by[0], c) / sqrt(variance + epsilon);
         for (size_t i = 0; i < a->dims[0] * behind; i++) {
-            size_t k = i / behind * step + c * behind + i % behind;
-            put(&out, k, (onnx_at(a, k) - (own ? sum : mean)) * factor + onnx_at(by[1], c));
+            size_t k = channel_place(a, behind, c, i);
+            put(&out, k, (onnx_at(a, k) - mean) * factor + onnx_at(by[1], c));
         }
     }
     return out;
@@ -711,8 +729,8 @@ void onnx_fold(reader *r, const node *n)
         out = fold_product(r, n, a, onnx_constant(r, n, onnx_input(n, 1)));
     } else if (onnx_is(n, "BatchNormalization")) {
         out = fold_batch_norm(r, n, a);
-    } else if (reduces(n->proto->op_type)) {
-        out = fold_reduce(r, n, a);
+    } else if (reduction_of(n)) {
+        out = fold_reduce(r, n, a, reduction_of(n));
     } else if (!fold_elements(r, n, &out)) {
         onnx_fail(r, n, "it is not computed here");
     }

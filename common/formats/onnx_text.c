@@ -13,7 +13,7 @@ typedef struct {
     size_t depth; /* of the telling */
 } teller;
 
-enum { DEPTH_MOST = 1000, WORDS_MOST = 1000 };
+enum { WORDS_MOST = 1000, DEPTH_MOST = WORDS_MOST /* a step is a word at least */ };
 
 static void tell(teller *t, const char *word, const onnx_parameters *p)
 {
