@@ -7,18 +7,13 @@
 # where it stopped.
 
 # ---- what may be changed: make NAME=VALUE -----------------------------------------------------------------
-CIFAR10 ?= $(TOP)/build/demo/cifar-10
 PHOTOS  = photos
 CIFAR   = cifar10-jpeg
 PYTHON  = python3
-FASHION = $(firstword $(wildcard /usr/share/datasets/fashion-mnist /usr/share/dataset-fashion-mnist) \
-            $(shell dpkg -L dataset-fashion-mnist 2>/dev/null | sed -n 's:/train-images.*::p' | head -n 1))
 # Rows of each class to learn from and to test on, of the pictures that come in thousands.
 LEARN   = 200
 SHOTS   = 1,2,5,10,20,30,100,all
 DRAWS   = 5
-RESNET9 = --arch resnet9 --epochs 3 --batch 256 --optimizer sgd --rate 0.2 --schedule one-cycle --weight-decay 5e-4 \
-          --label-smoothing 0.1 --augment flip,shift:4,cutout:8
 TOP     = ../..
 OUT     = $(TOP)/build/low-shot
 SETS    = $(OUT)/sets
@@ -29,17 +24,15 @@ export PATH := $(abspath $(TOP))/bin:$(PATH)
 export OPENBLAS_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY = passive
 
-READ.cifar10.train = cifar-read $(CIFAR10)/data_batch_*.bin
-READ.cifar10.test  = cifar-read $(CIFAR10)/test_batch.bin
-READ.fashion.train = idx-read $(FASHION)/train-images-idx3-ubyte* $(FASHION)/train-labels-idx1-ubyte*
-READ.fashion.test  = idx-read $(FASHION)/t10k-images-idx3-ubyte* $(FASHION)/t10k-labels-idx1-ubyte*
+include data.mk
 
 # Networks trained here, by the classes that they were trained on, and what embeds with them.
 TRAINED  = cifar10-8+2-keras-cnn cifar10-5+5-keras-cnn fashion-8+2-keras-cnn cifar10-8+2-resnet9
 BASE.8+2 = 0-7
 BASE.5+5 = 0-4
 HOW.keras-cnn = --epochs 5
-HOW.resnet9   = $(RESNET9)
+HOW.resnet9   = --arch resnet9 --epochs 3 --batch 256 --optimizer sgd --rate 0.2 --schedule one-cycle \
+                --weight-decay 5e-4 --label-smoothing 0.1 --augment flip,shift:4,cutout:8
 field = $(word $(1),$(subst -, ,$(2)))
 data  = $(call field,1,$*)
 base  = $(BASE.$(call field,2,$*))
@@ -60,10 +53,10 @@ sets: $(ALONE:%=$(SETS)/%.npz)
 $(SETS) $(KEPT):
 	mkdir -p $@
 $(TRAINED:%=$(SETS)/%.model): $(SETS)/%.model: | $(SETS)
-	$(READ.$(data).train) | class-filter --keep $(base) | cnn-train $(how) --statistics --seed 1 -o $@
+	$(TRAIN.$(data)) | class-filter --keep $(base) | cnn-train $(how) --statistics --seed 1 -o $@
 $(TRAINED:%=$(SETS)/%.npz): $(SETS)/%.npz: $(SETS)/%.model
-	$(READ.$(data).train) | class-filter --keep 0-9 --per-class $(LEARN) | embed --model $< -o $@.train
-	$(READ.$(data).test) | class-filter --keep 0-9 --per-class $(LEARN) | embed --model $< -o $@.test
+	$(TRAIN.$(data)) | class-filter --keep 0-9 --per-class $(LEARN) | embed --model $< -o $@.train
+	$(TEST.$(data)) | class-filter --keep 0-9 --per-class $(LEARN) | embed --model $< -o $@.test
 	$(ARRAYS) $(LEARN) $@ $@.train $@.test && rm $@.train $@.test
 $(SETS)/glyphs-keras-cnn.npz: $(SETS)/cifar10-8+2-keras-cnn.model
 	./sets glyphs | embed --model $< -o $@.rows
