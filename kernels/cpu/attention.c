@@ -113,9 +113,9 @@ static dnnl_status_t product_new(attention *a, const cpu *own, size_t k)
 /* Zeroed, as the places of rows that are not there must be numbers. */
 static void *array_new(size_t bytes)
 {
-    void *taken = memory_aligned(bytes + 64);
+    void *taken = memory_aligned(bytes);
     if (taken)
-        memset(taken, 0, bytes + 64);
+        memset(taken, 0, bytes);
     return taken;
 }
 

@@ -30,16 +30,18 @@ void openblas_set_num_threads(int threads);
 #define OPENBLAS_REST ((size_t)16 << 20) /* what starts beside them */
 #define ONEDNN_ROOM ((size_t)64 << 20)
 
-static bool has_space(size_t bytes)
-{
-    void *taken = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return taken != MAP_FAILED && munmap(taken, bytes) == 0;
-}
-
 static bool space_is_limited(void)
 {
     struct rlimit limit;
     return getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+}
+
+static bool has_space(size_t bytes)
+{
+    if (!space_is_limited())
+        return true;
+    void *taken = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return taken != MAP_FAILED && munmap(taken, bytes) == 0;
 }
 
 /* With the first product's buffer in its hands it needs no other, since one thread calls it. */
@@ -58,7 +60,7 @@ static int openblas_prepare(error *e)
 
 int cpu_room(error *e)
 {
-    if (space_is_limited() && !has_space(ONEDNN_ROOM))
+    if (!has_space(ONEDNN_ROOM))
         return error_set(e, "out of memory: oneDNN needs 64 MiB; raise the limit (ulimit -v)");
     return 0;
 }

@@ -1,6 +1,7 @@
 /* lanes.h: LANES floats at once, by AVX512 (16) or AVX2 (8), for x86-64. A file says which by
  * defining LANES before it includes this. Functions that use it are marked VECTOR or VECTOR_INLINE,
- * and are called only where the processor has what they are compiled for: see vectors_here. */
+ * and are called only where the processor has what they are compiled for: cpu_has_avx512() or
+ * cpu_has_avx2(). */
 #ifndef KERNELS_CPU_LANES_H
 #define KERNELS_CPU_LANES_H
 

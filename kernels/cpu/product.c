@@ -32,7 +32,7 @@ static int check(const maker *m, dnnl_status_t status)
 
 static void *set_memory(const maker *m, size_t bytes)
 {
-    void *memory = memory_aligned(bytes + 64);
+    void *memory = memory_aligned(bytes);
     if (!memory)
         error_set(m->e,
                   "out of memory: %zu bytes for %s of %zu rows; make the batch smaller (--batch)",

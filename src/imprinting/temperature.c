@@ -49,14 +49,15 @@ static double mean_loss(const rows *w, double factor, double *slope)
     double loss[2] = {0}, slopes[2] = {0};
     double doubt = 1 / (w->count[0] + w->count[1] + 2);
     for (size_t i = 0; i < set->rows; i++) {
+        if (!takes(w, i))
+            continue;
         size_t own = set->class_of[i];
         bool base = set->is_base[own];
         double n = set->shots[own];
         bool without = w->weights == WEIGHTS_CLASSES && !base && n > 1;
         double surer = without ? sqrt(n / (n - 1)) : 1;
-        if (takes(w, i))
-            loss[base] += row_loss(w->scores + i * set->classes, set->classes, own, factor / surer,
-                                   doubt, &slopes[base]);
+        loss[base] += row_loss(w->scores + i * set->classes, set->classes, own, factor / surer,
+                               doubt, &slopes[base]);
     }
     *slope = 0;
     double sum = 0;
