@@ -58,6 +58,7 @@ typedef struct {
     double real_rows, episode_rows; /* of so many */
     balance how;
     double class_share[2]; /* of base and of novel classes among all */
+    double prior_right;    /* of novel rows, told from the other novel classes */
     bool *open;            /* [steps + 1]: a bias comes to it; none parts rows of equal margins */
 } curve;
 
@@ -104,12 +105,19 @@ static double share_at(const curve *k, size_t step)
     return (double)step / (double)k->steps;
 }
 
+/* Of `classes` novel ones; 1 of a single one. */
+static double prior_right(size_t classes)
+{
+    double odds = CALIBRATION_PRIOR_RIGHT / (1 - CALIBRATION_PRIOR_RIGHT);
+    return classes > 1 ? odds / (odds + sqrt((double)classes - 1)) : 1;
+}
+
 /* The novel accuracy expected at a step. */
 static double novel_at(const curve *k, size_t step)
 {
     double share = share_at(k, step), episodes = k->episode_rows > 0 ? CALIBRATION_EPISODE_ROWS : 0;
     double spread = fmin(1, CALIBRATION_PRIOR_SPREAD * (1 - k->base) + 1e-9);
-    double expected = CALIBRATION_PRIOR_RIGHT * fmin(1, share / spread);
+    double expected = k->prior_right * fmin(1, share / spread);
     double right = CALIBRATION_PRIOR_ROWS * expected + k->real[step];
     if (episodes > 0)
         right += episodes * k->episodes[step] / k->episode_rows;
@@ -229,7 +237,9 @@ int calibration_choose_bias(calibration *c, balance how, const size_t classes[2]
                             calibration_result *out, error *e)
 {
     double all = (double)(classes[0] + classes[1]);
-    curve k = {.how = how, .class_share = {(double)classes[0] / all, (double)classes[1] / all}};
+    curve k = {.how = how,
+               .class_share = {(double)classes[0] / all, (double)classes[1] / all},
+               .prior_right = prior_right(classes[1])};
     bool novel = false;
     *out = CALIBRATION_UNKNOWN;
     for (size_t i = 0; i < c->count; i++) {

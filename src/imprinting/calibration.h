@@ -24,7 +24,8 @@
  * that it was trained on better than new ones, so that episodes promise too much. The prior says:
  * where base classes are taken for each other, novel ones are taken for base ones, so that novel
  * rows lie at shares spread evenly from 0 to CALIBRATION_PRIOR_SPREAD times the base classes'
- * error, and CALIBRATION_PRIOR_RIGHT of them are told from other novel classes' rows. */
+ * error, and CALIBRATION_PRIOR_RIGHT of them are told from the rows of one other novel class; the
+ * odds of it are less by the root of the number of other novel classes. */
 #ifndef SRC_IMPRINTING_CALIBRATION_H
 #define SRC_IMPRINTING_CALIBRATION_H
 
@@ -74,7 +75,8 @@ typedef struct {
 int calibration_add(calibration *c, calibration_row row, error *e);
 void calibration_free(calibration *c);
 
-/* Sorts the rows. classes: of base and of novel kind, by which BALANCE_ALL weighs. */
+/* Sorts the rows. classes: of base and of novel kind, by which BALANCE_ALL weighs and the prior
+ * knows the other novel ones. */
 int calibration_choose_bias(calibration *c, balance how, const size_t classes[2],
                             calibration_result *out, error *e);
 

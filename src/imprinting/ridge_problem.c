@@ -267,19 +267,35 @@ static double apply_twice(const change *u, const double *v)
     return sum;
 }
 
-/* The score of its own class, whose mean is without the row. */
-static float own_score(const ridge_solution *s, const change *u)
+/* The row's score by a vector of the two parts. */
+static double score_along(const change *u, const double *v)
 {
-    double score = 0, length = 0, products[PARTS];
+    double sum = 0;
+    for (size_t a = 0; a < PARTS; a++)
+        sum += (u->along[a] + u->inner[a][0] * u->weigh[0] + u->inner[a][1] * u->weigh[1]) * v[a];
+    return sum;
+}
+
+/* The score of its own class, whose mean is without the row. A mean of fewer rows lies farther from
+ * the centre by chance, for which its own part of A lowers all its scores: of that they have no
+ * more here than by the whole class's mean. A = rest + M M^T / (classes - 1), so that score and
+ * length by A are those by the rest times 1 - length / (classes - 1). Of the discriminant, where A
+ * has no part of M, the length itself is taken halfway: the whole class's has a part of the row. */
+static float own_score(const ridge_solution *s, size_t row, const change *u)
+{
+    double mean[PARTS], products[PARTS], length = 0, whole = s->length[s->p->judged.class_of[row]],
+                                         others = (double)s->p->classes - 1;
+    for (size_t a = 0; a < PARTS; a++)
+        mean[a] = u->own[a] + u->extra[a];
     for (size_t a = 0; a < PARTS; a++) {
-        products[a] = u->inner[a][0] * u->own[0] + u->inner[a][1] * u->own[1];
-        score +=
-            (u->along[a] + u->inner[a][0] * u->weigh[0] + u->inner[a][1] * u->weigh[1]) * u->own[a];
-        length += products[a] * u->own[a];
+        products[a] = u->inner[a][0] * mean[0] + u->inner[a][1] * mean[1];
+        length += products[a] * mean[a];
     }
+    length -= apply_twice(u, products);
     if (s->kind == RIDGE_DISCRIMINANT)
-        score -= (length - apply_twice(u, products)) / 2;
-    return (float)score;
+        return (float)(score_along(u, mean) - (length + whole) / 4);
+    double raise = fmax(1 - whole / others, 1e-6) / fmax(1 - length / others, 1e-6);
+    return (float)(raise * score_along(u, mean) - score_along(u, u->extra));
 }
 
 static void score_without(const ridge_solution *s, size_t row, float *scores)
@@ -296,7 +312,7 @@ static void score_without(const ridge_solution *s, size_t row, float *scores)
             score -= (s->length[c] - apply_twice(&u, products)) / 2;
         scores[c] = (float)score;
     }
-    scores[p->judged.class_of[row]] = own_score(s, &u);
+    scores[p->judged.class_of[row]] = own_score(s, row, &u);
 }
 
 static void score_row(const ridge_solution *s, size_t row, float *scores)

@@ -360,13 +360,15 @@ a, b = load("by-views.model"), load("by-average.model")
 for name in "head/weight", "imprint/sum", "imprint/count", "imprint/exemplars":
     assert np.abs(a[name] - b[name]).max() < 1e-6, name
 PYTHON
-    # Random features are the plain picture's.
+    # Random features are the plain picture's; the temperature is that of the rows kept, which are means.
     for rows in views average plain; do imprint --quiet --method ridge --features 9 $rows -o $rows.model; done
     "$PYTHON" - <<'PYTHON'
 import msgpack, msgpack_numpy, numpy as np
 def load(path):
     return {k: v for m in msgpack.Unpacker(open(path, "rb"), object_hook=msgpack_numpy.decode) for k, v in m.items()}
 views, average, plain = (load(name + ".model") for name in ("views", "average", "plain"))
+for m in views, average, plain:
+    m["ridge/weight"] = m["ridge/weight"] / np.linalg.norm(m["ridge/weight"])
 for name in "ridge/weight", "imprint/feature-sum", "imprint/feature-gram":
     for other in views, average:
         assert np.abs(other[name] - plain[name]).max() < 1e-5 * np.abs(plain[name]).max(), name

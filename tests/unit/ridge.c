@@ -134,8 +134,10 @@ static void plain_matrix(const float *x, const int32_t *labels, size_t rows, siz
         }
 }
 
+/* A row's scores; and the classes' lengths, M . w. */
 static void plain_scores(double a[FEATURES][FEATURES], double ridge, double mean[CLASSES][FEATURES],
-                         const double *centre, bool balanced, const float *x, double *scores)
+                         const double *centre, bool balanced, const float *x, double *scores,
+                         double *length)
 {
     for (size_t c = 0; c < CLASSES; c++) {
         double copy[FEATURES][FEATURES], w[FEATURES];
@@ -145,9 +147,12 @@ static void plain_scores(double a[FEATURES][FEATURES], double ridge, double mean
             w[d] = mean[c][d] - centre[d];
         }
         gauss(&copy[0][0], w, FEATURES);
-        scores[c] = 0;
-        for (size_t d = 0; d < FEATURES; d++)
-            scores[c] += w[d] * (x[d] - centre[d] - (balanced ? 0 : (mean[c][d] - centre[d]) / 2));
+        scores[c] = length[c] = 0;
+        for (size_t d = 0; d < FEATURES; d++) {
+            scores[c] += w[d] * (x[d] - centre[d]);
+            length[c] += w[d] * (mean[c][d] - centre[d]);
+        }
+        scores[c] -= balanced ? 0 : length[c] / 2;
     }
 }
 
@@ -204,8 +209,9 @@ static void test_ridge_as_the_formula_reads(void **state)
     const float *w = model_find(&t.m, "ridge/weight")->data,
                 *o = model_find(&t.m, "head/bias")->data;
     for (size_t row = 0; row < t.count; row += 9) {
-        double want[CLASSES], got[CLASSES];
-        plain_scores(a, 0.5 * trace / FEATURES, mean, centre, true, x + row * FEATURES, want);
+        double want[CLASSES], got[CLASSES], length[CLASSES];
+        plain_scores(a, 0.5 * trace / FEATURES, mean, centre, true, x + row * FEATURES, want,
+                     length);
         for (size_t c = 0; c < CLASSES; c++) {
             got[c] = o[c];
             for (size_t d = 0; d < FEATURES; d++)
@@ -222,8 +228,8 @@ static void test_ridge_as_the_formula_reads(void **state)
 }
 
 /* Scores of rows left out in closed form are those of sums that really lack the row, in its class's
- * mean, in the covariance within classes and in that between them; classes of two rows and of many,
- * both kinds. */
+ * mean, in the covariance within classes and in that between them, that of its own class raised to
+ * what the whole class's mean gives; classes of two rows and of many, both kinds. */
 static void test_ridge_leaves_rows_out(void **state)
 {
     (void)state;
@@ -247,10 +253,21 @@ static void test_ridge_leaves_rows_out(void **state)
         assert_int_equal(
             ridge_solve(&p, balanced ? RIDGE_BALANCED : RIDGE_DISCRIMINANT, lambda, &s, &e), 0);
         for (size_t row = 0; row < t.count; row += row < 170 ? 17 : 1) {
-            double a[FEATURES][FEATURES], mean[CLASSES][FEATURES], centre[FEATURES], want[CLASSES];
-            plain_matrix(x, t.labels, t.count, row, (double)t.count, balanced, a, mean, centre);
+            double a[FEATURES][FEATURES], mean[CLASSES][FEATURES], centre[FEATURES],
+                moved[FEATURES], want[CLASSES], whole[CLASSES], without[CLASSES],
+                others = CLASSES - 1;
+            size_t own = class_of[row];
+            plain_matrix(x, t.labels, t.count, SIZE_MAX, (double)t.count, balanced, a, mean,
+                         centre);
             plain_scores(a, lambda * p.trace[s.kind], mean, centre, balanced, x + row * FEATURES,
-                         want);
+                         want, whole);
+            plain_matrix(x, t.labels, t.count, row, (double)t.count, balanced, a, mean, moved);
+            plain_scores(a, lambda * p.trace[s.kind], mean, balanced ? moved : centre, balanced,
+                         x + row * FEATURES, want, without);
+            if (balanced)
+                want[own] *= (1 - whole[own] / others) / (1 - without[own] / others);
+            else
+                want[own] += (without[own] - whole[own]) / 4;
             const float *got = s.scores + row * CLASSES;
             for (size_t c = 1; c < CLASSES; c++) {
                 double near = 2e-3 * (1 + fabs(want[c] - want[0]));
