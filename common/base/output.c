@@ -98,41 +98,60 @@ static bool is_kept_by_folder(const char *path, uid_t owner)
            folder.st_uid != geteuid();
 }
 
-/* What would stop the renaming at the end, or what it would override, is told before the work. */
-static int check_replaceable(output *o, const char *path, const struct statx *old, error *e)
+/* Whether the file has one of these attributes; none is known of where the C library has no statx
+ * (musl before 1.2.5). */
+#ifdef STATX_BASIC_STATS
+static bool has_attribute(const char *path, uint64_t which)
 {
-    if (old->stx_attributes & STATX_ATTR_MOUNT_ROOT)
+    struct statx found;
+    return statx(AT_FDCWD, path, 0, STATX_BASIC_STATS, &found) == 0 &&
+           (found.stx_attributes & which) != 0;
+}
+#else
+#define STATX_ATTR_MOUNT_ROOT 0
+#define STATX_ATTR_IMMUTABLE 0
+#define STATX_ATTR_APPEND 0
+static bool has_attribute(const char *path, uint64_t which)
+{
+    (void)path;
+    return which != 0;
+}
+#endif
+
+/* What would stop the renaming at the end, or what it would override, is told before the work. */
+static int check_replaceable(output *o, const char *path, const struct stat *old, error *e)
+{
+    if (has_attribute(path, STATX_ATTR_MOUNT_ROOT))
         return error_set(e,
                          "%s: is a mount of its own, which no other file can replace; mount its "
                          "folder, or write with > in place of -o",
                          path);
-    if (old->stx_attributes & (STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND))
+    if (has_attribute(path, STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND))
         return error_set(e, "%s: may not be replaced; chattr -ia allows it", path);
-    if (is_kept_by_folder(path, old->stx_uid))
+    if (is_kept_by_folder(path, old->st_uid))
         return error_set(
             e, "%s: is another user's, in a folder where only its owner may replace it", path);
     if (!forced && faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) != 0)
         return error_set(e, "%s: is write-protected; --force replaces it all the same", path);
-    if (old->stx_nlink > 1)
+    if (old->st_nlink > 1)
         snprintf(o->note, sizeof o->note,
                  "%.200s: is replaced under this name; under its %u other names it stays as it was",
-                 path, old->stx_nlink - 1);
+                 path, (unsigned)old->st_nlink - 1);
     return 0;
 }
 
 /* The new file is the old one's owner's, with its permissions. */
-static int keep_owner(output *o, const struct statx *old, error *e)
+static int keep_owner(output *o, const struct stat *old, error *e)
 {
-    if ((old->stx_uid != geteuid() || old->stx_gid != getegid()) &&
-        fchown(o->fd, old->stx_uid, old->stx_gid) != 0 &&
-        fchown(o->fd, (uid_t)-1, old->stx_gid) != 0)
+    if ((old->st_uid != geteuid() || old->st_gid != getegid()) &&
+        fchown(o->fd, old->st_uid, old->st_gid) != 0 && fchown(o->fd, (uid_t)-1, old->st_gid) != 0)
         snprintf(o->note, sizeof o->note,
                  "%.200s: belonged to user %u and group %u, and will be yours", o->shown,
-                 old->stx_uid, old->stx_gid);
-    else if (old->stx_uid != geteuid() && geteuid() != 0)
+                 old->st_uid, old->st_gid);
+    else if (old->st_uid != geteuid() && geteuid() != 0)
         snprintf(o->note, sizeof o->note, "%.200s: belonged to user %u, and will be yours",
-                 o->shown, old->stx_uid);
-    if (fchmod(o->fd, old->stx_mode & 07777) != 0)
+                 o->shown, old->st_uid);
+    if (fchmod(o->fd, old->st_mode & 07777) != 0)
         return error_system(e, "%s: cannot set permissions", o->shown);
     return 0;
 }
@@ -219,9 +238,9 @@ static int open_temporary(output *o, const char *path, error *e)
         ;
     if (o->slot == TEMPORARIES_MAX)
         return error_set(e, "%s: more than %d files written at once", path, TEMPORARIES_MAX);
-    struct statx old = {0};
+    struct stat old = {0};
     o->path = final_path(path);
-    bool there = o->path && statx(AT_FDCWD, o->path, 0, STATX_BASIC_STATS, &old) == 0;
+    bool there = o->path && stat(o->path, &old) == 0;
     if (o->path && !there && errno != ENOENT)
         return error_system(e, "%s: cannot make a file there", path);
     if (there && check_replaceable(o, o->path, &old, e) < 0)

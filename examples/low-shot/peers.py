@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """peers.py: imprint as it comes beside scikit-learn's classifiers, on embeddings from anywhere.
 
-usage: peers.py [--base K:ROWS] [--model FILE] [--draws N] [--shots LIST] [--keep DIR] SET.npz...
+usage: peers.py [--base K:ROWS] [--model FILE] [--draws N] [--shots LIST] [--keep DIR] [--anew] SET.npz...
        peers.py --tell FILE.json...
        peers.py --curves FILE.json...
 
@@ -13,8 +13,8 @@ model was trained on, and come with it; the peers have ROWS rows of each. Means 
 of the default's; "all" is all rows, in one draw where there is nothing to draw. Below each table the expected
 calibration error and the loss of imprint's probabilities, and what --explain expected, beside what cross-validation of
 ridge expects where all are imprinted; below all, what they come to.
---keep writes the figures of each set to a file in DIR from column to column, and goes on from one that is there; --tell
-prints such files as one (remove a file to measure its set anew), --curves the means over tables by shots, for
+--keep writes the figures of each set to a file in DIR from column to column, and goes on from one that is there; with
+--anew imprint is measured again in the columns that it has, the peers are not. --tell prints such files as one, --curves the means over tables by shots, for
 embeddings.gp: lines of whether base classes are beside, method, shots, and their place. The tools are looked for in
 ../../bin, or in $BIN. Needs Debian's python3-sklearn and python3-msgpack-numpy.
 
@@ -201,17 +201,19 @@ def draw(y, of, n, random):
     return np.concatenate([random.permutation(np.where(y == c)[0])[:n or None] for c in of])
 
 
-def columns_of(path, base, rows, model, shots, draws, done):
-    """The figures of a set by shots, those of `done` as they are; yields all so far after each column."""
+def columns_of(path, base, rows, model, shots, draws, done, anew):
+    """The figures of a set by shots, those of `done` as they are, but for imprint's where `anew`; yields all so far after
+    each column."""
     data = np.load(path)
     x, t = unit(data["xtr"].astype("f8")), unit(data["xte"].astype("f8"))
     y, yt = data["ytr"].astype(int), data["yte"].astype(int)
     classes, found = y.max() + 1, dict(done)
     most = np.bincount(y)[base if model else 0:].max()
     for n in shots:
-        if n != "all" and int(n) >= most or n in found:
+        if n != "all" and int(n) >= most or n in found and not anew:
             continue
-        column = {}
+        column = {row: of for row, of in found.get(n, {}).items() if row not in ("imprint", "check")}
+        peers = [] if column else PEERS
         for d in range(1 if n == "all" and (model or not base) else draws):
             random = np.random.default_rng(d)
             rank = random.permutation(classes) if base and not model else np.arange(classes)
@@ -223,9 +225,9 @@ def columns_of(path, base, rows, model, shots, draws, done):
             b, a = accuracies(scores, zt, base)
             column.setdefault("imprint", []).append(figure(scores, zt, base))
             column.setdefault("check", []).append([*calibration(scores, zt), b, expected[0], a, expected[1]])
-            if not base:
+            if peers and not base:
                 column.setdefault("crossed", []).append(crossed(x[take], z[take]))
-            for peer in PEERS:
+            for peer in peers:
                 column.setdefault(peer.__name__, []).append(figure(peer(x[take], z[take], t), zt, base))
         found[n] = column
         print(path, n, file=sys.stderr)
@@ -256,7 +258,7 @@ def measure(path, o):
             made = json.load(f)
         if (made["title"], made["size"]) != (title, size):
             sys.exit("%s: the figures of another set" % kept)
-    for made["columns"] in columns_of(path, base, rows, o.model, o.shots.split(","), o.draws, made["columns"]):
+    for made["columns"] in columns_of(path, base, rows, o.model, o.shots.split(","), o.draws, made["columns"], o.anew):
         if kept:
             with open(kept + ".part", "w") as f:
                 json.dump(made, f)
@@ -358,6 +360,7 @@ def main():
     parser.add_argument("--draws", type=int, default=5, choices=STUDENT)
     parser.add_argument("--shots", default="1,2,5,10,20,30,100,all")
     parser.add_argument("--keep", metavar="DIR")
+    parser.add_argument("--anew", action="store_true")
     parser.add_argument("--tell", action="store_true")
     parser.add_argument("--curves", action="store_true")
     parser.add_argument("sets", nargs="+", metavar="SET")

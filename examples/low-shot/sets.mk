@@ -80,7 +80,8 @@ $(SETS)/cifar10-lite0.npz: | $(SETS)/photos-dino.npz
 $(SETS)/cifar10-dino.npz: | $(SETS)/cifar10-lite0.npz
 
 # ---- the figures ------------------------------------------------------------------------------------------
-PEERS = ./peers.py --draws $(DRAWS) --shots $(SHOTS) --keep $(KEPT)
+# ANEW=--anew with make -B of the figures: imprint's alone.
+PEERS = ./peers.py --draws $(DRAWS) --shots $(SHOTS) --keep $(KEPT) $(ANEW)
 $(KEPT)/%.alone: $(SETS)/%.npz | $(KEPT)
 	$(PEERS) $< >$@
 $(KEPT)/%.photos: $(SETS)/%.npz | $(KEPT)

@@ -55,6 +55,36 @@ setup() {
     "${build[@]}" CI=1 CC=clang "B=$PWD/bc" $(objects bc) >/dev/null
 }
 
+@test "musl's C library and another processor: no warning" {
+    # The libraries' headers are the same everywhere: by themselves, without those of this machine's C library.
+    mkdir headers
+    for header in msgpack msgpack.h zlib.h zconf.h jansson.h jansson_config.h xxhash.h cblas.h openblas_config.h dnnl.h \
+        dnnl_config.h dnnl_types.h dnnl_version.h oneapi; do
+        for place in /usr/include "/usr/include/$(gcc -print-multiarch)" "/usr/include/$(gcc -print-multiarch)/openblas-openmp"; do
+            [ ! -e "$place/$header" ] || ln -sf "$place/$header" headers
+        done
+    done
+    n=0
+    compiles() { # COMPILER FILE...
+        command -v "$1" >/dev/null || return 0
+        n=$((n + 1))
+        mkdir -p "b$n"
+        touch "b$n/ready" # the libraries themselves are this machine's
+        "${build[@]}" -j"$(nproc)" CI=1 CC="$1" CFLAGS=-O0 CPPFLAGS="-isystem $PWD/headers" "B=$PWD/b$n" "${@:2}" >/dev/null
+    }
+    objects() { printf "$PWD/b$1/%s\n" "${@:2}" | sed 's/c$/o/'; }
+    pushd "$ROOT" >/dev/null
+    plain=(common/base/*.c common/stream/*.c common/model/*.c src/{cifar-read,class-filter,idx-read,row-filter,score,tensor-info}.c
+        src/scoring/*.c kernels/plan/*.c kernels/reference/*.c)
+    all=("${plain[@]}" src/{imprint,classify,embed,cnn-train}.c src/imprinting/*.c src/training/*.c kernels/*.c kernels/cpu/*.c)
+    popd >/dev/null
+    # shellcheck disable=SC2046
+    compiles musl-gcc $(objects 1 "${plain[@]}")
+    # shellcheck disable=SC2046
+    compiles aarch64-linux-gnu-gcc $(objects $((n + 1)) "${all[@]}")
+    [ $n -gt 0 ] || skip "needs musl-gcc or aarch64-linux-gnu-gcc"
+}
+
 @test "without -j building takes all cores, with it what was said" {
     flags() { "${build[@]}" -pn "$@" 2>/dev/null | grep '^MAKEFLAGS' || true; }
     [[ $(flags) == *" -j$(nproc) "* ]]
