@@ -289,3 +289,13 @@ PYTHON
     for _ in $(seq 30); do cat more; done | peak_memory embed --device reference --model model >/dev/null
     [ "$(cat peak)" -lt $((150 * 1024)) ]
 }
+
+@test "a layer as wide as thousands of maps takes little memory: as many rows at a time as fit" {
+    need_no_sanitizer
+    make_model
+    echo 'conv:1x1x8192 relu maxpool:all dense:4' >wide.net
+    class-filter --quiet --keep 0-9 --per-class 1 rows >one
+    cnn-train --quiet --device cpu --arch @wide.net --epochs 1 --batch 1 one >model
+    peak_memory embed --device cpu --model model rows >/dev/null # 100 rows of maps are 3.4 GB
+    [ "$(cat peak)" -lt $((500 * 1024)) ]
+}
