@@ -334,7 +334,7 @@ static int end_stream(job *j, error *e)
     j->seen += j->source.passed;
     j->failures += j->source.passed;
     if (j->seen == 0)
-        return error_set(e, "no pictures came; members named .jpg, .png, .webp or .ppm are");
+        return error_set(e, "no pictures came; members named " PICTURE_ENDINGS " are");
     if (j->failures && (!skip || j->failures == j->seen))
         return error_set(e, "%zu of %zu pictures could not be read%s", j->failures, j->seen,
                          skip ? "" : "; --skip goes on without them");

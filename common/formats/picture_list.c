@@ -194,8 +194,7 @@ int picture_list_add(picture_list *l, const char *path, error *e)
     if (add_folder(l, path, -1, 0, e) < 0)
         return -1;
     if (l->count == before)
-        return error_set(e, "%s: no pictures in it; files named .jpg, .png, .webp or .ppm are",
-                         path);
+        return error_set(e, "%s: no pictures in it; files named " PICTURE_ENDINGS " are", path);
     return 0;
 }
 

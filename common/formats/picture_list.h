@@ -24,6 +24,7 @@ void picture_list_free(picture_list *l);
 
 /* Whether a file's name ends as a picture's does. */
 bool picture_list_named(const char *name);
+#define PICTURE_ENDINGS ".jpg, .png, .webp or .ppm" /* the usual ones, for messages */
 
 /* A file, or a folder: each of its sub-folders is a class, in the order of their names (byte by
  * byte), with all pictures within, however deep, ordered likewise. A folder without sub-folders
