@@ -289,7 +289,7 @@ def print_table(table):
         for _, c in columns:
             cell, draws = "%.3f" % mean_of(c, row), len(c[row])
             if row == "imprint" and draws > 1:
-                cell += " ± %.3f" % (STUDENT[draws] * np.std(c[row], ddof=1) / np.sqrt(draws))
+                cell += " ± %.3f" % interval(c[row])
             cells.append(cell)
         print("| %s | " % row + " | ".join(cells) + " |")
     print("| less the best peer | "
@@ -304,6 +304,17 @@ def print_table(table):
 
 def check(column, k):
     return float(np.mean([row[k] for row in column["check"]]))
+
+
+def interval(numbers):
+    """Half of Student's 95 % interval of their mean."""
+    return STUDENT[len(numbers)] * np.std(numbers, ddof=1) / np.sqrt(len(numbers)) if len(numbers) > 1 else 0
+
+
+def difference(column, k):
+    """The expected accuracy (k + 1) less the true one (k), and its interval over the draws."""
+    less = [row[k + 1] - row[k] for row in column["check"]]
+    return float(np.mean(less)), interval(less)
 
 
 def print_sum(what, tables):
@@ -321,11 +332,13 @@ def print_sum(what, tables):
     print("Within 0.01 of the best of the eight, or above, in %d of %d%s." % (
         len(every) - len(worse), len(every), "; not in " + ", ".join(worse) if worse else ""))
     for k, kind in ((4, "novel"), (2, "base")):
-        told = [(name, n, check(c, k + 1) - check(c, k)) for name, n, c in every if check(c, k + 1) >= 0]
-        off = ["%s at %s (%+.3f)" % t for t in told if abs(t[2]) > 0.05]
+        told = [(name, n, *difference(c, k)) for name, n, c in every if check(c, k + 1) >= 0]
+        off = ["%s at %s (%+.3f ± %.3f)" % t for t in told if abs(t[2]) > 0.05]
+        sure = sum(abs(t[2]) - t[3] > 0.05 for t in told)
         if told:
-            print("Expected %s accuracy less the true one: mean %+.3f, over 0.05 off in %d of %d%s." % (
-                kind, np.mean([t[2] for t in told]), len(off), len(told), ": " + ", ".join(off) if off else ""))
+            print("Expected %s accuracy less the true one: mean %+.3f, over 0.05 off in %d of %d, by more than the draws' "
+                  "interval in %d%s." % (kind, np.mean([t[2] for t in told]), len(off), len(told), sure,
+                                         ": " + ", ".join(off) if off else ""))
     for kind, of in (("one and two shots", ("1", "2")), ("more", None)):
         errors = [(check(c, 0), name, n) for name, n, c in every if (n in ("1", "2")) == (of is not None)]
         if errors:

@@ -15,7 +15,7 @@
 #define STEPS_DOWN 5            /* and below it */
 #define STEP_LOSS 0.005         /* another is taken for a loss better by this share of it */
 /* The temperature: found by the calibration error that examples/low-shot's ./peers.py prints: 0.048
- * on average from five shots on, 0.113 at most. At one shot nothing can be left out, and there is
+ * on average from five shots on, 0.105 at most. At one shot nothing can be left out, and there is
  * only the spread to go by (see factor_of_shots): by ./spread.py on 13 sets its root gave 0.08 nats
  * less than a constant, each set with what the others chose; errors are 0.04 to 0.4 there. */
 #define ONE_SHOT 0.75
