@@ -479,6 +479,22 @@ ends_by_term() {
     done
 }
 
+@test "the pass over base rows after training tells how far it is, and a signal ends it" {
+    need_terminal
+    make_rows
+    for _ in $(seq 40); do cat rows; done >more
+    train="cnn-train --device reference --arch @tiny.net --epochs 1 --statistics"
+    run -0 script -qec "$train --features 600 -o out more" /dev/null </dev/null
+    [[ $output == *" of 6400 pictures embedded"* ]]
+    rm out
+    $train --features 3000 -o out more 2>said & # seconds of sums
+    job=$!
+    for _ in $(seq 400); do grep -q 'epoch 1/1' said && break; sleep 0.05; done
+    kill -TERM "$job"
+    ends_by_term "$job"
+    leaves_nothing out
+}
+
 @test "a loop of a shell ends with the tool that ^C ends" {
     need_python signal
     make_rows
