@@ -98,35 +98,32 @@ static bool is_kept_by_folder(const char *path, uid_t owner)
            folder.st_uid != geteuid();
 }
 
-/* Whether the file has one of these attributes; none is known of where the C library has no statx
- * (musl before 1.2.5). */
-#ifdef STATX_BASIC_STATS
-static bool has_attribute(const char *path, uint64_t which)
+/* The file's attributes, STATX_ATTR_*; none is known of where the C library has no statx (musl
+ * before 1.2.5). */
+static uint64_t attributes_of(const char *path)
 {
+#ifdef STATX_BASIC_STATS
     struct statx found;
-    return statx(AT_FDCWD, path, 0, STATX_BASIC_STATS, &found) == 0 &&
-           (found.stx_attributes & which) != 0;
-}
+    return statx(AT_FDCWD, path, 0, STATX_BASIC_STATS, &found) == 0 ? found.stx_attributes : 0;
 #else
 #define STATX_ATTR_MOUNT_ROOT 0
 #define STATX_ATTR_IMMUTABLE 0
 #define STATX_ATTR_APPEND 0
-static bool has_attribute(const char *path, uint64_t which)
-{
     (void)path;
-    return which != 0;
-}
+    return 0;
 #endif
+}
 
 /* What would stop the renaming at the end, or what it would override, is told before the work. */
 static int check_replaceable(output *o, const char *path, const struct stat *old, error *e)
 {
-    if (has_attribute(path, STATX_ATTR_MOUNT_ROOT))
+    uint64_t attributes = attributes_of(path);
+    if (attributes & STATX_ATTR_MOUNT_ROOT)
         return error_set(e,
                          "%s: is a mount of its own, which no other file can replace; mount its "
                          "folder, or write with > in place of -o",
                          path);
-    if (has_attribute(path, STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND))
+    if (attributes & (STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND))
         return error_set(e, "%s: may not be replaced; chattr -ia allows it", path);
     if (is_kept_by_folder(path, old->st_uid))
         return error_set(

@@ -368,7 +368,8 @@ def load(path):
     return {k: v for m in msgpack.Unpacker(open(path, "rb"), object_hook=msgpack_numpy.decode) for k, v in m.items()}
 views, average, plain = (load(name + ".model") for name in ("views", "average", "plain"))
 for m in views, average, plain:
-    m["ridge/weight"] = m["ridge/weight"] / np.linalg.norm(m["ridge/weight"])
+    m["ridge/weight"] = m["ridge/weight"] / m["model"]["made/scale"]
+assert abs(views["model"]["made/scale"] - average["model"]["made/scale"]) < 1e-5
 for name in "ridge/weight", "imprint/feature-sum", "imprint/feature-gram":
     for other in views, average:
         assert np.abs(other[name] - plain[name]).max() < 1e-5 * np.abs(plain[name]).max(), name
