@@ -14,9 +14,10 @@ of the default's; "all" is all rows, in one draw where there is nothing to draw.
 calibration error and the loss of imprint's probabilities, and what --explain expected, beside what cross-validation of
 ridge expects where all are imprinted; below all, what they come to.
 --keep writes the figures of each set to a file in DIR from column to column, and goes on from one that is there; with
---anew imprint is measured again in the columns that it has, the peers are not. --tell prints such files as one, --curves the means over tables by shots, for
-embeddings.gp: lines of whether base classes are beside, method, shots, and their place. The tools are looked for in
-../../bin, or in $BIN. Needs Debian's python3-sklearn and python3-msgpack-numpy.
+--anew imprint is measured again in the columns that it has, the peers are not. --tell prints such files as one,
+--curves the means over tables by shots, for embeddings.gp: lines of whether base classes are beside, method, shots,
+and their place. The tools are looked for in ../../bin, or in $BIN. Needs Debian's python3-sklearn and
+python3-msgpack-numpy.
 
   mean      the normalised mean of the normalised rows: the paper's imprinting
   cl2n      the same after the mean of the shots is taken away (Wang et al.: SimpleShot, 2019)

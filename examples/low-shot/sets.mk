@@ -44,10 +44,14 @@ TABLES = $(ALONE:%=$(KEPT)/%.alone) $(PHOTOS_BASE:%=$(KEPT)/%.photos) $(TRAINED:
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all sets
+.PHONY: all sets anew
 all: $(KEPT).md $(KEPT).png
 	@cat $<
 sets: $(ALONE:%=$(SETS)/%.npz)
+# imprint's figures once more; the peers' stay.
+anew:
+	rm -f $(TABLES)
+	$(MAKE) -f sets.mk ANEW=--anew
 
 # ---- the sets ---------------------------------------------------------------------------------------------
 $(SETS) $(KEPT):
@@ -80,7 +84,6 @@ $(SETS)/cifar10-lite0.npz: | $(SETS)/photos-dino.npz
 $(SETS)/cifar10-dino.npz: | $(SETS)/cifar10-lite0.npz
 
 # ---- the figures ------------------------------------------------------------------------------------------
-# ANEW=--anew with make -B of the figures: imprint's alone.
 PEERS = ./peers.py --draws $(DRAWS) --shots $(SHOTS) --keep $(KEPT) $(ANEW)
 $(KEPT)/%.alone: $(SETS)/%.npz | $(KEPT)
 	$(PEERS) $< >$@
