@@ -48,7 +48,7 @@ fi
 
 say "1. Train a network on eight of the ten classes of $name"
 training | class-filter --keep "$kept" |
-    cnn-train "${common[@]}" --statistics --epochs "${EPOCHS:-5}" --seed "${SEED:-1}" --progress -o "$work/base.model"
+    cnn-train "${common[@]}" --statistics --epochs "${EPOCHS:-4}" --seed "${SEED:-1}" --progress -o "$work/base.model"
 
 say "2. What it knows: eight classes"
 testing | class-filter --keep "$kept" | embed "${common[@]}" --model "$work/base.model" |
