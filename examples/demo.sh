@@ -40,6 +40,7 @@ if find_cifar10; then
     testing() { cifar-read "$data"/test_batch.bin; }
 else
     name="Fashion-MNIST (CIFAR-10 is out of reach)" novel=Bag kept=0-7 nine=0-8
+    make --no-print-directory fashion-mnist
     data=/usr/share/datasets/fashion-mnist
     [ -d "$data" ] || data=$(dirname "$(dpkg -L dataset-fashion-mnist | grep -m1 train-images)")
     training() { idx-read "$data"/train-images-idx3-ubyte* "$data"/train-labels-idx1-ubyte*; }
