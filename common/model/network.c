@@ -40,20 +40,7 @@ const char *head_name(head_kind head)
 
 bool layer_is_activation(layer_kind kind)
 {
-    switch (kind) {
-    case LAYER_RELU:
-    case LAYER_CLIP:
-    case LAYER_LEAKYRELU:
-    case LAYER_SIGMOID:
-    case LAYER_SILU:
-    case LAYER_HARDSIGMOID:
-    case LAYER_HARDSWISH:
-    case LAYER_GELU:
-    case LAYER_TANHGELU:
-        return true;
-    default:
-        return false;
-    }
+    return kind == LAYER_RELU || kind == LAYER_ACTIVATION;
 }
 
 bool layer_closes(layer_kind kind)
@@ -122,7 +109,7 @@ size_t layer_parameter(parser *p, const layer *l, const char *what, size_t rank,
                        const size_t *shape, initial_kind initial)
 {
     char name[64];
-    snprintf(name, sizeof name, "%zu.%s/%s", p->place - 1, layer_name(l->kind), what);
+    snprintf(name, sizeof name, "%zu.%s/%s", p->place - 1, layer_name(l), what);
     return parameter_add(p, name, rank, shape, initial);
 }
 

@@ -84,14 +84,7 @@ typedef enum {
     LAYER_CONV,
     LAYER_DENSE,
     LAYER_RELU,
-    LAYER_CLIP,
-    LAYER_LEAKYRELU,
-    LAYER_SIGMOID,
-    LAYER_SILU,
-    LAYER_HARDSIGMOID,
-    LAYER_HARDSWISH,
-    LAYER_GELU,
-    LAYER_TANHGELU,
+    LAYER_ACTIVATION, /* any but ReLU */
     LAYER_MAXPOOL,
     LAYER_AVGPOOL,
     LAYER_DROPOUT,
@@ -113,6 +106,18 @@ typedef enum {
     LAYER_CONCAT
 } layer_kind;
 
+typedef enum {
+    ACTIVATION_RELU,
+    ACTIVATION_CLIP,
+    ACTIVATION_LEAKYRELU,
+    ACTIVATION_SIGMOID,
+    ACTIVATION_SILU,
+    ACTIVATION_HARDSIGMOID,
+    ACTIVATION_HARDSWISH,
+    ACTIVATION_GELU,
+    ACTIVATION_TANHGELU
+} activation_kind;
+
 typedef struct {
     size_t top, left, bottom, right;
 } sides;
@@ -121,6 +126,7 @@ typedef struct {
 
 typedef struct {
     layer_kind kind;
+    activation_kind activation; /* relu's, and a LAYER_ACTIVATION's */
     /* conv and pools: elements; 1 where the text gives none */
     size_t kernel_height, kernel_width, stride_height, stride_width;
     size_t dilation_height, dilation_width; /* conv; pools have 1 */
@@ -196,8 +202,8 @@ void network_free(network *n);
 void network_initialise(const network *n, uint64_t seed, float *parameters);
 
 const char *head_name(head_kind head);
-const char *layer_name(layer_kind kind); /* its word in a text: "conv" */
-/* What takes one number to one, without parameters: relu, clip, gelu ... */
+const char *layer_name(const layer *l); /* its word in a text: "conv" */
+/* ReLU or another. */
 bool layer_is_activation(layer_kind kind);
 /* add, multiply, concat */
 bool layer_closes(layer_kind kind);

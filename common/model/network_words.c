@@ -171,7 +171,7 @@ static int read_window_options(parser *p, layer *l, char *rest, int allowed, int
         if (read_window_option(l, option, allowed, given))
             continue;
         size_t length =
-            (size_t)snprintf(why, sizeof why, "%s's options, each once, are", layer_name(l->kind));
+            (size_t)snprintf(why, sizeof why, "%s's options, each once, are", layer_name(l));
         for (size_t i = 0; i < sizeof window_options / sizeof *window_options; i++)
             if (allowed & (int)window_options[i].option)
                 length += (size_t)snprintf(why + length, sizeof why - length, " %s%s",
@@ -539,8 +539,8 @@ static int fail_shapes(const parser *p, const layer *l, size_t k)
     size_t from = p->net.operands[l->operands + k];
     bool saved = p->net.layers[from].kind == LAYER_SAVE;
     return error_set(p->e, "network: word %zu, %s: %zux%zux%zu here, but word %zu %s %zux%zux%zu",
-                     p->place, layer_name(l->kind), l->in.height, l->in.width, l->in.channels,
-                     from + 1, saved ? "saved" : "left", e.height, e.width, e.channels);
+                     p->place, layer_name(l), l->in.height, l->in.width, l->in.channels, from + 1,
+                     saved ? "saved" : "left", e.height, e.width, e.channels);
 }
 
 static int read_add(parser *p, layer *l, char *rest)
@@ -589,45 +589,46 @@ static const struct {
     const char *name;
     layer_kind kind;
     int (*read)(parser *p, layer *l, char *rest);
+    activation_kind activation; /* of relu and LAYER_ACTIVATION */
 } words[] = {
-    {"conv", LAYER_CONV, read_conv},
-    {"dense", LAYER_DENSE, read_dense},
-    {"relu", LAYER_RELU, read_plain},
-    {"clip", LAYER_CLIP, read_clip},
-    {"leakyrelu", LAYER_LEAKYRELU, read_leakyrelu},
-    {"sigmoid", LAYER_SIGMOID, read_plain},
-    {"silu", LAYER_SILU, read_plain},
-    {"hardsigmoid", LAYER_HARDSIGMOID, read_plain},
-    {"hardswish", LAYER_HARDSWISH, read_plain},
-    {"gelu", LAYER_GELU, read_plain},
-    {"tanhgelu", LAYER_TANHGELU, read_plain},
-    {"maxpool", LAYER_MAXPOOL, read_maxpool},
-    {"avgpool", LAYER_AVGPOOL, read_avgpool},
-    {"dropout", LAYER_DROPOUT, read_dropout},
-    {"batchnorm", LAYER_BATCHNORM, read_batchnorm},
-    {"layernorm", LAYER_LAYERNORM, read_layernorm},
-    {"scale", LAYER_SCALE, read_scale},
-    {"affine", LAYER_AFFINE, read_affine},
-    {"normalize", LAYER_NORMALIZE, read_normalize},
-    {"tokens", LAYER_TOKENS, read_tokens},
-    {"position", LAYER_POSITION, read_position},
-    {"attention", LAYER_ATTENTION, read_attention},
-    {"take", LAYER_TAKE, read_take},
-    {"channels", LAYER_CHANNELS, read_channels},
-    {"shuffle", LAYER_SHUFFLE, read_shuffle},
-    {"save", LAYER_SAVE, read_save},
-    {"|", LAYER_BRANCH, read_branch},
-    {"add", LAYER_ADD, read_add},
-    {"multiply", LAYER_MULTIPLY, read_multiply},
-    {"concat", LAYER_CONCAT, read_concat},
+    {"conv", LAYER_CONV, read_conv, 0},
+    {"dense", LAYER_DENSE, read_dense, 0},
+    {"relu", LAYER_RELU, read_plain, ACTIVATION_RELU},
+    {"clip", LAYER_ACTIVATION, read_clip, ACTIVATION_CLIP},
+    {"leakyrelu", LAYER_ACTIVATION, read_leakyrelu, ACTIVATION_LEAKYRELU},
+    {"sigmoid", LAYER_ACTIVATION, read_plain, ACTIVATION_SIGMOID},
+    {"silu", LAYER_ACTIVATION, read_plain, ACTIVATION_SILU},
+    {"hardsigmoid", LAYER_ACTIVATION, read_plain, ACTIVATION_HARDSIGMOID},
+    {"hardswish", LAYER_ACTIVATION, read_plain, ACTIVATION_HARDSWISH},
+    {"gelu", LAYER_ACTIVATION, read_plain, ACTIVATION_GELU},
+    {"tanhgelu", LAYER_ACTIVATION, read_plain, ACTIVATION_TANHGELU},
+    {"maxpool", LAYER_MAXPOOL, read_maxpool, 0},
+    {"avgpool", LAYER_AVGPOOL, read_avgpool, 0},
+    {"dropout", LAYER_DROPOUT, read_dropout, 0},
+    {"batchnorm", LAYER_BATCHNORM, read_batchnorm, 0},
+    {"layernorm", LAYER_LAYERNORM, read_layernorm, 0},
+    {"scale", LAYER_SCALE, read_scale, 0},
+    {"affine", LAYER_AFFINE, read_affine, 0},
+    {"normalize", LAYER_NORMALIZE, read_normalize, 0},
+    {"tokens", LAYER_TOKENS, read_tokens, 0},
+    {"position", LAYER_POSITION, read_position, 0},
+    {"attention", LAYER_ATTENTION, read_attention, 0},
+    {"take", LAYER_TAKE, read_take, 0},
+    {"channels", LAYER_CHANNELS, read_channels, 0},
+    {"shuffle", LAYER_SHUFFLE, read_shuffle, 0},
+    {"save", LAYER_SAVE, read_save, 0},
+    {"|", LAYER_BRANCH, read_branch, 0},
+    {"add", LAYER_ADD, read_add, 0},
+    {"multiply", LAYER_MULTIPLY, read_multiply, 0},
+    {"concat", LAYER_CONCAT, read_concat, 0},
 };
 
 enum { WORDS = sizeof words / sizeof *words };
 
-const char *layer_name(layer_kind kind)
+const char *layer_name(const layer *l)
 {
     size_t i = 0;
-    while (words[i].kind != kind)
+    while (words[i].kind != l->kind || words[i].activation != l->activation)
         i++;
     return words[i].name;
 }
@@ -651,6 +652,7 @@ int layer_read(parser *p, layer *l, char *copy)
         if (strcmp(words[i].name, name) != 0)
             continue;
         l->kind = words[i].kind;
+        l->activation = words[i].activation;
         return words[i].read(p, l, rest);
     }
     return fail_unknown(p);

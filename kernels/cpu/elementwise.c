@@ -166,24 +166,24 @@ ALWAYS_INLINE float inner_tanh(float x)
 CLONES static void activate(const layer *l, float *x, size_t count)
 {
     const float rate = l->rate, high = l->high;
-    switch (l->kind) {
-    case LAYER_CLIP:
+    switch (l->activation) {
+    case ACTIVATION_CLIP:
         EACH(clamp(v, rate, high));
-    case LAYER_LEAKYRELU:
+    case ACTIVATION_LEAKYRELU:
         EACH(v > 0 ? v : rate * v);
-    case LAYER_SIGMOID:
+    case ACTIVATION_SIGMOID:
         EACH(sigmoid(v));
-    case LAYER_SILU:
+    case ACTIVATION_SILU:
         EACH(v * sigmoid(v));
-    case LAYER_HARDSIGMOID:
+    case ACTIVATION_HARDSIGMOID:
         EACH(hard_sigmoid(v));
-    case LAYER_HARDSWISH:
+    case ACTIVATION_HARDSWISH:
         EACH(v * hard_sigmoid(v));
-    case LAYER_GELU:
+    case ACTIVATION_GELU:
         EACH(v * normal_below(v));
-    case LAYER_TANHGELU:
+    case ACTIVATION_TANHGELU:
         EACH(0.5f * v * (1 + inner_tanh(v)));
-    default:
+    case ACTIVATION_RELU:
         EACH(v > 0 ? v : 0);
     }
 }
@@ -209,24 +209,24 @@ ALWAYS_INLINE float tanhgelu_slope(float v)
 CLONES static void slope(const layer *l, float *x, size_t count)
 {
     const float rate = l->rate, high = l->high;
-    switch (l->kind) {
-    case LAYER_CLIP:
+    switch (l->activation) {
+    case ACTIVATION_CLIP:
         EACH(v > rate && v < high ? 1.0f : 0.0f);
-    case LAYER_LEAKYRELU:
+    case ACTIVATION_LEAKYRELU:
         EACH(v > 0 ? 1.0f : rate);
-    case LAYER_SIGMOID:
+    case ACTIVATION_SIGMOID:
         EACH(sigmoid_slope(v));
-    case LAYER_SILU:
+    case ACTIVATION_SILU:
         EACH(silu_slope(v));
-    case LAYER_HARDSIGMOID:
+    case ACTIVATION_HARDSIGMOID:
         EACH(v > -3 && v < 3 ? 1.0f / 6 : 0.0f);
-    case LAYER_HARDSWISH:
+    case ACTIVATION_HARDSWISH:
         EACH(hard_sigmoid(v) + (v > -3 && v < 3 ? v * (1.0f / 6) : 0.0f));
-    case LAYER_GELU:
+    case ACTIVATION_GELU:
         EACH(normal_below(v) + v * normal_density(v));
-    case LAYER_TANHGELU:
+    case ACTIVATION_TANHGELU:
         EACH(tanhgelu_slope(v));
-    default:
+    case ACTIVATION_RELU:
         EACH(v > 0 ? 1.0f : 0.0f);
     }
 }

@@ -145,14 +145,7 @@ int layer_forward(program *p, const primitive_set *s, size_t i, run_mode mode, e
     case LAYER_RELU:
         elements_relu(in, out, type, count);
         break;
-    case LAYER_CLIP:
-    case LAYER_LEAKYRELU:
-    case LAYER_SIGMOID:
-    case LAYER_SILU:
-    case LAYER_HARDSIGMOID:
-    case LAYER_HARDSWISH:
-    case LAYER_GELU:
-    case LAYER_TANHGELU:
+    case LAYER_ACTIVATION:
         elements_activation(l, in, out, type, count);
         break;
     case LAYER_SCALE:
@@ -293,14 +286,7 @@ int layer_backward(program *p, const primitive_set *s, size_t i, error *e)
     case LAYER_SCALE:
         elements_scale(gradient, program_at(p, f->d_input), type, count, l->rate);
         break;
-    case LAYER_CLIP:
-    case LAYER_LEAKYRELU:
-    case LAYER_SIGMOID:
-    case LAYER_SILU:
-    case LAYER_HARDSIGMOID:
-    case LAYER_HARDSWISH:
-    case LAYER_GELU:
-    case LAYER_TANHGELU:
+    case LAYER_ACTIVATION:
         elements_activation_backward(l, program_at(p, f->input), gradient, type, count);
         break;
     case LAYER_LAYERNORM:

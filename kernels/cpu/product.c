@@ -79,36 +79,37 @@ typedef struct {
 /* The activation as post-operations; returns how many. */
 static size_t activation_operations(const layer *l, post_operation *out)
 {
-    switch (l->kind) {
-    case LAYER_CLIP:
+    switch (l->activation) {
+    case ACTIVATION_CLIP:
         out[0] = (post_operation){false, dnnl_eltwise_clip, l->rate, l->high};
         return 1;
-    case LAYER_LEAKYRELU:
+    case ACTIVATION_LEAKYRELU:
         out[0] = (post_operation){false, dnnl_eltwise_relu, l->rate, 0};
         return 1;
-    case LAYER_SIGMOID:
+    case ACTIVATION_SIGMOID:
         out[0] = (post_operation){false, dnnl_eltwise_logistic, 0, 0};
         return 1;
-    case LAYER_SILU:
+    case ACTIVATION_SILU:
         out[0] = (post_operation){false, dnnl_eltwise_swish, 1, 0};
         return 1;
-    case LAYER_HARDSIGMOID:
+    case ACTIVATION_HARDSIGMOID:
         out[0] = (post_operation){false, dnnl_eltwise_linear, 1.0f / 6, 0.5f};
         out[1] = (post_operation){false, dnnl_eltwise_clip, 0, 1};
         return 2;
-    case LAYER_HARDSWISH:
+    case ACTIVATION_HARDSWISH:
         out[0] = (post_operation){false, dnnl_eltwise_hardswish, HARD_SWISH};
         return 1;
-    case LAYER_GELU:
+    case ACTIVATION_GELU:
         out[0] = (post_operation){false, dnnl_eltwise_gelu_erf, 0, 0};
         return 1;
-    case LAYER_TANHGELU:
+    case ACTIVATION_TANHGELU:
         out[0] = (post_operation){false, dnnl_eltwise_gelu_tanh, 0, 0};
         return 1;
-    default:
-        out[0] = (post_operation){false, dnnl_eltwise_relu, 0, 0};
-        return 1;
+    case ACTIVATION_RELU:
+        break;
     }
+    out[0] = (post_operation){false, dnnl_eltwise_relu, 0, 0};
+    return 1;
 }
 
 /* What happens to the product's results in the same pass. */

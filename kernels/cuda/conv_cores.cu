@@ -151,7 +151,7 @@ __global__ static void weight_finish(const float *partials, unsigned chunks, siz
 
 __device__ static inline float relu_of(float x)
 {
-    return element_activate(LAYER_RELU, 0, 0, x);
+    return element_activate(ACTIVATION_RELU, 0, 0, x);
 }
 
 /* ---- eight channels ----

@@ -107,7 +107,8 @@ static cublasLtEpilogue_t epilogue_of(const struct cuda *g, const fused_layer *f
         return CUBLASLT_EPILOGUE_RELU_BIAS;
     if (!f->activation)
         return CUBLASLT_EPILOGUE_BIAS;
-    bool gelu = f->activation->kind == LAYER_TANHGELU || f->activation->kind == LAYER_GELU;
+    activation_kind kind = f->activation->activation;
+    bool gelu = kind == ACTIVATION_TANHGELU || kind == ACTIVATION_GELU;
     return gelu && g->type == ELEMENT_BF16 ? CUBLASLT_EPILOGUE_GELU_BIAS
                                            : CUBLASLT_EPILOGUE_DEFAULT;
 }
@@ -130,7 +131,7 @@ static int forward_new(struct cuda *g, const fused_layer *f, product_ready *q, s
         return -1;
     return found ? 0
                  : error_set(e, "cuda: cuBLAS has no product for word %zu of the network, %s",
-                             f->index + 1, layer_name(f->layer->kind));
+                             f->index + 1, layer_name(f->layer));
 }
 
 /* The matrices' sizes: rows of the input, and numbers in each. */
@@ -170,7 +171,7 @@ static int dense_make(program *p, const fused_layer *f, dense_ready *d, error *e
                                  : error_set(e,
                                              "cuda: cuBLAS has no product for the gradients of "
                                              "word %zu of the network, %s",
-                                             f->index + 1, layer_name(f->layer->kind));
+                                             f->index + 1, layer_name(f->layer));
 }
 
 static dense_ready *dense_find(const program *p, size_t layer, size_t rows)

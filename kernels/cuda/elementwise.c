@@ -18,11 +18,11 @@ float drop_scale(const fused_layer *f)
     return 1.0f / (1.0f - f->drop);
 }
 
-static const kernel_activation relu = {LAYER_RELU, 0, 0};
+static const kernel_activation relu = {ACTIVATION_RELU, 0, 0};
 
 static kernel_activation activation_of(const layer *l)
 {
-    return (kernel_activation){l->kind, l->rate, l->high};
+    return (kernel_activation){l->activation, l->rate, l->high};
 }
 
 int output_finish(const run *r, const fused_layer *f, bool finished, error *e)
@@ -85,7 +85,7 @@ int elementwise_forward(const run *r, const fused_layer *f, error *e)
     kernel_activation own = activation_of(f->layer);
     if (layer_is_activation(f->layer->kind))
         return run_check(r, kernel_bias(type, in, NULL, out, count, 1, &own, &drop, stream),
-                         layer_name(f->layer->kind), e);
+                         layer_name(f->layer), e);
     switch (f->layer->kind) {
     case LAYER_DROPOUT:
         return run_check(r, kernel_bias(type, in, NULL, out, count, 1, NULL, &drop, stream),
@@ -109,7 +109,7 @@ int elementwise_backward(const run *r, const fused_layer *f, error *e)
     void *d_in = place(r, f->d_input);
     kernel_drop drop = drop_of(r, f);
     kernel_activation own = activation_of(f->layer);
-    if (layer_is_activation(f->layer->kind) && f->layer->kind != LAYER_RELU)
+    if (f->layer->kind == LAYER_ACTIVATION)
         return run_check(r,
                          kernel_slope(type, &own, place(r, f->input), d_out, d_in, count, stream),
                          "activation_backward", e);

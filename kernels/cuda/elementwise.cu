@@ -21,7 +21,7 @@ __global__ static void bias_apply(const T *in, const T *bias, T *out, size_t pac
         if (bias)
             y += to_float(b.v[i]);
         if (f.kind >= 0)
-            y = element_activate(f.kind, f.rate, f.high, y);
+            y = element_activate((activation_kind)f.kind, f.rate, f.high, y);
         if (drop.active)
             y = element_keeps(block, (int)((first + (size_t)i) % 8), drop.threshold)
                     ? y * drop.scale
@@ -40,8 +40,9 @@ __global__ static void slope_apply(kernel_activation f, const T *in, const T *d_
         return;
     pack<T, V> x = load<T, V>(in + p * V), d = load<T, V>(d_out + p * V);
     for (int i = 0; i < V; i++)
-        d.v[i] = from_float<T>(element_slope(f.kind, f.rate, f.high, to_float(x.v[i])) *
-                               to_float(d.v[i]));
+        d.v[i] =
+            from_float<T>(element_slope((activation_kind)f.kind, f.rate, f.high, to_float(x.v[i])) *
+                          to_float(d.v[i]));
     store(d_in + p * V, d);
 }
 

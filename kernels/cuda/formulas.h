@@ -83,28 +83,29 @@ ELEMENT float element_gelu_tanh(float x)
 }
 
 /* The activation `kind`, with the layer's rate and high. */
-ELEMENT float element_activate(int kind, float rate, float high, float x)
+ELEMENT float element_activate(activation_kind kind, float rate, float high, float x)
 {
     switch (kind) {
-    case LAYER_CLIP:
+    case ACTIVATION_CLIP:
         return fminf(fmaxf(x, rate), high);
-    case LAYER_LEAKYRELU:
+    case ACTIVATION_LEAKYRELU:
         return x > 0 ? x : rate * x;
-    case LAYER_SIGMOID:
+    case ACTIVATION_SIGMOID:
         return element_sigmoid(x);
-    case LAYER_SILU:
+    case ACTIVATION_SILU:
         return x * element_sigmoid(x);
-    case LAYER_HARDSIGMOID:
+    case ACTIVATION_HARDSIGMOID:
         return element_hard_sigmoid(x);
-    case LAYER_HARDSWISH:
+    case ACTIVATION_HARDSWISH:
         return x * element_hard_sigmoid(x);
-    case LAYER_GELU:
+    case ACTIVATION_GELU:
         return x * element_normal_below(x);
-    case LAYER_TANHGELU:
+    case ACTIVATION_TANHGELU:
         return 0.5f * x * (1.0f + element_gelu_tanh(x));
-    default: /* ReLU */
-        return x > 0 ? x : 0;
+    case ACTIVATION_RELU:
+        break;
     }
+    return x > 0 ? x : 0;
 }
 
 ELEMENT float element_tanhgelu_slope(float x)
@@ -114,31 +115,32 @@ ELEMENT float element_tanhgelu_slope(float x)
 }
 
 /* Its derivative. */
-ELEMENT float element_slope(int kind, float rate, float high, float x)
+ELEMENT float element_slope(activation_kind kind, float rate, float high, float x)
 {
     float inside = fabsf(x) < 3 ? 1.0f / 6 : 0, s = 0;
     switch (kind) {
-    case LAYER_CLIP:
+    case ACTIVATION_CLIP:
         return x > rate && x < high ? 1.0f : 0.0f;
-    case LAYER_LEAKYRELU:
+    case ACTIVATION_LEAKYRELU:
         return x > 0 ? 1.0f : rate;
-    case LAYER_SIGMOID:
+    case ACTIVATION_SIGMOID:
         s = element_sigmoid(x);
         return s * (1.0f - s);
-    case LAYER_SILU:
+    case ACTIVATION_SILU:
         s = element_sigmoid(x);
         return s * (1.0f + x * (1.0f - s));
-    case LAYER_HARDSIGMOID:
+    case ACTIVATION_HARDSIGMOID:
         return inside;
-    case LAYER_HARDSWISH:
+    case ACTIVATION_HARDSWISH:
         return element_hard_sigmoid(x) + x * inside;
-    case LAYER_GELU:
+    case ACTIVATION_GELU:
         return element_normal_below(x) + x * element_normal_density(x);
-    case LAYER_TANHGELU:
+    case ACTIVATION_TANHGELU:
         return element_tanhgelu_slope(x);
-    default: /* ReLU */
-        return x > 0 ? 1.0f : 0.0f;
+    case ACTIVATION_RELU:
+        break;
     }
+    return x > 0 ? 1.0f : 0.0f;
 }
 
 /* ---- windows of pools ---- */

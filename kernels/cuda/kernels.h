@@ -51,7 +51,7 @@ typedef struct {
     const step_state *state;
 } kernel_drop;
 
-/* An activation: the layer's kind (layer_kind), rate and high. */
+/* An activation (network.h), with the layer's rate and high. */
 typedef struct {
     int kind;
     float rate, high;

@@ -99,9 +99,10 @@ static size_t layer_kinds(const run *r, const fused_layer *f, launch_kind *out)
                           : pass == layer_backward_weight ? CONV_BACKWARD_WEIGHT
                                                           : CONV_BACKWARD_DATA,
                           how, sizeof how);
-        snprintf(out[i].name, sizeof out[i].name, "%zu.%s%s%s%s%s%s%s", f->index, layer_name(kind),
-                 f->relu ? "+relu" : "", f->drop > 0 && kind != LAYER_DROPOUT ? "+dropout" : "",
-                 what, *how ? " (" : "", how, *how ? ")" : "");
+        snprintf(out[i].name, sizeof out[i].name, "%zu.%s%s%s%s%s%s%s", f->index,
+                 layer_name(f->layer), f->relu ? "+relu" : "",
+                 f->drop > 0 && kind != LAYER_DROPOUT ? "+dropout" : "", what, *how ? " (" : "",
+                 how, *how ? ")" : "");
     }
     return count;
 }

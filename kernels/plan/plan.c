@@ -132,7 +132,7 @@ static size_t layers_join(const planner *k, size_t i, fused_layer *f)
         f->relu = true;
         next++;
     } else if (fused_multiplies(f) && next < n->layer_count &&
-               layer_is_activation(n->layers[next].kind) && joins(k, l, &n->layers[next])) {
+               n->layers[next].kind == LAYER_ACTIVATION && joins(k, l, &n->layers[next])) {
         f->activation = &n->layers[next++];
     }
     if ((f->relu || has_codes(k, l)) && follows(n, next, LAYER_DROPOUT))
@@ -175,7 +175,7 @@ static int layers_check(const planner *k, error *e)
             return error_set(e,
                              "word %zu of the network, %s: this device does not %s it; --device "
                              "reference does, slowly",
-                             i + 1, layer_name(l->kind), training ? "train" : "compute");
+                             i + 1, layer_name(l), training ? "train" : "compute");
     }
     return 0;
 }
@@ -368,7 +368,7 @@ static void activations_keep(const planner *k, size_t i, size_t last)
     if (fused_multiplies(f))
         arena_use(&p->arena, f->input, last);
     if (kind == LAYER_BATCHNORM || kind == LAYER_LAYERNORM || kind == LAYER_AFFINE ||
-        kind == LAYER_ATTENTION || (layer_is_activation(kind) && kind != LAYER_RELU) ||
+        kind == LAYER_ATTENTION || kind == LAYER_ACTIVATION ||
         (kind == LAYER_MAXPOOL && f->codes == NOWHERE))
         arena_use(&p->arena, f->input, time_back(p, i));
     if (kind == LAYER_MULTIPLY)

@@ -30,54 +30,56 @@ static const double cubic = 0.044715, root = 0.5 * M_2_SQRTPI * M_SQRT2; /* sqrt
 static double activate(const layer *l, double x)
 {
     double rate = (double)l->rate;
-    switch (l->kind) {
-    case LAYER_CLIP:
+    switch (l->activation) {
+    case ACTIVATION_CLIP:
         return fmin(fmax(x, rate), (double)l->high);
-    case LAYER_LEAKYRELU:
+    case ACTIVATION_LEAKYRELU:
         return x > 0 ? x : rate * x;
-    case LAYER_SIGMOID:
+    case ACTIVATION_SIGMOID:
         return sigmoid(x);
-    case LAYER_SILU:
+    case ACTIVATION_SILU:
         return x * sigmoid(x);
-    case LAYER_HARDSIGMOID:
+    case ACTIVATION_HARDSIGMOID:
         return hard_sigmoid(x);
-    case LAYER_HARDSWISH:
+    case ACTIVATION_HARDSWISH:
         return x * hard_sigmoid(x);
-    case LAYER_GELU:
+    case ACTIVATION_GELU:
         return x * normal_below(x);
-    case LAYER_TANHGELU:
+    case ACTIVATION_TANHGELU:
         return 0.5 * x * (1 + tanh(root * (x + cubic * x * x * x)));
-    default:
-        return x > 0 ? x : 0;
+    case ACTIVATION_RELU:
+        break;
     }
+    return x > 0 ? x : 0;
 }
 
 static double slope(const layer *l, double x)
 {
     double rate = (double)l->rate, inside = fabs(x) < 3, s, t;
-    switch (l->kind) {
-    case LAYER_CLIP:
+    switch (l->activation) {
+    case ACTIVATION_CLIP:
         return x > rate && x < (double)l->high;
-    case LAYER_LEAKYRELU:
+    case ACTIVATION_LEAKYRELU:
         return x > 0 ? 1 : rate;
-    case LAYER_SIGMOID:
+    case ACTIVATION_SIGMOID:
         s = sigmoid(x);
         return s * (1 - s);
-    case LAYER_SILU:
+    case ACTIVATION_SILU:
         s = sigmoid(x);
         return s * (1 + x * (1 - s));
-    case LAYER_HARDSIGMOID:
+    case ACTIVATION_HARDSIGMOID:
         return inside / 6;
-    case LAYER_HARDSWISH:
+    case ACTIVATION_HARDSWISH:
         return hard_sigmoid(x) + x * inside / 6;
-    case LAYER_GELU:
+    case ACTIVATION_GELU:
         return normal_below(x) + x * normal_density(x);
-    case LAYER_TANHGELU:
+    case ACTIVATION_TANHGELU:
         t = tanh(root * (x + cubic * x * x * x));
         return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * root * (1 + 3 * cubic * x * x);
-    default:
-        return x > 0;
+    case ACTIVATION_RELU:
+        break;
     }
+    return x > 0;
 }
 
 void reference_activation_forward(const layer *l, size_t count, const double *in, double *out)

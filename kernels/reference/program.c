@@ -270,14 +270,7 @@ static void forward_layer(program *p, size_t index, size_t rows, mode m)
         reference_dense_forward(l, rows, value_of(p, l->weight), value_of(p, l->offset), in, out);
         break;
     case LAYER_RELU:
-    case LAYER_CLIP:
-    case LAYER_LEAKYRELU:
-    case LAYER_SIGMOID:
-    case LAYER_SILU:
-    case LAYER_HARDSIGMOID:
-    case LAYER_HARDSWISH:
-    case LAYER_GELU:
-    case LAYER_TANHGELU:
+    case LAYER_ACTIVATION:
         reference_activation_forward(l, count, in, out);
         break;
     case LAYER_MAXPOOL:
@@ -411,14 +404,7 @@ static void backward_layer(program *p, size_t index, size_t rows)
                                  index ? d_in : NULL);
         break;
     case LAYER_RELU:
-    case LAYER_CLIP:
-    case LAYER_LEAKYRELU:
-    case LAYER_SIGMOID:
-    case LAYER_SILU:
-    case LAYER_HARDSIGMOID:
-    case LAYER_HARDSWISH:
-    case LAYER_GELU:
-    case LAYER_TANHGELU:
+    case LAYER_ACTIVATION:
         reference_activation_backward(l, count, in, d_out, d_in);
         break;
     case LAYER_MAXPOOL:

@@ -191,36 +191,35 @@ static onnx_value tanhgelu(const builder *b, onnx_value x)
     return with_number(b, "Mul", onnx_put(b->w, "Mul", x, with_number(b, "Add", t, 1)), 0.5f);
 }
 
-static onnx_value element(const builder *b, const layer *l, onnx_value x)
+static onnx_value activated(const builder *b, const layer *l, onnx_value x)
 {
-    switch (l->kind) {
-    case LAYER_RELU:
-        return onnx_put(b->w, "Relu", x);
-    case LAYER_CLIP:
+    switch (l->activation) {
+    case ACTIVATION_RELU:
+        break;
+    case ACTIVATION_CLIP:
         return onnx_put(b->w, "Clip", x, onnx_put_number(b->w, l->rate),
                         onnx_put_number(b->w, l->high));
-    case LAYER_LEAKYRELU:
+    case ACTIVATION_LEAKYRELU:
         x = onnx_put(b->w, "LeakyRelu", x);
         onnx_set_float(b->w, "alpha", l->rate);
         return x;
-    case LAYER_SIGMOID:
+    case ACTIVATION_SIGMOID:
         return onnx_put(b->w, "Sigmoid", x);
-    case LAYER_SILU:
+    case ACTIVATION_SILU:
         return onnx_put(b->w, "Mul", x, onnx_put(b->w, "Sigmoid", x));
-    case LAYER_HARDSIGMOID:
+    case ACTIVATION_HARDSIGMOID:
         x = onnx_put(b->w, "HardSigmoid", x);
         onnx_set_float(b->w, "alpha", 1.0f / 6);
         onnx_set_float(b->w, "beta", 0.5f);
         return x;
-    case LAYER_HARDSWISH:
+    case ACTIVATION_HARDSWISH:
         return onnx_put(b->w, "HardSwish", x);
-    case LAYER_GELU:
+    case ACTIVATION_GELU:
         return gelu(b, x);
-    case LAYER_TANHGELU:
+    case ACTIVATION_TANHGELU:
         return tanhgelu(b, x);
-    default: /* LAYER_SCALE */
-        return with_number(b, "Mul", x, l->rate);
     }
+    return onnx_put(b->w, "Relu", x);
 }
 
 /* ---- norms ---- */
@@ -484,16 +483,11 @@ static activation layer_graph(const builder *b, size_t i, activation x)
     case LAYER_SAVE:
         return x;
     case LAYER_RELU:
-    case LAYER_CLIP:
-    case LAYER_LEAKYRELU:
-    case LAYER_SIGMOID:
-    case LAYER_SILU:
-    case LAYER_HARDSIGMOID:
-    case LAYER_HARDSWISH:
-    case LAYER_GELU:
-    case LAYER_TANHGELU:
+    case LAYER_ACTIVATION:
+        x.name = activated(b, l, x.name);
+        return x;
     case LAYER_SCALE:
-        x.name = element(b, l, x.name);
+        x.name = with_number(b, "Mul", x.name, l->rate);
         return x;
     }
     return x;

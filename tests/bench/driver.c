@@ -228,7 +228,7 @@ static void profile_print(const program *p, double steps, double rows)
         const layer_times *n = &t->layers[i];
         double work = layer_work(f->layer, rows);
         char name[64];
-        snprintf(name, sizeof name, "%zu.%s%s%s %zux%zux%zu", i, layer_name(f->layer->kind),
+        snprintf(name, sizeof name, "%zu.%s%s%s %zux%zux%zu", i, layer_name(f->layer),
                  f->relu ? "+relu" : "", f->drop > 0 ? "+drop" : "", f->out.height, f->out.width,
                  f->out.channels);
         printf("%-26s", name);

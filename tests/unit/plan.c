@@ -151,13 +151,13 @@ static void inference_joins_sums_and_activations(void **state)
                   4, false, false, &cpu_rules);
     assert_int_equal(p->plan.count, 5);
     const fused_layer *f = p->plan.layers;
-    assert_int_equal(f[0].activation->kind, LAYER_GELU);
+    assert_int_equal(f[0].activation->activation, ACTIVATION_GELU);
     assert_int_equal(f[1].layer->kind, LAYER_SAVE);
     assert_true(f[2].relu && !f[2].sums && !f[2].activation);
     assert_true(f[3].sums && !f[3].relu);
-    assert_int_equal(f[3].activation->kind, LAYER_SILU);
+    assert_int_equal(f[3].activation->activation, ACTIVATION_SILU);
     assert_int_equal(f[3].output, f[0].output);
-    assert_int_equal(f[4].activation->kind, LAYER_SIGMOID);
+    assert_int_equal(f[4].activation->activation, ACTIVATION_SIGMOID);
     planned_free(p);
     /* What another block saved, too, or what was loaded, keeps its place. */
     p = plan_text("save conv:3x3x3:same add save save conv:3x3x3:same add conv:3x3x3:same add", 4,
@@ -377,7 +377,7 @@ static bool reads_input(layer_kind kind)
 {
     return kind == LAYER_CONV || kind == LAYER_DENSE || kind == LAYER_BATCHNORM ||
            kind == LAYER_LAYERNORM || kind == LAYER_AFFINE || kind == LAYER_ATTENTION ||
-           (layer_is_activation(kind) && kind != LAYER_RELU);
+           kind == LAYER_ACTIVATION;
 }
 
 /* What fused layer i read: a "|" goes back to what its save read. */
