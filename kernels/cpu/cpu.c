@@ -20,6 +20,7 @@
 
 /* OpenBLAS's own; its header is not the one that <cblas.h> means on every machine. */
 void openblas_set_num_threads(int threads);
+char *openblas_get_corename(void);
 
 /* ---- memory that libraries take ----
  *
@@ -89,6 +90,37 @@ static void openblas_can_start(int count, char **words)
 
 __attribute__((section(".preinit_array"),
                used)) static void (*const before_all)(int, char **) = openblas_can_start;
+#endif
+
+/* ---- processors that OpenBLAS does not know ----
+ *
+ * On one newer than itself it multiplies by SSE3 (its core Prescott), at a quarter of what the
+ * processor does by AVX-512. It chooses as it is loaded and by the environment alone, so that this
+ * program begins anew with a core named that the processor has. */
+#if defined(__x86_64__)
+#define CORE "OPENBLAS_CORETYPE"
+
+/* What a program needs to compute by one of its cores. */
+static const char *core_of_processor(void)
+{
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
+        return NULL;
+    bool wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+                __builtin_cpu_supports("avx512cd");
+    return wide ? "SkylakeX" : "Haswell";
+}
+
+__attribute__((constructor)) static void openblas_choose(int count, char **words)
+{
+    (void)count;
+    const char *core = core_of_processor();
+    if (!core || getenv(CORE) || strcmp(openblas_get_corename(), "Prescott") != 0 ||
+        setenv(CORE, core, 1) < 0)
+        return;
+    execv("/proc/self/exe", words);
+    unsetenv(CORE); /* without /proc: slowly */
+}
 #endif
 
 /* ---- threads ---- */

@@ -228,9 +228,27 @@ static int folder_remove(void **state)
     return run_command(command) ? 0 : -1;
 }
 
+char *openblas_get_corename(void);
+
+/* Not by the core for processors that it does not know, unless that was asked for: this program has
+ * begun anew then (kernels/cpu/cpu.c). */
+static void openblas_computes_by_what_the_processor_has(void **state)
+{
+    (void)state;
+#if defined(__x86_64__)
+    const char *asked = getenv("OPENBLAS_CORETYPE");
+    if (!__builtin_cpu_supports("avx2") || (asked && strcmp(asked, "Prescott") == 0))
+        skip();
+    assert_string_not_equal(openblas_get_corename(), "Prescott");
+#else
+    skip();
+#endif
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(openblas_computes_by_what_the_processor_has),
         cmocka_unit_test(unknown_devices_are_refused),
         cmocka_unit_test(the_reference_opens),
         cmocka_unit_test(no_function_is_left_out),
