@@ -31,7 +31,7 @@ typedef enum { PRECISION_AUTO, PRECISION_FP32, PRECISION_TF32, PRECISION_BF16 } 
 
 typedef struct {
     const char *device;       /* "auto", "cpu", "cuda", "cuda:N", "reference" */
-    precision_kind precision; /* auto: bf16 where the device computes it natively, else fp32 */
+    precision_kind precision; /* auto: bf16 where the device computes it faster, else fp32 */
     int threads;              /* CPU threads; 0 for all that the process may run on */
     bool deterministic; /* only algorithms that give the same bytes each time (always so on CPUs) */
 } backend_options;

@@ -11,6 +11,7 @@
  *
  * A test's name says what it compares, on which device, in which precision and shape. Bounds:
  * relative error 1e-4 in fp32, 2e-2 in bf16; conform_network.h says what happens near kinks. */
+#include "../../kernels/cpu/cpu.h"
 #include "conform_embedding.h"
 #include "conform_network.h"
 
@@ -514,20 +515,12 @@ static void run_case(void **state)
         conform_embedding(&b->algebra, t->embedding, t->z, &s);
 }
 
-/* The CPU's precisions: fp32 always, bf16 where `auto` chooses it. */
+/* The CPU's precisions: fp32 always, bf16 where the processor has products of it. */
 static void defaults_add(int threads, bool all)
 {
-    backend_options options = {.device = "cpu", .threads = threads};
-    backend *b = NULL;
-    error e = {""};
-    bool bf16 = false;
-    if (backend_open(&options, &b, NULL, &e) == 0) {
-        bf16 = b->precision == PRECISION_BF16;
-        b->close(b);
-    }
     target_add(&(target){"cpu", PRECISION_FP32, threads}, NULL, all);
     target_add(&(target){"cpu", PRECISION_BF16, threads},
-               bf16 ? NULL : "this processor does not compute bf16 natively", all);
+               cpu_has_avx512_bf16() ? NULL : "this processor does not compute bf16 natively", all);
 }
 
 static int usage(void)
