@@ -205,11 +205,16 @@ fuzz:
 	@.ci/packages $(FUZZ_PACKAGES)
 	@$(MAKE) --no-print-directory $(FUZZERS)
 	@SECONDS_EACH=$(SECONDS) tests/fuzz/run $(FUZZERS)
-build-fuzz/%: tests/fuzz/%.c $(wildcard common/*/*.[ch]) $(if $(ONNX),$B/onnx/onnx.pb-c.c)
+# What a fuzzer works on beside common.
+build-fuzz/imprinting: FUZZED = $(wildcard src/imprinting/*.c kernels/reference/*.c)
+build-fuzz/checkpoint: FUZZED = src/training/checkpoint.c src/training/best_epoch.c
+build-fuzz/network:    FUZZED = $(wildcard kernels/plan/*.c)
+build-fuzz/runs:       FUZZED = $(wildcard src/scoring/*.c)
+build-fuzz/%: tests/fuzz/%.c $(wildcard common/*/*.[ch] src/*/*.[ch] kernels/*/*.[ch]) $(if $(ONNX),$B/onnx/onnx.pb-c.c)
 	@mkdir -p $(@D)
 	$(call tell,FUZZ,$@)
 	$(Q)clang -std=c17 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -O1 -g -fsanitize=fuzzer,address,undefined \
-		-fno-sanitize-recover=undefined -isystem $B/onnx -o $@ $< $(if $(ONNX),$B/onnx/onnx.pb-c.c) \
+		-fno-sanitize-recover=undefined -isystem $B/onnx -o $@ $< $(FUZZED) $(if $(ONNX),$B/onnx/onnx.pb-c.c) \
 		$(filter-out $(NEED_MORE) common/formats/page.c,$(wildcard common/*/*.c)) $(filter-out -ldnnl -lopenblas,$(LIBS))
 
 # ---- the rest --------------------------------------------------------------------------------------------

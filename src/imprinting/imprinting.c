@@ -279,7 +279,8 @@ static void add_class(imprinting *i, size_t from, const class_sums *s, size_t to
     size_t n = i->sums.width, features = i->feature_sums.width;
     if (s->count)
         s->count[to] += (double)i->of_class[from].used;
-    add_numbers(s->sum + to * n, i->sums.sum + from * n, n);
+    if (n > 0)
+        add_numbers(s->sum + to * n, i->sums.sum + from * n, n);
     if (features > 0)
         add_numbers(s->feature_sum + to * features, i->feature_sums.sum + from * features,
                     features);
