@@ -34,7 +34,9 @@ struct npy_array {
 static int archive_refuse(struct archive *a, const char *name, error *e)
 {
     const char *why = archive_error_string(a);
-    return error_set(e, "%s: %s", name, why ? why : "not an archive that can be read");
+    if (!why || strcmp(why, "Unrecognized archive format") == 0)
+        why = "an archive without its directory, which stands at the end; it is cut short";
+    return error_set(e, "%s: %s", name, why);
 }
 
 /* Their number, fewer only where the array ends; -1. */
@@ -201,10 +203,12 @@ static int head_read(npy_array *a, error *e)
 
 /* ---- opening ---- */
 
+/* By the directory at an archive's end: read as a stream, one that was cut between two arrays would be
+ * whole. */
 static struct archive *zip_new(void)
 {
     struct archive *a = archive_read_new();
-    if (a && archive_read_support_format_zip(a) != ARCHIVE_OK) {
+    if (a && archive_read_support_format_zip_seekable(a) != ARCHIVE_OK) {
         archive_read_free(a);
         return NULL;
     }

@@ -121,6 +121,9 @@ raw = bytearray(open('plain.npz', 'rb').read())
 raw[len(raw) // 2] ^= 1
 open('flipped.npz', 'wb').write(raw)
 open('cut.npz', 'wb').write(raw[:3000])
+whole = open('plain.npz', 'rb').read()
+open('between.npz', 'wb').write(whole[:whole.index(b'PK\3\4', 4)])
+open('arrays.npz', 'wb').write(whole[:whole.index(b'PK\1\2')])
 with zipfile.ZipFile('other.zip', 'w') as z: z.writestr('a.txt', 'text')
 PYTHON
     refused "objects of Python" object.npy
@@ -139,6 +142,9 @@ PYTHON
     refused "not an array of numpy's" text.npy
     refused "flipped.npz" flipped.npz
     refused "cut.npz" cut.npz
+    # Behind a whole array: what follows would be missing in silence.
+    refused "between.npz: an archive without its directory" between.npz
+    refused "arrays.npz: an archive without its directory" arrays.npz
     refused "no arrays (.npy) in it" other.zip
     refused "no array nothing in it" plain.npz:nothing
     refused "say which by embedding=plain.npz:ARRAY" embedding=plain.npz
