@@ -158,6 +158,38 @@ PYTHON
     done
 }
 
+# KILLS=N tries N moments, of all that training takes.
+@test "killed at any moment, by any signal, and resumed: the same bytes" {
+    make_rows
+    local options=(--epochs 20 --schedule one-cycle --augment flip --statistics --features 8)
+    local signals=(TERM KILL HUP INT) i job moment
+    local begun=${EPOCHREALTIME/[.,]/} took
+    train "${options[@]}" rows -o whole
+    took=$((${EPOCHREALTIME/[.,]/} - begun))
+    RANDOM=15
+    for ((i = 0; i < ${KILLS:-8}; i++)); do
+        rm -f state
+        echo old >out
+        env --default-signal=INT,QUIT cnn-train --quiet --device reference --arch @tiny.net --batch 32 "${options[@]}" \
+            --checkpoint state -o out rows 2>/dev/null &
+        job=$!
+        moment=$((took * (RANDOM % 1000) / 1000))
+        sleep "$(printf '%d.%06d' $((moment / 1000000)) $((moment % 1000000)))"
+        kill -"${signals[i % 4]}" "$job" 2>/dev/null || true
+        wait "$job" || true
+        # What stands there is the old file or the whole new one.
+        cmp -s out whole || [ "$(cat out)" = old ]
+        if [ -e state ]; then
+            train "${options[@]}" --checkpoint state --resume state rows -o resumed
+        else
+            train "${options[@]}" rows -o resumed
+        fi
+        cmp whole resumed
+        ! compgen -G ".out.*" || [ "${signals[i % 4]}" = KILL ]
+        rm -f .[!.]*
+    done
+}
+
 @test "with a constant rate a finished run can be made longer" {
     make_rows
     train --epochs 3 rows >whole
