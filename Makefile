@@ -46,8 +46,10 @@ endif
 
 WARN = -Wall -Wextra -Wpedantic $(if $(CI),-Werror)
 # Hardened as Debian's packages are; who sets a level of _FORTIFY_SOURCE, or none by -O0, keeps it.
-HARDEN = $(if $(SANITIZE),,-fstack-protector-strong $(if $(findstring _FORTIFY_SOURCE,$(CPPFLAGS) $(CFLAGS))$(filter \
-           -O0,$(CFLAGS)),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2))
+BRANCHES := $(firstword $(foreach flag,-fcf-protection -mbranch-protection=standard,\
+              $(if $(shell $(CC) $(flag) -E -x c /dev/null >/dev/null 2>&1 && echo yes),$(flag))))
+HARDEN = $(if $(SANITIZE),,-fstack-protector-strong $(BRANCHES) $(if $(findstring _FORTIFY_SOURCE,$(CPPFLAGS) $(CFLAGS))$(filter \
+           -O0,$(CFLAGS)),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3))
 # No path of the machine stays in a binary: two builds in two folders give the same bytes.
 ALL_CFLAGS = -std=c17 -D_GNU_SOURCE -ffile-prefix-map=$(CURDIR)=. -DVERSION='"$(VERSION)"' -fopenmp -fno-math-errno \
              -MMD -MP $(WARN) $(HARDEN) $(CPPFLAGS) $(CFLAGS)

@@ -120,11 +120,27 @@ setup() {
 }
 
 @test "flags of packagers reach the compiler, the linker and the archiver" {
-    plan=$(make -C "$ROOT" -n -B NVCC= V=1 bin/score CPPFLAGS=-D_FORTIFY_SOURCE=3 LDFLAGS=-Wl,-z,noexecstack AR=my-ar)
-    grep -q -- ' -D_FORTIFY_SOURCE=3 .*-c -o build/src/score.o' <<<"$plan"
-    run ! grep -q -- '-D_FORTIFY_SOURCE=2' <<<"$plan"
+    plan=$(make -C "$ROOT" -n -B NVCC= V=1 bin/score CPPFLAGS=-D_FORTIFY_SOURCE=2 LDFLAGS=-Wl,-z,noexecstack AR=my-ar)
+    grep -q -- ' -D_FORTIFY_SOURCE=2 .*-c -o build/src/score.o' <<<"$plan"
+    run ! grep -q -- '-D_FORTIFY_SOURCE=3' <<<"$plan"
     grep -q -- '-Wl,-z,now -Wl,-z,noexecstack -o bin/score' <<<"$plan"
     grep -q '^my-ar rcs build/libcommon.a' <<<"$plan"
+}
+
+@test "the tools are hardened as a Debian package is" {
+    need_no_sanitizer
+    # What a linker and a compiler leave behind: relocations read-only from the start, guarded stacks, checked copies.
+    readelf -dlW "$BIN/score" >elf
+    grep -q 'GNU_RELRO' elf
+    grep -qE 'BIND_NOW|Flags:.* NOW' elf
+    grep -qE 'Type: +DYN|\(FLAGS_1\).*PIE' elf
+    nm -D "$BIN/score" >symbols
+    grep -q '__stack_chk_fail' symbols
+    grep -qE '__[a-z]+_chk' symbols
+    # Branches go to marked places alone, where the compiler marks them (the C library's own beginnings do not).
+    object=${BUILD:-build}/src/score.o
+    cd "$ROOT"
+    [ "$(uname -m)" != x86_64 ] || readelf -nW "$object" | grep -q 'IBT, SHSTK'
 }
 
 @test "installing into a folder with a space in its name" {
