@@ -659,7 +659,7 @@ static void gone_axes(reader *r, const node *n, size_t rank, bool *gone)
     for (size_t d = 0; d < rank; d++)
         gone[d] = !given;
     for (size_t i = 0; given && i < axes.count; i++)
-        gone[onnx_axis(r, n, (int64_t)onnx_at(&axes, i), rank)] = true;
+        gone[onnx_axis(r, n, onnx_whole_at(&axes, i), rank)] = true;
 }
 
 static void convert_mean(reader *r, const node *n)
@@ -1097,7 +1097,7 @@ static void convert_reshape(reader *r, const node *n)
         if (all > ONNX_RANK_MAX)
             onnx_fail(r, n, "%zu dimensions", all);
         for (size_t i = 0; given && i < axes.count; i++)
-            chosen[onnx_axis(r, n, (int64_t)onnx_at(&axes, i), all)] = true;
+            chosen[onnx_axis(r, n, onnx_whole_at(&axes, i), all)] = true;
         for (size_t d = 0; d < all; d++) {
             if (adds)
                 to[rank++] = chosen[d] ? 1 : dims[k++];

@@ -137,6 +137,16 @@ double onnx_at(const array *a, size_t i)
     return a->whole ? (double)a->i[i] : (double)a->f[i];
 }
 
+int64_t onnx_whole_of(double x)
+{
+    return fabs(x) < 0x1p63 ? (int64_t)x : 0;
+}
+
+int64_t onnx_whole_at(const array *a, size_t i)
+{
+    return a->whole ? a->i[i] : onnx_whole_of((double)a->f[i]);
+}
+
 static float float_of_bf16(uint16_t half)
 {
     uint32_t bits = (uint32_t)half << 16;

@@ -9,7 +9,7 @@
 static void put(array *a, size_t i, double x)
 {
     if (a->whole)
-        a->i[i] = fabs(x) < 9e18 ? (int64_t)x : 0;
+        a->i[i] = onnx_whole_of(x);
     else
         a->f[i] = (float)x;
 }
@@ -201,7 +201,7 @@ static array fold_reduce(reader *r, const node *n, const array *a, const reducti
     if (!given && onnx_int(n, "noop_with_empty_axes", 0) != 0)
         return *a;
     for (size_t i = 0; given && i < axes.count; i++)
-        chosen[onnx_axis(r, n, (int64_t)onnx_at(&axes, i), a->rank)] = true;
+        chosen[onnx_axis(r, n, onnx_whole_at(&axes, i), a->rank)] = true;
     for (size_t d = 0; d < a->rank; d++) {
         bool out = !given || chosen[d];
         kept[d] = out ? 1 : a->dims[d];
@@ -373,9 +373,9 @@ void onnx_slice_ranges(reader *r, const node *n, size_t rank, const size_t *dims
         step[d] = 1;
     }
     for (size_t i = 0; i < starts.count; i++) {
-        int64_t at = has_axes && i < axes.count ? (int64_t)onnx_at(&axes, i) : (int64_t)i;
+        int64_t at = has_axes && i < axes.count ? onnx_whole_at(&axes, i) : (int64_t)i;
         size_t d = onnx_axis(r, n, at, rank);
-        step[d] = has_steps && i < steps.count ? (int64_t)onnx_at(&steps, i) : 1;
+        step[d] = has_steps && i < steps.count ? onnx_whole_at(&steps, i) : 1;
         if (step[d] == 0 || step[d] < -65536 || step[d] > 65536)
             onnx_fail(r, n, "it takes every %lld-th element", (long long)step[d]);
         slice_axis((int64_t)dims[d], starts.i[i], ends.i[i], step[d], &first[d], &count[d]);
@@ -435,7 +435,7 @@ static array fold_gather(reader *r, const node *n, const array *a, const array *
     for (size_t i = 0; i < out.count; i++) {
         size_t tail = i % behind, middle = i / behind % which->count;
         size_t head = i / behind / which->count;
-        size_t k = onnx_axis(r, n, (int64_t)onnx_at(which, middle), a->dims[axis]);
+        size_t k = onnx_axis(r, n, onnx_whole_at(which, middle), a->dims[axis]);
         copy_element(&out, i, a, (head * a->dims[axis] + k) * behind + tail);
     }
     return out;
@@ -511,7 +511,7 @@ static array fold_unsqueeze(reader *r, const node *n, const array *a, bool adds)
     if (rank > ONNX_RANK_MAX || (adds && !given))
         onnx_fail(r, n, "%zu dimensions", rank);
     for (size_t i = 0; given && i < axes.count; i++)
-        chosen[onnx_axis(r, n, (int64_t)onnx_at(&axes, i), rank)] = true;
+        chosen[onnx_axis(r, n, onnx_whole_at(&axes, i), rank)] = true;
     for (size_t d = 0; d < rank; d++) {
         if (adds) {
             dims[d] = chosen[d] ? 1 : a->dims[k++];

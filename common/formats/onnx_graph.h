@@ -123,6 +123,9 @@ void onnx_graph_new(reader *r);
 const array *onnx_constant(reader *r, const node *n, value *v);
 array onnx_array_new(reader *r, bool whole, size_t rank, const size_t *dims);
 double onnx_at(const array *a, size_t i);
+/* As a whole number: a float is cut to one, and to 0 where int64 has none. */
+int64_t onnx_whole_at(const array *a, size_t i);
+int64_t onnx_whole_of(double x);
 
 /* Attributes of a node. */
 const Onnx__AttributeProto *onnx_attribute(const node *n, const char *name);
