@@ -203,8 +203,8 @@ static int head_read(npy_array *a, error *e)
 
 /* ---- opening ---- */
 
-/* By the directory at an archive's end: read as a stream, one that was cut between two arrays would be
- * whole. */
+/* By the directory at an archive's end: read as a stream, one that was cut between two arrays would
+ * be whole. */
 static struct archive *zip_new(void)
 {
     struct archive *a = archive_read_new();

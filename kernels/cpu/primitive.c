@@ -9,9 +9,11 @@ dnnl_status_t primitive_bind(const cpu *c, primitive *o, int argument, layout l,
     return status;
 }
 
+/* oneDNN makes code here, and does not live through it where it gets no memory for that. */
 dnnl_status_t primitive_make(primitive *o)
 {
-    return dnnl_primitive_create(&o->made, o->pd);
+    error e;
+    return cpu_room(&e) < 0 ? dnnl_out_of_memory : dnnl_primitive_create(&o->made, o->pd);
 }
 
 size_t primitive_scratch(const primitive *o)

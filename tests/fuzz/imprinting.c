@@ -1,6 +1,6 @@
-/* A forged model in each step of the tools that makes something of it: imprint, imprint --base, classify,
- * model-merge, model-edit. Each gives what a tool may write, or fails with one line. The first byte
- * chooses the steps, the second the settings. */
+/* A forged model in each step of the tools that makes something of it: imprint, imprint --base,
+ * classify, model-merge, model-edit. Each gives what a tool may write, or fails with one line. The
+ * first byte chooses the steps, the second the settings. */
 #include "../../src/imprinting/imprinting.h"
 #include "../../common/base/output.h"
 #include "../../common/model/settings.h"

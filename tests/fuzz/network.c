@@ -1,5 +1,5 @@
-/* Any text as a network: parsed and planned for inference and training, or refused with one line. The first
- * three bytes are the pictures' size, the fourth the head and the rows at once. */
+/* Any text as a network: parsed and planned for inference and training, or refused with one line.
+ * The first three bytes are the pictures' size, the fourth the head and the rows at once. */
 #include "../../kernels/backend.h"
 #include "../../kernels/plan/plan.h"
 

@@ -1,4 +1,5 @@
-/* Any bytes as what `score --format json` wrote: printed in all three ways, or refused with one line. */
+/* Any bytes as what `score --format json` wrote: printed in all three ways, or refused with one
+ * line. */
 #include "../../src/scoring/report.h"
 
 #include <stdio.h>
