@@ -2,6 +2,7 @@
 
 #include "elementwise.h"
 #include "first_conv.h"
+#include "pointwise.h"
 #include "winograd.h"
 
 /* ---- oneDNN's ---- */
@@ -61,6 +62,7 @@ void conv_choose(program *p, size_t i)
     layer_state *own = &p->layers[i];
     own->first_conv = p->spec.training && i >= p->plan.lowest && first_conv_fits(f->layer);
     own->winograd = conv_is_winograd(p->own, f->layer);
+    own->pointwise = p->own->type == ELEMENT_F32 && pointwise_fits(&own->shape);
     if (!own->winograd || i == 0 || !fused_masks(f - 1))
         return;
     own->masks_below = true;
@@ -129,6 +131,9 @@ int conv_backward_weights(program *p, const primitive_set *s, size_t i, error *e
     else if (p->layers[i].first_conv)
         first_conv_weight_gradient(l, x, product_gradient(p, f), p->own->type, s->rows, gradient,
                                    bias, p->scratch);
+    else if (p->layers[i].pointwise)
+        return pointwise_weight_gradient(&p->layers[i].shape, x, product_gradient(p, f),
+                                         s->rows * f->out.height * f->out.width, gradient, bias, e);
     else
         return product_backward_weights(p, s, i, e);
     return 0;

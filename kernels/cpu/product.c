@@ -347,7 +347,8 @@ static int layer_primitives_make(program *p, primitive_set *s, size_t i, error *
     if (status == 0)
         status = forward_make(&m, &g, &s->layers[i].forward);
     if (status == 0 && s->training && i >= p->plan.lowest)
-        status = backward_make(&m, &g, !p->layers[i].first_conv, &s->layers[i]);
+        status = backward_make(&m, &g, !p->layers[i].first_conv && !p->layers[i].pointwise,
+                               &s->layers[i]);
     ingredients_free(&g);
     return status;
 }
@@ -406,7 +407,7 @@ int storage_new(program *p, error *e)
         return error_set(e, "out of memory");
     for (size_t i = p->plan.lowest; i < p->plan.count && p->spec.training; i++) {
         maker m = {p, &shape, &p->plan.layers[i], "weights", e};
-        bool ours = p->layers[i].winograd || p->layers[i].first_conv;
+        bool ours = p->layers[i].winograd || p->layers[i].first_conv || p->layers[i].pointwise;
         if (fused_multiplies(m.f) && !ours && storage_choose(&m) < 0)
             return -1;
     }

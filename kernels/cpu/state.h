@@ -18,6 +18,7 @@ typedef struct {
     layer shape;                 /* of them: as oneDNN is to see the layer */
     batchnorm norm;
     bool first_conv;          /* conv: in place of oneDNN's gradient of the weights */
+    bool pointwise;           /* conv: likewise */
     bool winograd;            /* conv: in place of oneDNN's convolution */
     attention *attention;     /* of program.attentions */
     bool masks_below;         /* winograd: its gradient goes through the ReLU of the layer below */

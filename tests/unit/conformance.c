@@ -68,6 +68,7 @@ static const network_case layers[] = {
     {.text = "dense:64:nobias"},
     {.text = "dense:33 dense:9"},
     {.text = "conv:1x1x6 relu"},
+    {.text = "conv:1x1x70 relu conv:1x1x131:nobias conv:1x1x5"},
     {.text = "conv:1x1x6 maxpool:2"},
     {.text = "conv:1x1x5 maxpool:3"},
     {.text = "conv:3x3x6 maxpool:all"},
