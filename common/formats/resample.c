@@ -1,5 +1,6 @@
-/* resample.c: see resample.h. Columns first: rows arrive one by one, some are gathered, and what
- * they weigh in each wanted row is added to it; then the few rows that are left are narrowed. */
+/* resample.c: see resample.h. Rows arrive one by one, some are gathered, and what they weigh in
+ * each wanted row is added to it. To another width go the fewer rows: those that come, where more
+ * are wanted, else those that are wanted. */
 #include "resample.h"
 
 #include <math.h>
@@ -39,16 +40,17 @@ struct resampler {
     size_t stride;
     bool plain; /* nothing is resized */
     bool fast;  /* the processor has AVX2 */
+    bool early; /* rows are brought to the wanted width as they come */
     taps rows, columns;
-    size_t begin, bytes;   /* of a row, what the wanted columns need: from byte `begin` on */
-    size_t row_bytes;      /* that, padded to VECTOR */
-    size_t came;           /* rows */
-    size_t begun;          /* wanted rows that some row has gone into; from `finished` on */
-    size_t finished;       /* wanted rows written */
-    size_t room;           /* rows under way at once, at most */
-    uint8_t *gathered;     /* [GATHERED][row_bytes] */
-    int32_t *sums;         /* [room][row_bytes], in the order in which they are added */
-    uint8_t *finished_row; /* at the picture's own width */
+    size_t begin, bytes; /* of a row, what the wanted columns need: from byte `begin` on */
+    size_t row_bytes;    /* of a row that is gathered, padded to VECTOR */
+    size_t came;         /* rows */
+    size_t begun;        /* wanted rows that some row has gone into; from `finished` on */
+    size_t finished;     /* wanted rows written */
+    size_t room;         /* rows under way at once, at most */
+    uint8_t *gathered;   /* [GATHERED][row_bytes] */
+    int32_t *sums;       /* [room][row_bytes], in the order in which they are added */
+    uint8_t *row;        /* at the picture's own width */
 };
 
 /* ---- weights ---- */
@@ -177,15 +179,18 @@ static int prepare(resampler *r)
         return -1;
     r->begin = r->columns.first[0] * channels;
     r->bytes = end_of(&r->columns, p->width - 1) * channels - r->begin;
-    r->row_bytes = (r->bytes + VECTOR - 1) / VECTOR * VECTOR;
+    r->early = p->from.height < p->full_height;
+    size_t bytes = r->early ? p->width * channels : r->bytes;
+    r->row_bytes = (bytes + VECTOR - 1) / VECTOR * VECTOR;
     for (size_t i = p->width; i-- > 0;)
         r->columns.first[i] -= r->columns.first[0];
     r->room = rows_at_once(&r->rows);
     r->gathered = calloc(GATHERED, r->row_bytes);
     r->sums = malloc(r->room * r->row_bytes * sizeof *r->sums);
     /* The last group of weights reaches beyond the row's end, where they are zero. */
-    r->finished_row = calloc(r->row_bytes + (r->columns.most + GROUP) * channels + VECTOR, 1);
-    return r->gathered && r->sums && r->finished_row ? 0 : -1;
+    bytes = r->bytes > bytes ? r->bytes : bytes;
+    r->row = calloc(bytes + (r->columns.most + GROUP) * channels + 2 * VECTOR, 1);
+    return r->gathered && r->sums && r->row ? 0 : -1;
 }
 
 int resampler_new(const resample_plan *plan, uint8_t *out, size_t stride, resampler **made,
@@ -217,7 +222,7 @@ void resampler_free(resampler *r)
     taps_free(&r->columns);
     free(r->gathered);
     free(r->sums);
-    free(r->finished_row);
+    free(r->row);
     free(r);
 }
 
@@ -364,34 +369,51 @@ static void add_gathered(const resampler *r, size_t place, size_t first, size_t 
     add_rows(sums, rows, r->row_bytes, end - begin, weight);
 }
 
-static void finish_row(resampler *r)
+/* r->row to the wanted width. */
+static void to_width(const resampler *r, uint8_t *out)
 {
-    const int32_t *sums = r->sums + r->finished % r->room * r->row_bytes;
-    uint8_t *out = r->out + r->finished * r->stride;
     size_t channels = r->plan.from.channels;
-    r->finished++;
 #ifdef __x86_64__
-    if (r->fast) {
-        round_row_avx2(sums, r->row_bytes, r->rows.bits, r->finished_row);
-        if (channels == 3)
-            narrow_row_avx2(&r->columns, r->finished_row, out);
-        else
-            narrow_row(&r->columns, r->finished_row, channels, out);
+    if (r->fast && channels == 3) {
+        narrow_row_avx2(&r->columns, r->row, out);
         return;
     }
 #endif
-    round_row(sums, r->row_bytes, r->rows.bits, r->finished_row);
-    narrow_row(&r->columns, r->finished_row, channels, out);
+    narrow_row(&r->columns, r->row, channels, out);
+}
+
+static void round_sums(const resampler *r, const int32_t *sums)
+{
+#ifdef __x86_64__
+    if (r->fast) {
+        round_row_avx2(sums, r->row_bytes, r->rows.bits, r->row);
+        return;
+    }
+#endif
+    round_row(sums, r->row_bytes, r->rows.bits, r->row);
+}
+
+static void finish_row(resampler *r)
+{
+    uint8_t *out = r->out + r->finished * r->stride;
+    round_sums(r, r->sums + r->finished % r->room * r->row_bytes);
+    if (r->early)
+        memcpy(out, r->row, r->plan.width * r->plan.from.channels);
+    else
+        to_width(r, out);
+    r->finished++;
 }
 
 /* The rows gathered, [first, end) of the picture's, go into all wanted rows that they weigh in. */
 static void add_to_all(resampler *r, size_t first, size_t end)
 {
     const taps *t = &r->rows;
+    const int32_t half = 1 << (t->bits - 1);
     for (; r->begun < t->places && t->first[r->begun] < end; r->begun++) {
         int32_t *sums = r->sums + r->begun % r->room * r->row_bytes;
-        for (size_t i = 0; i < r->row_bytes; i++)
-            sums[i] = 1 << (t->bits - 1);
+        for (size_t i = 0; i < r->row_bytes; i += VECTOR)
+            for (size_t k = 0; k < VECTOR; k++)
+                sums[i + k] = half;
     }
     for (size_t i = r->finished; i < r->begun; i++)
         add_gathered(r, i, first, end);
@@ -417,7 +439,10 @@ void resampler_row(resampler *r, const uint8_t *row)
         return;
     }
     size_t place = r->came++ % GATHERED;
-    memcpy(r->gathered + place * r->row_bytes, row + r->begin, r->bytes);
+    uint8_t *gathered = r->gathered + place * r->row_bytes;
+    memcpy(r->early ? r->row : gathered, row + r->begin, r->bytes);
+    if (r->early)
+        to_width(r, gathered);
     if (place + 1 == GATHERED || r->came == r->plan.from.height)
         add_to_all(r, r->came - place - 1, r->came);
 }

@@ -72,6 +72,17 @@ small = im.resize((24, 17), Image.BILINEAR)
 im = Image.new("RGB", (24, 24)); im.paste(small, (0, 3))' --size 24 --fit pad
 }
 
+@test "what is enlarged is PIL's where black meets white, too" {
+    mkdir pictures
+    "$PYTHON" -c "$BASE"'
+noise = rng.randint(0, 2, (30, 47, 3)) * 255
+Image.fromarray(noise.astype("u1")).save("pictures/noise.png")'
+    compare 'im = im.resize((150, 97), Image.BICUBIC)' --size 97x150 --fit stretch --interpolation bicubic
+    compare 'im = im.resize((31, 97), Image.BICUBIC)' --size 97x31 --fit stretch --interpolation bicubic
+    compare 'im = im.convert("L").resize((94, 60), Image.BICUBIC)' --grey --size 60x94 --fit stretch --interpolation bicubic
+    compare 'im = im.resize((100, 64), Image.BICUBIC).crop((22, 4, 78, 60))' --size 56 --edge 64 --interpolation bicubic
+}
+
 @test "pictures are turned as EXIF says, in every format and whatever is cut off" {
     mkdir pictures
     "$PYTHON" -c "$BASE"'
