@@ -1,11 +1,12 @@
 /* threads.c: see threads.h. */
 #include "threads.h"
 
+#include "restart.h"
+
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* Turns before a waiting thread sleeps. tests/bench/waiting finds it: on two cores 5,000 turns take
  * as long alone as OpenMP's own 300,000 (0.93 to 1.0 times), and beside a busy process a core 2.4
@@ -77,5 +78,5 @@ void threads_wait_politely(char **argv)
     if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT"))
         return;
     if (setenv("GOMP_SPINCOUNT", SPIN_TURNS, 1) == 0)
-        execv("/proc/self/exe", argv);
+        restart(argv);
 }

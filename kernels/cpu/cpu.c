@@ -1,6 +1,7 @@
 #include "cpu.h"
 
 #include "../../common/base/memory.h"
+#include "../../common/base/restart.h"
 #include "../../common/base/threads.h"
 #include "dnnl_compat.h"
 #include "embedding.h"
@@ -121,8 +122,8 @@ __attribute__((constructor)) static void openblas_choose(int count, char **words
     if (!core || getenv(CORE) || strcmp(openblas_get_corename(), "Prescott") != 0 ||
         setenv(CORE, core, 1) < 0)
         return;
-    execv("/proc/self/exe", words);
-    unsetenv(CORE); /* without /proc: slowly */
+    restart(words);
+    unsetenv(CORE); /* slowly, then */
 }
 #endif
 

@@ -600,7 +600,7 @@ PYTHON
     OMP_DYNAMIC=true train --threads 2
 }
 
-@test "a tool sets how long threads spin, unless the environment does" {
+@test "a tool sets how long threads spin, unless the environment does, and keeps its name" {
     make_cifar pictures.bin 100
     mkfifo pipe
     spins() { tr '\0' '\n' <"/proc/$1/environ" | sed -n 's/^GOMP_SPINCOUNT=//p'; }
@@ -610,8 +610,21 @@ PYTHON
         exec 5>pipe
         sleep 0.5
         [ "$(spins $tool)" = "$(case $set in "") echo 5000 ;; G*) echo 7 ;; esac)" ]
+        [ "$(cat /proc/$tool/comm)" = cnn-train ]
         cifar-read --quiet pictures.bin >&5
         exec 5>&-
         wait $tool
     done
+}
+
+@test "a program that is given to the loader is that program" {
+    need_no_sanitizer
+    loader=$(readelf -p .interp "$BIN/imprint" | sed -n 's,.*\(/lib.*\),\1,p')
+    for tool in imprint cnn-train embed; do
+        env -u OMP_WAIT_POLICY -u GOMP_SPINCOUNT "$loader" "$BIN/$tool" --version >said
+        grep -q "^$tool (lowshot)" said
+    done
+    printf none >none
+    ! env -u OMP_WAIT_POLICY -u GOMP_SPINCOUNT "$loader" "$BIN/embed" --model none none 2>said
+    grep -q '^embed: none: ' said
 }
