@@ -286,6 +286,44 @@ void elements_activation_backward(const layer *l, const void *x, void *gradient,
     IN_PARTS(count, activation_backward_part(l, x, gradient, type, first, last))
 }
 
+/* ---- sums over rows ---- */
+
+enum {
+    STRIPE = 64,  /* elements of a row that one thread sums */
+    SUMMED = 256, /* rows summed in float, before they go into a double */
+};
+
+ALWAYS_INLINE void sum_stripe(const void *x, size_t rows, size_t from, size_t count, size_t all,
+                              float *out, bool bf16)
+{
+    double sums[STRIPE] = {0};
+    for (size_t first = 0; first < rows; first += SUMMED) {
+        size_t end = first + SUMMED < rows ? first + SUMMED : rows;
+        float part[STRIPE] = {0};
+        for (size_t row = first; row < end; row++)
+            for (size_t i = 0; i < count; i++)
+                part[i] += element_get(x, row * all + from + i, bf16);
+        for (size_t i = 0; i < count; i++)
+            sums[i] += part[i];
+    }
+    for (size_t i = 0; i < count; i++)
+        out[i] = (float)sums[i];
+}
+
+CLONES static void sum_stripe_type(const void *x, size_t rows, size_t from, size_t count,
+                                   size_t all, float *out, element type)
+{
+    OF_TYPE(sum_stripe, x, rows, from, count, all, out);
+}
+
+void elements_sum_rows(const void *x, element type, size_t rows, size_t count, size_t all,
+                       float *sums)
+{
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < count; i += STRIPE)
+        sum_stripe_type(x, rows, i, count - i < STRIPE ? count - i : STRIPE, all, sums + i, type);
+}
+
 /* ---- dropout ---- */
 
 #define PHILOX_LANES 64

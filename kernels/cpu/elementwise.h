@@ -1,4 +1,4 @@
-/* elementwise.h: what each element undergoes alone. */
+/* elementwise.h: what each element undergoes alone, and sums over rows. */
 #ifndef KERNELS_CPU_ELEMENTWISE_H
 #define KERNELS_CPU_ELEMENTWISE_H
 
@@ -16,6 +16,9 @@ void elements_activation_backward(const layer *l, const void *x, void *gradient,
                                   size_t count);
 void elements_scale(const void *x, void *y, element type, size_t count, float factor);
 void elements_add(const void *a, const void *b, void *sum, element type, size_t count);
+/* sums[i] = the sum of x[row][i] over the rows, for the first `count` of `all` elements a row. */
+void elements_sum_rows(const void *x, element type, size_t rows, size_t count, size_t all,
+                       float *sums);
 
 typedef struct {
     uint32_t threshold; /* of random.h's 16-bit numbers: those below are dropped */

@@ -338,6 +338,12 @@ static int backward_make(const maker *m, const ingredients *g, bool weights, lay
     return status;
 }
 
+/* Whether the weights' gradient is computed without a primitive. */
+static bool gradient_is_ours(const layer_state *own)
+{
+    return own->winograd || own->first_conv || own->pointwise;
+}
+
 static int layer_primitives_make(program *p, primitive_set *s, size_t i, error *e)
 {
     const fused_layer *f = &p->plan.layers[i];
@@ -347,8 +353,7 @@ static int layer_primitives_make(program *p, primitive_set *s, size_t i, error *
     if (status == 0)
         status = forward_make(&m, &g, &s->layers[i].forward);
     if (status == 0 && s->training && i >= p->plan.lowest)
-        status = backward_make(&m, &g, !p->layers[i].first_conv && !p->layers[i].pointwise,
-                               &s->layers[i]);
+        status = backward_make(&m, &g, !gradient_is_ours(&p->layers[i]), &s->layers[i]);
     ingredients_free(&g);
     return status;
 }
@@ -407,8 +412,7 @@ int storage_new(program *p, error *e)
         return error_set(e, "out of memory");
     for (size_t i = p->plan.lowest; i < p->plan.count && p->spec.training; i++) {
         maker m = {p, &shape, &p->plan.layers[i], "weights", e};
-        bool ours = p->layers[i].winograd || p->layers[i].first_conv || p->layers[i].pointwise;
-        if (fused_multiplies(m.f) && !ours && storage_choose(&m) < 0)
+        if (fused_multiplies(m.f) && !gradient_is_ours(&p->layers[i]) && storage_choose(&m) < 0)
             return -1;
     }
     return 0;

@@ -1,5 +1,7 @@
 #include "tokens.h"
 
+#include "elementwise.h"
+
 void tokens_forward(const layer *l, const void *x, void *y, element type, size_t rows,
                     const float *weight)
 {
@@ -13,23 +15,11 @@ void tokens_forward(const layer *l, const void *x, void *y, element type, size_t
     }
 }
 
-/* sums[i] = sum over the rows of d[row][i], for the first `count` of `all` elements a row. */
-static void rows_sum(const void *d, element type, size_t rows, size_t count, size_t all,
-                     float *sums)
-{
-#pragma omp parallel for schedule(static)
-    for (size_t i = 0; i < count; i++) {
-        sums[i] = 0;
-        for (size_t row = 0; row < rows; row++)
-            sums[i] += element_get(d, row * all + i, type == ELEMENT_BF16);
-    }
-}
-
 void tokens_backward(const layer *l, const void *y_gradient, void *x_gradient, element type,
                      size_t rows, float *weight_gradient)
 {
     size_t own = l->count * l->in.channels, came = extent_size(l->in), all = own + came;
-    rows_sum(y_gradient, type, rows, own, all, weight_gradient);
+    elements_sum_rows(y_gradient, type, rows, own, all, weight_gradient);
 #pragma omp parallel for schedule(static)
     for (size_t row = 0; row < rows; row++)
         if (x_gradient)
@@ -63,7 +53,7 @@ void position_backward(const layer *l, const void *y_gradient, element type, siz
                        float *weight_gradient)
 {
     size_t size = extent_size(l->in);
-    rows_sum(y_gradient, type, rows, size, size, weight_gradient);
+    elements_sum_rows(y_gradient, type, rows, size, size, weight_gradient);
 }
 
 /* ---- take, channels, shuffle ---- */
