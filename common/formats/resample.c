@@ -180,16 +180,15 @@ static int prepare(resampler *r)
     r->begin = r->columns.first[0] * channels;
     r->bytes = end_of(&r->columns, p->width - 1) * channels - r->begin;
     r->early = p->from.height < p->full_height;
-    size_t bytes = r->early ? p->width * channels : r->bytes;
-    r->row_bytes = (bytes + VECTOR - 1) / VECTOR * VECTOR;
+    size_t gathered = r->early ? p->width * channels : r->bytes;
+    r->row_bytes = (gathered + VECTOR - 1) / VECTOR * VECTOR;
     for (size_t i = p->width; i-- > 0;)
         r->columns.first[i] -= r->columns.first[0];
     r->room = rows_at_once(&r->rows);
     r->gathered = calloc(GATHERED, r->row_bytes);
     r->sums = malloc(r->room * r->row_bytes * sizeof *r->sums);
     /* The last group of weights reaches beyond the row's end, where they are zero. */
-    bytes = r->bytes > bytes ? r->bytes : bytes;
-    r->row = calloc(bytes + (r->columns.most + GROUP) * channels + 2 * VECTOR, 1);
+    r->row = calloc(r->bytes + r->row_bytes + (r->columns.most + GROUP) * channels + VECTOR, 1);
     return r->gathered && r->sums && r->row ? 0 : -1;
 }
 

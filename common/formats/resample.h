@@ -4,7 +4,7 @@
  * pixels' sizes, reaches: triangle (bilinear) or Keys' cubic with a = -0.5 (bicubic; Keys: "Cubic
  * Convolution Interpolation for Digital Image Processing", 1981). This is what PIL's resize and
  * torchvision's antialias=True compute. Results agree within 1 of 255 on photographs and on all
- * that is enlarged; on pictures of black and white alone that are made smaller they differ more,
+ * that is made higher; on pictures of black and white alone that are made lower they differ more,
  * since rows come first there and what goes beyond 0 to 255 is cut between. */
 #ifndef COMMON_FORMATS_RESAMPLE_H
 #define COMMON_FORMATS_RESAMPLE_H
