@@ -86,11 +86,14 @@ $(SETS)/cifar10-dino.npz: | $(SETS)/cifar10-lite0.npz
 # ---- the figures ------------------------------------------------------------------------------------------
 PEERS = ./peers.py --draws $(DRAWS) --shots $(SHOTS) --keep $(KEPT) $(ANEW)
 $(KEPT)/%.alone: $(SETS)/%.npz | $(KEPT)
-	$(PEERS) $< >$@
+	$(PEERS) $< >$@.part
+	mv $@.part $@
 $(KEPT)/%.photos: $(SETS)/%.npz | $(KEPT)
-	$(PEERS) --base 15:30 $< >$@
+	$(PEERS) --base 15:30 $< >$@.part
+	mv $@.part $@
 $(KEPT)/%.base: $(SETS)/%.npz | $(KEPT)
-	$(PEERS) --base $(if $(findstring 5+5,$*),5,8):$(LEARN) --model $(SETS)/$*.model $< >$@
+	$(PEERS) --base $(if $(findstring 5+5,$*),5,8):$(LEARN) --model $(SETS)/$*.model $< >$@.part
+	mv $@.part $@
 $(KEPT).md: $(TABLES)
 	./peers.py --tell $(KEPT)/*.json >$@
 $(KEPT).png: $(KEPT).md embeddings.gp
