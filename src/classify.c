@@ -152,7 +152,9 @@ static void begin(work *w)
 {
     error e = {0};
     const stream_header *header;
-    if (model_load(model_path, &w->m, &e) < 0 || stream_header_first(w->in, &header, &e) < 0)
+    /* A threshold may have to be found from the sums. */
+    if (model_load_until(model_path, unknown_rate ? MODEL_SUMS : MODEL_SCORES, &w->m, &e) < 0 ||
+        stream_header_first(w->in, &header, &e) < 0)
         tool_fail(&e);
     w->device = embedding_device_open();
     if (w->m.classes.count == 0) {

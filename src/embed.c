@@ -260,7 +260,7 @@ static void embed_stream(embedding *w)
 static backend *begin(embedding *w, tool_operands files)
 {
     error e = {""};
-    must(model_load(model_path, &w->of, &e), &e);
+    must(model_load_until(model_path, MODEL_NETWORK, &w->of, &e), &e);
     if (w->of.net.layer_count == 0)
         must(error_set(&e,
                        "%s: the model has no network, only a head for embeddings made elsewhere",

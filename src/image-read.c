@@ -146,7 +146,7 @@ static int find_pictures(picture_list *l, tool_operands paths, error *e)
 static int size_of_model(error *e)
 {
     model m;
-    if (model_load(model_path, &m, e) < 0)
+    if (model_load_until(model_path, MODEL_SCORES, &m, e) < 0)
         return -1;
     double shorter;
     const char *how = model_get_text(&m, model_keys[KEY_INPUT_INTERPOLATION].key);

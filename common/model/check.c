@@ -37,6 +37,8 @@ static int check_parameters(const model *m, error *e)
     for (size_t i = 0; i < m->net.parameter_count; i++) {
         const parameter *p = &m->net.parameters[i];
         const tensor *t = model_find(m, p->name);
+        if (!t && model_lacks(m, p->name))
+            continue;
         if (!t)
             return error_set(e, "tensor '%s' is missing", p->name);
         if (check_shape(p->name, t, TYPE_F32, p->rank, p->shape, e) < 0)
@@ -97,7 +99,8 @@ static int check_part(const model *m, model_part_id part, error *e)
     if (check_shape(form->name, t, form->type, rank, shape, e) < 0)
         return -1;
     for (size_t i = 0; i < sizeof needs / sizeof *needs; i++)
-        if (needs[i][0] == part && !model_part(m, needs[i][1]))
+        if (needs[i][0] == part && !model_part(m, needs[i][1]) &&
+            !model_lacks(m, model_parts[needs[i][1]].name))
             return error_set(e, "tensor '%s' is missing, which '%s' needs",
                              model_parts[needs[i][1]].name, form->name);
     return 0;
@@ -207,9 +210,9 @@ static int check_notes(const model *m, error *e)
         return error_set(e,
                          "the notes proxies/count and proxies/seed are missing, which the method "
                          "proxies needs");
-    if (!model_part(m, PART_IMPRINT_EXEMPLARS))
-        return error_set(e, "tensor '%s' is missing, which the method proxies needs",
-                         model_parts[PART_IMPRINT_EXEMPLARS].name);
+    const char *exemplars = model_parts[PART_IMPRINT_EXEMPLARS].name;
+    if (!model_find(m, exemplars) && !model_lacks(m, exemplars))
+        return error_set(e, "tensor '%s' is missing, which the method proxies needs", exemplars);
     return 0;
 }
 

@@ -4,6 +4,7 @@
 #include "names.h"
 #include "packing.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <msgpack.h>
 #include <stdlib.h>
@@ -249,8 +250,30 @@ static int read_tensor(stream_reader *r, const batch *b, model *m, error *e)
     return tensor_unpack(name, &value, e) < 0 ? -1 : model_adopt(m, name, value, e);
 }
 
-/* Everything but the name of the file in the error, which the reader puts before its own errors. */
-static int load(stream_reader *r, model *m, bool *named, error *e)
+/* All of them, or those up to the mark after that section. *named: the reader failed, whose errors
+ * have the name of the file. */
+static int read_tensors(stream_reader *r, model_section last, model *m, bool *named, error *e)
+{
+    unsigned marks = 0;
+    for (;;) {
+        batch *b;
+        int more = stream_read(r, &b, e);
+        *named = more < 0;
+        if (more <= 0)
+            return more;
+        if (read_tensor(r, b, m, e) < 0)
+            return -1;
+        const stream_mark *mark = stream_mark_read(r);
+        if (mark && marks++ == last && last < MODEL_SUMS) {
+            m->unread = MODEL_SUMS - last;
+            m->fingerprint = mark->own;
+            return 0;
+        }
+    }
+}
+
+/* Everything but the name of the file in the error. */
+static int load(stream_reader *r, model_section last, model *m, bool *named, error *e)
 {
     const stream_header *h;
     *named = true;
@@ -259,17 +282,7 @@ static int load(stream_reader *r, model *m, bool *named, error *e)
     *named = false;
     if (read_header(h, m, e) < 0)
         return -1;
-    for (;;) {
-        batch *b;
-        int more = stream_read(r, &b, e);
-        if (more < 0)
-            *named = true;
-        if (more <= 0)
-            break;
-        if (read_tensor(r, b, m, e) < 0)
-            return -1;
-    }
-    if (*named)
+    if (read_tensors(r, last, m, named, e) < 0)
         return -1;
     /* A tensor without rows is no record. */
     const char *weight = model_parts[PART_HEAD_WEIGHT].name;
@@ -282,11 +295,11 @@ static int load(stream_reader *r, model *m, bool *named, error *e)
     return model_check(m, e);
 }
 
-int model_read(stream_reader *r, model *m, error *e)
+static int read_until(stream_reader *r, model_section last, model *m, error *e)
 {
     model loaded = {0};
     bool named;
-    int status = load(r, &loaded, &named, e);
+    int status = load(r, last, &loaded, &named, e);
     if (status < 0 && !named)
         error_prefix(e, "%s", stream_name(r));
     if (status < 0)
@@ -296,28 +309,38 @@ int model_read(stream_reader *r, model *m, error *e)
     return status;
 }
 
-static int load_reader(stream_reader *r, model *m, error *e)
+int model_read(stream_reader *r, model *m, error *e)
 {
-    int status = model_read(r, m, e);
+    return read_until(r, MODEL_SUMS, m, e);
+}
+
+static int load_reader(stream_reader *r, model_section last, model *m, error *e)
+{
+    int status = read_until(r, last, m, e);
     stream_close(r);
     return status;
 }
 
-int model_load(const char *path, model *m, error *e)
+int model_load_until(const char *path, model_section last, model *m, error *e)
 {
     stream_reader *r;
     char *paths[] = {(char *)path};
     if (stream_open(paths, 1, &r, e) < 0)
         return -1;
-    return load_reader(r, m, e);
+    return load_reader(r, last, m, e);
 }
 
-int model_load_memory(const void *data, size_t bytes, model *m, error *e)
+int model_load(const char *path, model *m, error *e)
+{
+    return model_load_until(path, MODEL_SUMS, m, e);
+}
+
+int model_load_memory(const void *data, size_t bytes, model_section last, model *m, error *e)
 {
     stream_reader *r;
     if (stream_open_memory(data, bytes, "model", &r, e) < 0)
         return -1;
-    return load_reader(r, m, e);
+    return load_reader(r, last, m, e);
 }
 
 /* ---- written ---- */
@@ -400,38 +423,78 @@ static int make_header(const model *m, stream_header *h, error *e)
     return status;
 }
 
-static int write_tensors(const model *m, stream_writer *w, error *e)
+/* `counted`: nothing is written, and numbers are not needed. `mark`: NULL for none. */
+static int write_tensor(const model *m, const model_tensor *t, bool counted,
+                        const stream_mark *mark, stream_writer *w, error *e)
 {
-    for (size_t i = 0; i < m->tensor_count; i++) {
-        void *made;
-        batch b = {.field_count = 1};
-        field *f = &b.fields[0];
-        strcpy(f->name, m->tensors[i].name);
-        int status = tensor_pack(m, &m->tensors[i], &f->value, &made, e);
-        b.rows = tensor_rows(&f->value);
-        if (status == 0)
-            status = stream_write_whole(w, &b, e);
-        free(made);
-        if (status < 0)
-            return -1;
-    }
-    return 0;
+    void *made = NULL;
+    batch b = {.field_count = 1};
+    field *f = &b.fields[0];
+    int status = 0;
+    strcpy(f->name, t->name);
+    if (counted)
+        f->value = tensor_packed(m, t);
+    else
+        status = tensor_pack(m, t, &f->value, &made, e);
+    b.rows = tensor_rows(&f->value);
+    if (status == 0)
+        status = mark && b.rows > 0 ? stream_write_marked(w, &b, *mark, e)
+                                    : stream_write_whole(w, &b, e);
+    free(made);
+    return status;
+}
+
+/* The next tensor of that section from number i on, or tensor_count. */
+static size_t next_of(const model *m, model_section section, size_t i)
+{
+    while (i < m->tensor_count && model_section_of(m->tensors[i].name) != section)
+        i++;
+    return i;
+}
+
+/* Section by section, with a mark after each that more follows. `length` in bytes; 0: nothing is
+ * written, but counted. */
+static int write_all(const model *m, const stream_header *h, uint64_t length, stream_writer *w,
+                     error *e)
+{
+    const stream_mark mark = {.length = length, .own = length ? model_fingerprint(m) : 0};
+    if (stream_write_header(w, h, e) < 0)
+        return -1;
+    for (model_section section = 0; section < MODEL_SECTIONS; section++)
+        for (size_t i = next_of(m, section, 0), next; i < m->tensor_count; i = next) {
+            next = next_of(m, section, i + 1);
+            bool marked = next == m->tensor_count && section < MODEL_SUMS;
+            if (write_tensor(m, &m->tensors[i], length == 0, marked ? &mark : NULL, w, e) < 0)
+                return -1;
+        }
+    return stream_write_end(w, e);
+}
+
+/* Sets *length to that of the file; with it, writes the file. */
+static int write_to(output *out, const model *m, const stream_header *h, uint64_t *length, error *e)
+{
+    stream_writer *w;
+    if (stream_create(out, &w, e) < 0)
+        return -1;
+    int status = write_all(m, h, *length, w, e);
+    *length = stream_written(w);
+    stream_writer_free(w);
+    return status;
 }
 
 int model_save(const model *m, output *out, error *e)
 {
+    uint64_t length = 0;
+    stream_header h = {0};
+    if (m->unread)
+        return error_set(e, "a model that was read in part cannot be written");
     if (model_check(m, e) < 0)
         return -1;
-    stream_header h = {0};
-    stream_writer *w = NULL;
     int status = make_header(m, &h, e);
     if (status == 0)
-        status = stream_create(out, &w, e);
-    if (status == 0 && (stream_write_header(w, &h, e) < 0 || write_tensors(m, w, e) < 0 ||
-                        stream_write_end(w, e) < 0))
-        status = -1;
-    if (w)
-        stream_writer_free(w);
+        status = write_to(NULL, m, &h, &length, e);
+    if (status == 0)
+        status = write_to(out, m, &h, &length, e);
     stream_header_free(&h);
     return status;
 }

@@ -1,5 +1,6 @@
 /* model.c: a model in memory: its tensors, classes and notes. Files are file.c's matter. */
 #include "names.h"
+#include "packing.h"
 
 #include "../base/hash.h"
 #include "../base/memory.h"
@@ -56,6 +57,11 @@ tensor *model_find(const model *m, const char *name)
 {
     model_tensor *found = find_tensor(m, name);
     return found ? &found->value : NULL;
+}
+
+bool model_lacks(const model *m, const char *name)
+{
+    return model_section_of(name) + m->unread >= MODEL_SECTIONS;
 }
 
 /* A place for a tensor of that name: the present one's, emptied, or new. NULL without memory. */
@@ -444,6 +450,23 @@ void model_unpack(model *m, const float *parameters)
     }
 }
 
+/* A parameter as the file has it. */
+static void visit_parameter(const model *m, const parameter *p,
+                            void (*visit)(void *, const void *, size_t), void *to)
+{
+    float rounded[4096];
+    const float *at = model_find(m, p->name)->data;
+    if (!weight_is_rounded(m, p->name, p->rank)) {
+        visit(to, at, p->count * sizeof(float));
+        return;
+    }
+    for (size_t left = p->count, part; left > 0; left -= part, at += part) {
+        part = left < 4096 ? left : 4096;
+        round_to_bf16(at, part, rounded);
+        visit(to, rounded, part * sizeof(float));
+    }
+}
+
 /* Everything below the head, part by part. */
 static void visit_body(const model *m, void (*visit)(void *, const void *, size_t), void *to)
 {
@@ -453,7 +476,7 @@ static void visit_body(const model *m, void (*visit)(void *, const void *, size_
     for (size_t i = 0; i < m->net.parameter_count; i++) {
         const parameter *p = &m->net.parameters[i];
         if (i != m->net.head_scale && i != m->net.head_weight)
-            visit(to, model_find(m, p->name)->data, p->count * sizeof(float));
+            visit_parameter(m, p, visit, to);
     }
 }
 
@@ -473,6 +496,8 @@ uint64_t model_fingerprint(const model *m)
     XXH3_state_t state; /* on the stack: it needs 64 bytes' alignment, which its type has */
     if (!*m->net.text)
         return 0;
+    if (m->unread >= MODEL_SECTIONS - MODEL_NETWORK)
+        return m->fingerprint;
     XXH3_64bits_reset(&state);
     visit_body(m, add_to_xxh3, &state);
     uint64_t hash = XXH3_64bits_digest(&state);
@@ -486,6 +511,8 @@ bool model_is_named(const model *m, const char *fingerprint)
     snprintf(hex, sizeof hex, "%016" PRIx64, model_fingerprint(m));
     if (strcmp(hex, fingerprint) == 0)
         return true;
+    if (m->unread >= MODEL_SECTIONS - MODEL_NETWORK)
+        return false;
     visit_body(m, add_to_fnv, &older);
     snprintf(hex, sizeof hex, "%016" PRIx64, older);
     return strcmp(hex, fingerprint) == 0;

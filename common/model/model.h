@@ -21,6 +21,11 @@
     3 /* written; read as well: 2, without packing.h's short forms, and 1, with \
                            other names of tensors (names.c) */
 
+/* A file has its tensors in three sections, so that who needs the first alone reads no more: what
+ * scores of embeddings need, the network below the head, and what imprinting and training go on
+ * from. */
+typedef enum { MODEL_SCORES, MODEL_NETWORK, MODEL_SUMS, MODEL_SECTIONS } model_section;
+
 typedef enum { NORM_L2, NORM_NONE } norm_kind;
 const char *norm_name(norm_kind norm); /* "l2", "none" */
 
@@ -45,6 +50,9 @@ typedef struct {
     class_kind *kinds; /* one a class */
     norm_kind norm;    /* how embeddings enter the imprinted weights */
     unsigned version;  /* of the file that it was read from */
+    unsigned unread;   /* how many of its last sections were not read: their tensors are not here,
+                          and it cannot be written */
+    uint64_t fingerprint; /* where the network's section was not read */
     size_t tensor_count;
     model_tensor *tensors;
     size_t note_count;
@@ -54,9 +62,14 @@ typedef struct {
 /* Reads a whole model and checks it: version, text, every shape, finite numbers, nothing missing,
  * nothing after its end. *m is set on success only; free it with model_free. */
 int model_load(const char *path, model *m, error *e);
-/* The same from an open reader, of which no more than the first header was read. It stays open. */
+/* Reads no further than that section, of a file that has sections (older ones, and those that other
+ * programs wrote, are read whole). Of what follows it sees alone that it is as long as it was. */
+int model_load_until(const char *path, model_section last, model *m, error *e);
+/* As model_load, from an open reader, of which no more than the first header was read. It stays
+ * open. */
 int model_read(stream_reader *r, model *m, error *e);
-int model_load_memory(const void *data, size_t bytes, model *m, error *e); /* for fuzzers */
+/* For tests and fuzzers. */
+int model_load_memory(const void *data, size_t bytes, model_section last, model *m, error *e);
 /* Checks and writes it as one stream; the caller commits the output. */
 int model_save(const model *m, output *out, error *e);
 int model_check(const model *m, error *e);
@@ -71,6 +84,7 @@ int model_new(const char *text, extent input, size_t dimension, head_kind head,
               const class_list *classes, class_kind kind, model *m, error *e);
 
 tensor *model_find(const model *m, const char *name); /* NULL if absent */
+bool model_lacks(const model *m, const char *name);   /* it would stand in a section not read */
 /* Adds or replaces a tensor of zeros of that type and shape. */
 int model_put(model *m, const char *name, tensor_type type, size_t rank, const size_t *shape,
               tensor **out, error *e);
@@ -111,7 +125,7 @@ void model_unpack(model *m, const float *parameters);
  * for a model without a network, which takes any embeddings of its dimension. */
 uint64_t model_fingerprint(const model *m);
 /* Whether those hexadecimal digits are its fingerprint, or FNV-1a over the same, as older programs
- * wrote it. */
+ * wrote it (which cannot be told without the network's section). */
 bool model_is_named(const model *m, const char *fingerprint);
 
 #endif

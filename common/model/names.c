@@ -60,6 +60,25 @@ const part_form *part_form_named(const char *name)
     return *name >= '0' && *name <= '9' ? &parameter : &model_parts[PART_NONE];
 }
 
+model_section model_section_of(const char *name)
+{
+    const part_form *form = part_form_named(name);
+    if (!*form->name)
+        return form->role == ROLE_NETWORK ? MODEL_NETWORK : MODEL_SUMS;
+    switch ((model_part_id)(form - model_parts)) {
+    case PART_HEAD_SCALE:
+    case PART_HEAD_WEIGHT:
+    case PART_HEAD_BIAS:
+    case PART_PROXIES_WEIGHT:
+    case PART_RIDGE_WEIGHT:
+    case PART_KNOWN_SCORES:
+    case PART_IMPRINT_COUNT:
+        return MODEL_SCORES;
+    default:
+        return MODEL_SUMS;
+    }
+}
+
 const char *part_name_of_version(const char *name, unsigned version)
 {
     for (size_t i = 0; version == 1 && i < sizeof first_names / sizeof *first_names; i++)

@@ -67,6 +67,9 @@ typedef struct {
     size_word shape[TENSOR_RANK_MAX]; /* SIZE_NONE after the last */
 } part_form;
 
+/* The section of a file that a tensor of that name stands in. */
+model_section model_section_of(const char *name);
+
 extern const part_form model_parts[PART_COUNT];
 /* That of any tensor: of one that the table does not have, what its name tells. */
 const part_form *part_form_named(const char *name);

@@ -32,16 +32,11 @@ static size_t triangle_side(size_t count)
     return triangle(side) == count ? side : 0;
 }
 
-static int to_triangle(const tensor *square, tensor *out, error *e)
+static void to_triangle(const tensor *square, double *at)
 {
-    size_t side = square->shape[0], bytes = sizeof(double);
-    *out = (tensor){.type = TYPE_F64, .rank = 1, .shape = {triangle(side)}};
-    char *at = out->data = memory_aligned(triangle(side) * bytes);
-    if (!at)
-        return out_of_memory(e);
-    for (size_t i = 0; i < side; at += (i + 1) * bytes, i++)
-        memcpy(at, (const double *)square->data + i * side, (i + 1) * bytes);
-    return 0;
+    size_t side = square->shape[0];
+    for (size_t i = 0; i < side; at += i + 1, i++)
+        memcpy(at, (const double *)square->data + i * side, (i + 1) * sizeof *at);
 }
 
 static int from_triangle(const char *name, const tensor *t, tensor *out, error *e)
@@ -73,30 +68,24 @@ static uint16_t half_of(uint32_t bits)
     return (uint16_t)((rounded & 0x7f80) == 0x7f80 ? bits >> 16 : rounded);
 }
 
-/* A tensor of t's shape and that type, its numbers still to be put in: their count, 0 without
- * memory. */
-static size_t of_type(const tensor *t, tensor_type type, tensor *out)
+static void to_halves(const tensor *t, uint16_t *to)
 {
-    *out = *t;
-    out->type = type;
-    out->data = memory_aligned(tensor_bytes(out));
-    return out->data ? tensor_rows(t) * tensor_row_size(t) : 0;
-}
-
-static int to_halves(const tensor *t, tensor *out, error *e)
-{
-    size_t count = of_type(t, TYPE_U16, out);
+    size_t count = tensor_rows(t) * tensor_row_size(t);
     for (size_t i = 0; i < count; i++)
-        ((uint16_t *)out->data)[i] = half_of(((const uint32_t *)t->data)[i]);
-    return out->data ? 0 : out_of_memory(e);
+        to[i] = half_of(((const uint32_t *)t->data)[i]);
 }
 
 static int from_halves(const tensor *t, tensor *out, error *e)
 {
-    size_t count = of_type(t, TYPE_F32, out);
+    size_t count = tensor_rows(t) * tensor_row_size(t);
+    *out = *t;
+    out->type = TYPE_F32;
+    uint32_t *to = out->data = memory_aligned(count * sizeof *to);
+    if (!to)
+        return out_of_memory(e);
     for (size_t i = 0; i < count; i++)
-        ((uint32_t *)out->data)[i] = (uint32_t)((const uint16_t *)t->data)[i] << 16;
-    return out->data ? 0 : out_of_memory(e);
+        to[i] = (uint32_t)((const uint16_t *)t->data)[i] << 16;
+    return 0;
 }
 
 /* ---- both ---- */
@@ -105,6 +94,21 @@ static int from_halves(const tensor *t, tensor *out, error *e)
 static bool is_weight(const char *name, size_t rank)
 {
     return part_form_named(name)->role == ROLE_NETWORK && rank > 1;
+}
+
+bool weight_is_rounded(const model *m, const char *name, size_t rank)
+{
+    return is_weight(name, rank) && model_get_text(m, model_keys[KEY_WEIGHTS_PRECISION].key);
+}
+
+void round_to_bf16(const float *from, size_t count, float *to)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, &from[i], sizeof bits);
+        bits = (uint32_t)half_of(bits) << 16;
+        memcpy(&to[i], &bits, sizeof bits);
+    }
 }
 
 int weights_precision(model *m, bool bf16, error *e)
@@ -116,20 +120,35 @@ int weights_precision(model *m, bool bf16, error *e)
     return 0;
 }
 
+tensor tensor_packed(const model *m, const model_tensor *t)
+{
+    const tensor *value = &t->value;
+    tensor packed = *value;
+    packed.data = NULL;
+    if (is_symmetric(t->name) && value->type == TYPE_F64 && value->rank == 2)
+        packed = (tensor){.type = TYPE_F64, .rank = 1, .shape = {triangle(value->shape[0])}};
+    else if (weight_is_rounded(m, t->name, value->rank) && value->type == TYPE_F32)
+        packed.type = TYPE_U16;
+    return packed;
+}
+
 int tensor_pack(const model *m, const model_tensor *t, tensor *out, void **made, error *e)
 {
     const tensor *value = &t->value;
-    const char *precision = model_get_text(m, model_keys[KEY_WEIGHTS_PRECISION].key);
-    int status = 0;
+    *out = tensor_packed(m, t);
     *made = NULL;
-    *out = *value;
-    if (is_symmetric(t->name) && value->type == TYPE_F64 && value->rank == 2)
-        status = to_triangle(value, out, e);
-    else if (precision && is_weight(t->name, value->rank) && value->type == TYPE_F32)
-        status = to_halves(value, out, e);
-    if (status == 0 && out->data != value->data)
-        *made = out->data;
-    return status;
+    if (out->type == value->type && out->rank == value->rank) {
+        out->data = value->data;
+        return 0;
+    }
+    out->data = *made = memory_aligned(tensor_bytes(out));
+    if (!out->data)
+        return out_of_memory(e);
+    if (out->type == TYPE_U16)
+        to_halves(value, out->data);
+    else
+        to_triangle(value, out->data);
+    return 0;
 }
 
 int tensor_unpack(const char *name, tensor *value, error *e)

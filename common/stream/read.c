@@ -43,6 +43,8 @@ struct stream_reader {
     size_t streams; /* headers read */
     size_t checked; /* streams whose end record had the right checksum */
     checksum *sum;  /* of the stream so far */
+    bool marked;
+    stream_mark mark; /* of the batch read last */
 
     batch batch;
     field_buffer buffers[STREAM_FIELDS_MAX];
@@ -168,6 +170,11 @@ uint64_t stream_rows(const stream_reader *r)
 uint64_t stream_bytes(const stream_reader *r)
 {
     return r->finished_bytes + r->src.offset;
+}
+
+const stream_mark *stream_mark_read(const stream_reader *r)
+{
+    return r->marked ? &r->mark : NULL;
 }
 
 uint64_t stream_bytes_total(const stream_reader *r)
@@ -306,7 +313,8 @@ int stream_header_first(stream_reader *r, const stream_header **out, error *e)
 /* What is known of a tensor while its map is read. */
 typedef struct {
     tensor value;
-    bool have_array, have_type, have_shape, have_data;
+    bool have_array, have_type, have_shape, have_data, marked;
+    stream_mark mark;
     size_t bytes; /* of data */
 } tensor_parts;
 
@@ -457,6 +465,28 @@ static int read_data(source *s, tensor_parts *p, field_buffer *b, size_t used, e
     return fill_buffer(s, b, p->bytes, e);
 }
 
+/* What the key "mark" has, if it is one. */
+static int read_mark(source *s, tensor_parts *p, error *e)
+{
+    value_head h;
+    char numbers[MARK_NUMBERS + 1] = "", sum[CHECKSUM_TEXT + 1] = "", right[CHECKSUM_TEXT + 1];
+    if (source_value(s, &h, e) < 0)
+        return -1;
+    if (h.raw_bytes != 3 || memcmp(h.raw, MARK_STR16, 3) != 0)
+        return source_copy(s, &h, NULL, SKIP_BYTES_MAX, e);
+    if (source_take(s, numbers, MARK_NUMBERS, e) < 0)
+        return -1;
+    checksum_text(checksum_get(s->sum), right);
+    if (source_take(s, sum, CHECKSUM_TEXT, e) < 0)
+        return -1;
+    if (strcmp(sum, right) != 0 ||
+        sscanf(numbers, "%16" SCNx64 "%16" SCNx64, &p->mark.length, &p->mark.own) != 2)
+        return error_set(e, "has a mark whose checksum is not that of what came; the copy is "
+                            "damaged, make it again");
+    p->marked = true;
+    return 0;
+}
+
 /* One pair of a tensor's map. */
 static int read_part(source *s, tensor_parts *p, field_buffer *b, size_t used, error *e)
 {
@@ -478,6 +508,8 @@ static int read_part(source *s, tensor_parts *p, field_buffer *b, size_t used, e
         return read_shape(s, p, e);
     if (strcmp(key, "data") == 0)
         return read_data(s, p, b, used, e);
+    if (strcmp(key, MARK_KEY) == 0)
+        return read_mark(s, p, e);
     if (source_value(s, &h, e) < 0)
         return -1;
     return source_copy(s, &h, NULL, SKIP_BYTES_MAX, e);
@@ -526,8 +558,9 @@ static int read_texts(source *s, uint64_t rows, tensor *out, field_buffer *b, si
     return 0;
 }
 
-static int read_tensor(source *s, tensor *out, field_buffer *b, size_t used, error *e)
+static int read_tensor(stream_reader *r, tensor *out, field_buffer *b, size_t used, error *e)
 {
+    source *s = &r->src;
     value_head h;
     tensor_parts p = {0};
     size_t expected = 0;
@@ -549,6 +582,8 @@ static int read_tensor(source *s, tensor *out, field_buffer *b, size_t used, err
         return error_set(e, "has %zu bytes where its type and shape make %zu", p.bytes, expected);
     *out = p.value;
     out->data = b->data;
+    r->marked = p.marked && source_left(s) != UINT64_MAX;
+    r->mark = p.mark;
     return 0;
 }
 
@@ -578,7 +613,7 @@ static int read_field(stream_reader *r, size_t *used, error *e)
 {
     batch *b = &r->batch;
     field *f = &b->fields[b->field_count];
-    if (read_tensor(&r->src, &f->value, &r->buffers[b->field_count], *used, e) < 0)
+    if (read_tensor(r, &f->value, &r->buffers[b->field_count], *used, e) < 0)
         return error_prefix(e, "field '%s'", f->name);
     *used += tensor_bytes(&f->value);
     if (b->field_count == 0)
@@ -666,6 +701,17 @@ static int no_end(const stream_reader *r, error *e)
                      r->stream_rows);
 }
 
+/* After a mark: whether the file is as long as it was. */
+static int check_length(const stream_reader *r, error *e)
+{
+    uint64_t left = source_left(&r->src), length = stream_bytes(r) + left;
+    if (!r->marked || length == r->mark.length)
+        return 0;
+    return error_set(e, "%s: the file has %" PRIu64 " bytes, and had %" PRIu64 " when it was made",
+                     length < r->mark.length ? "cut short" : "something follows it", length,
+                     r->mark.length);
+}
+
 /* 1 with a batch (perhaps of no rows), 0 after an end record, -1. */
 static int read_record(stream_reader *r, error *e)
 {
@@ -674,6 +720,7 @@ static int read_record(stream_reader *r, error *e)
     b->field_count = b->rows = 0;
     b->first_row = r->rows;
     uint64_t sum = checksum_get(r->sum); /* should this be the end record, which is not in it */
+    r->marked = false;
     int status = source_head(&r->src, &h, e);
     if (status <= 0)
         return status < 0 ? -1 : no_end(r, e);
@@ -694,7 +741,7 @@ static int read_record(stream_reader *r, error *e)
         if (read_field(r, &used, e) < 0)
             return -1;
     }
-    return 1;
+    return check_length(r, e) < 0 ? -1 : 1;
 }
 
 /* ---- renumbering ---- */

@@ -8,6 +8,7 @@
 
 #include "batch.h"
 #include "header.h"
+#include "mark.h"
 
 typedef struct stream_reader stream_reader;
 
@@ -35,6 +36,9 @@ const stream_header *stream_header_latest(const stream_reader *r);
 int stream_read(stream_reader *r, batch **out, error *e);
 /* Whether nothing more comes within that time, from a pipe whose writer is at other work. */
 bool stream_pauses(const stream_reader *r, int milliseconds);
+/* The mark at the end of the batch read last: what came is right, and the file as long as the mark
+ * says. NULL if it has none, and of a pipe, whose writer would fail if nobody read on. */
+const stream_mark *stream_mark_read(const stream_reader *r);
 /* Field i of the batch read last, whose memory is the caller's from now on: free(data). */
 tensor stream_take_field(stream_reader *r, size_t i);
 const class_list *stream_classes(const stream_reader *r);

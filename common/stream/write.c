@@ -3,18 +3,20 @@
 #include "../base/output.h"
 #include "checksum.h"
 
+#include <inttypes.h>
 #include <msgpack.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { LARGE_BYTES = 32 << 10 };
 
 struct stream_writer {
-    output *out;
+    output *out;           /* NULL: bytes are counted alone */
     msgpack_sbuffer heads; /* everything of a record but the tensors' data */
     msgpack_packer packer;
     checksum *sum; /* of what the stream has so far */
-    uint64_t rows;
+    uint64_t rows, bytes;
     bool begun; /* a header stands, with no end yet */
 };
 
@@ -42,6 +44,17 @@ void stream_writer_free(stream_writer *w)
     msgpack_sbuffer_destroy(&w->heads);
     checksum_free(w->sum);
     free(w);
+}
+
+uint64_t stream_written(const stream_writer *w)
+{
+    return w->bytes;
+}
+
+static int put(stream_writer *w, const void *data, size_t bytes, error *e)
+{
+    w->bytes += bytes;
+    return w->out ? output_write(w->out, data, bytes, e) : 0;
 }
 
 static int pack_str(msgpack_packer *p, const char *text)
@@ -73,7 +86,7 @@ int stream_write_end(stream_writer *w, error *e)
     if (status != 0)
         return error_set(e, "out of memory");
     w->begun = false;
-    return output_write(w->out, w->heads.data, w->heads.size, e);
+    return put(w, w->heads.data, w->heads.size, e);
 }
 
 int stream_write_header(stream_writer *w, const stream_header *h, error *e)
@@ -95,7 +108,7 @@ int stream_write_header(stream_writer *w, const stream_header *h, error *e)
     w->rows = 0;
     checksum_begin(w->sum);
     checksum_add(w->sum, w->heads.data, w->heads.size);
-    return output_write(w->out, w->heads.data, w->heads.size, e);
+    return put(w, w->heads.data, w->heads.size, e);
 }
 
 /* ---- batches ---- */
@@ -131,13 +144,13 @@ static int pack_texts(msgpack_packer *p, const tensor *t)
 }
 
 /* All of a field but its data, as msgpack-numpy writes an array; of texts, all. */
-static int pack_field_head(msgpack_packer *p, const field *f)
+static int pack_field_head(msgpack_packer *p, const field *f, bool marked)
 {
     const tensor *t = &f->value;
     int status = pack_str(p, f->name);
     if (t->type == TYPE_TEXT)
         return status || pack_texts(p, t);
-    status |= msgpack_pack_map(p, 5);
+    status |= msgpack_pack_map(p, marked ? 6 : 5);
     status |= pack_bin(p, "nd") || msgpack_pack_true(p);
     status |= pack_bin(p, "type") || pack_str(p, type_code(t->type));
     status |= pack_bin(p, "kind") || pack_bin(p, "");
@@ -152,10 +165,12 @@ static int pack_field_head(msgpack_packer *p, const field *f)
  * pipe it then begins a page, and copies of whole pages are the fastest. */
 static int write_parts(stream_writer *w, const char *data, size_t bytes, error *e)
 {
+    if (!w->out)
+        return put(w, data, bytes, e);
     while (bytes > 0) {
         size_t part = bytes < CHECKSUM_PART ? bytes : CHECKSUM_PART;
         checksum_add(w->sum, data, part);
-        if (output_write(w->out, data, part, e) < 0)
+        if (put(w, data, part, e) < 0)
             return -1;
         data += part;
         bytes -= part;
@@ -169,14 +184,29 @@ static size_t data_bytes(const tensor *t)
     return t->type == TYPE_TEXT ? 0 : tensor_bytes(t);
 }
 
-/* Of a batch that was checked. */
-static int write_record(stream_writer *w, const batch *b, error *e)
+/* The key, the numbers, then the sum of all up to it. */
+static int write_mark(stream_writer *w, const stream_mark *mark, error *e)
+{
+    char numbers[MARK_NUMBERS + 1], sum[CHECKSUM_TEXT + 1];
+    size_t from = w->heads.size;
+    snprintf(numbers, sizeof numbers, "%016" PRIx64 "%016" PRIx64, mark->length, mark->own);
+    if (pack_bin(&w->packer, MARK_KEY) || msgpack_sbuffer_write(&w->heads, MARK_STR16, 3) ||
+        msgpack_sbuffer_write(&w->heads, numbers, MARK_NUMBERS))
+        return error_set(e, "out of memory");
+    if (write_parts(w, w->heads.data + from, w->heads.size - from, e) < 0)
+        return -1;
+    checksum_text(checksum_get(w->sum), sum);
+    return write_parts(w, sum, CHECKSUM_TEXT, e);
+}
+
+/* Of a batch that was checked; `mark` NULL for none. */
+static int write_record(stream_writer *w, const batch *b, const stream_mark *mark, error *e)
 {
     size_t cuts[STREAM_FIELDS_MAX + 1] = {0}; /* where each field's head begins within the heads */
     msgpack_sbuffer_clear(&w->heads);
     int status = msgpack_pack_map(&w->packer, b->field_count);
     for (size_t i = 0; i < b->field_count; i++) {
-        status |= pack_field_head(&w->packer, &b->fields[i]);
+        status |= pack_field_head(&w->packer, &b->fields[i], mark && i + 1 == b->field_count);
         cuts[i + 1] = w->heads.size;
     }
     if (status != 0)
@@ -190,8 +220,10 @@ static int write_record(stream_writer *w, const batch *b, error *e)
             return -1;
         bytes += cuts[i + 1] - cuts[i] + data_bytes(t);
     }
+    if (mark && write_mark(w, mark, e) < 0)
+        return -1;
     /* Nothing of a large record waits for the next one. */
-    return bytes > LARGE_BYTES ? output_flush(w->out, e) : 0;
+    return bytes > LARGE_BYTES && w->out ? output_flush(w->out, e) : 0;
 }
 
 int stream_write_whole(stream_writer *w, const batch *b, error *e)
@@ -199,7 +231,13 @@ int stream_write_whole(stream_writer *w, const batch *b, error *e)
     size_t bytes;
     if (b->rows == 0)
         return 0;
-    return check_batch(w, b, &bytes, e) < 0 ? -1 : write_record(w, b, e);
+    return check_batch(w, b, &bytes, e) < 0 ? -1 : write_record(w, b, NULL, e);
+}
+
+int stream_write_marked(stream_writer *w, const batch *b, stream_mark mark, error *e)
+{
+    size_t bytes;
+    return check_batch(w, b, &bytes, e) < 0 ? -1 : write_record(w, b, &mark, e);
 }
 
 int stream_write(stream_writer *w, const batch *b, error *e)
@@ -210,11 +248,11 @@ int stream_write(stream_writer *w, const batch *b, error *e)
     if (check_batch(w, b, &bytes, e) < 0)
         return -1;
     if (bytes <= STREAM_RECORD_BYTES)
-        return write_record(w, b, e);
+        return write_record(w, b, NULL, e);
     size_t row = bytes / b->rows, step = row < STREAM_RECORD_BYTES ? STREAM_RECORD_BYTES / row : 1;
     for (size_t first = 0; first < b->rows; first += step) {
         batch part = batch_part(b, first, b->rows - first < step ? b->rows - first : step);
-        if (write_record(w, &part, e) < 0)
+        if (write_record(w, &part, NULL, e) < 0)
             return -1;
     }
     return 0;

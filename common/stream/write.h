@@ -5,12 +5,14 @@
 #include "../base/output.h"
 #include "batch.h"
 #include "header.h"
+#include "mark.h"
 
 #define STREAM_RECORD_BYTES ((size_t)64 << 20)
 
 typedef struct stream_writer stream_writer;
 
-/* Writes to an open output (output.h). Writing a header anew where one stands already (the class
+/* Writes to an open output (output.h), or nowhere for NULL: what it would write is counted alone,
+ * and no tensor's data is looked at. Writing a header anew where one stands already (the class
  * list grew) ends the stream and begins the next one. */
 int stream_create(output *out, stream_writer **w, error *e);
 int stream_write_header(stream_writer *w, const stream_header *h, error *e);
@@ -19,7 +21,10 @@ int stream_write_header(stream_writer *w, const stream_header *h, error *e);
 int stream_write(stream_writer *w, const batch *b, error *e);
 /* The same as one batch, whatever its size. */
 int stream_write_whole(stream_writer *w, const batch *b, error *e);
+/* The same with a mark after its last tensor, which is no column of texts. */
+int stream_write_marked(stream_writer *w, const batch *b, stream_mark mark, error *e);
 int stream_write_end(stream_writer *w, error *e);
-void stream_writer_free(stream_writer *w); /* writes nothing */
+uint64_t stream_written(const stream_writer *w); /* bytes so far */
+void stream_writer_free(stream_writer *w);       /* writes nothing */
 
 #endif

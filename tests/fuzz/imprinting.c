@@ -164,7 +164,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         expect(backend_reference.open(&options, -1, &reference, &e) == 0);
     if (size < 2)
         return 0;
-    if (model_load_memory(data + 2, size - 2, &m, &e) < 0) {
+    if (model_load_memory(data + 2, size - 2, MODEL_SUMS, &m, &e) < 0) {
         expect_reason(&e);
         return 0;
     }

@@ -11,10 +11,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     model m;
     error e = {0};
     output *out;
-    if (model_load_memory(data, size, &m, &e) < 0) {
+    if (model_load_memory(data, size, MODEL_SUMS, &m, &e) < 0) {
         if (!*e.text || strchr(e.text, '\n'))
             abort();
         return 0;
+    }
+    for (model_section last = MODEL_SCORES; last < MODEL_SUMS; last++) {
+        model part;
+        if (model_load_memory(data, size, last, &part, &e) == 0)
+            model_free(&part);
     }
     if (model_check(&m, &e) < 0 || output_open("/dev/null", false, &out, &e) < 0)
         abort();

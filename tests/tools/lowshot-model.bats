@@ -84,6 +84,45 @@ assert np.abs(np.concatenate([r["score"] for r in records]) - np.load("expected.
 PYTHON
 }
 
+# change FILE BYTE TO: another byte there, BYTE from the end where it is negative.
+change() {
+    "$PYTHON" -c 'import sys
+data = bytearray(open(sys.argv[1], "rb").read())
+data[int(sys.argv[2])] ^= 255
+open(sys.argv[3], "wb").write(data)' "$@"
+}
+
+@test "who needs the first of a model reads no further" {
+    printf 'conv:3x3x4:same relu maxpool:8\n' >tiny.net
+    make_cifar made.bin 40
+    cifar-read made.bin >rows
+    cnn-train --quiet --device reference --arch @tiny.net --epochs 1 rows >net.model
+    embed --quiet --device reference --model net.model rows >embeddings
+    imprint --quiet --model net.model --update-base embeddings -o whole.model
+    classify --quiet --model whole.model embeddings >right
+    # The last bytes are the end's; before them sums; the network's weights before those.
+    sums=-500
+    network=$("$PYTHON" -c 'print(open("whole.model", "rb").read().index(b"0.conv/weight") + 100)')
+    change whole.model $sums sums.model
+    change whole.model "$network" network.model
+    for model in sums network; do
+        classify --quiet --model $model.model embeddings | cmp right
+        fails 1 "damaged" imprint --quiet --model $model.model --update-base embeddings -o none
+        # A pipe is read to its end.
+        fails 1 "damaged" classify --quiet --model <(cat $model.model) embeddings -o none
+    done
+    embed --quiet --device reference --model sums.model rows | cmp embeddings
+    fails 1 "damaged" embed --device reference --model network.model rows -o none
+    head -c -1 whole.model >cut.model
+    cat whole.model <(echo) >long.model
+    fails 1 "cut short" classify --model cut.model embeddings -o none
+    fails 1 "something follows" classify --model long.model embeddings -o none
+    fails 1 "cut short" embed --model cut.model rows -o none
+    # Of another network's weights, the fingerprint is another.
+    cnn-train --quiet --device reference --arch @tiny.net --epochs 1 --seed 2 rows >other.model
+    fails 1 "another network" classify --model other.model embeddings -o none
+}
+
 @test "a model that some tool would read beyond is refused" {
     "$PYTHON" - <<'PYTHON'
 import numpy as np, msgpack_numpy

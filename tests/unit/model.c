@@ -3,6 +3,7 @@
 #include "../../common/model/packing.h"
 #include "../../common/model/settings.h"
 #include "../../common/model/sums.h"
+#include "../../common/stream/mark.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -112,7 +113,7 @@ static void check_round_trip(model *m)
     model back;
     error e = {0};
     char *data = saved(m, &bytes);
-    if (model_load_memory(data, bytes, &back, &e) < 0)
+    if (model_load_memory(data, bytes, MODEL_SUMS, &back, &e) < 0)
         fail_msg("%s", e.text);
     assert_same(m, &back);
     assert_int_equal(model_fingerprint(m), model_fingerprint(&back));
@@ -172,7 +173,7 @@ static void test_notes(void **state)
     model_note_drop(&m, "gone");
     size_t bytes;
     char *data = saved(&m, &bytes);
-    assert_int_equal(model_load_memory(data, bytes, &back, &e), 0);
+    assert_int_equal(model_load_memory(data, bytes, MODEL_SUMS, &back, &e), 0);
     assert_int_equal(back.note_count, 4);
     assert_true(model_get_number(&back, "ridge/lambda", &number) && number == 1e-3);
     assert_true(model_get_number(&back, "ridge/features", &number) && number == 3000);
@@ -231,7 +232,7 @@ static void test_halves(void **state)
     assert_int_equal(weights_precision(&m, true, &e), 0);
     char *data = saved(&m, &half_bytes);
     assert_memory_equal(weight, is, sizeof is);
-    assert_int_equal(model_load_memory(data, half_bytes, &back, &e), 0);
+    assert_int_equal(model_load_memory(data, half_bytes, MODEL_SUMS, &back, &e), 0);
     assert_true(half_bytes + 2 * m.net.parameters[0].count < whole_bytes);
     assert_memory_equal(model_find(&back, "4.dense/weight")->data, as, sizeof as);
     for (size_t i = 0; i < m.tensor_count; i++) {
@@ -423,6 +424,120 @@ static void test_pack_and_fingerprint(void **state)
     model_free(&other);
 }
 
+/* Where the sections of a file end: each with its mark, the last with the file. */
+static void find_ends(char *data, size_t bytes, size_t end[MODEL_SECTIONS])
+{
+    char *at = data;
+    for (size_t i = 0; i < 2; i++) {
+        at = memmem(at, bytes - (size_t)(at - data), MARK_KEY MARK_STR16, 7);
+        assert_non_null(at);
+        at += 7 + MARK_NUMBERS + CHECKSUM_TEXT;
+        end[i] = (size_t)(at - data);
+    }
+    end[2] = bytes;
+}
+
+static model make_imprinted(void)
+{
+    model m = make_model(small_net, HEAD_COSINE);
+    put(&m, "imprint/sum", TYPE_F64, 2, 3, 5);
+    put(&m, "imprint/count", TYPE_F64, 1, 3, 0);
+    put(&m, "something/else", TYPE_F32, 2, 7, 2);
+    return m;
+}
+
+/* Read up to a section, a model has the tensors so far, and its fingerprint. */
+static void test_sections(void **state)
+{
+    (void)state;
+    static const char *const names[MODEL_SECTIONS] = {"imprint/count", "0.conv/weight",
+                                                      "imprint/sum"};
+    model m = make_imprinted(), part;
+    size_t bytes;
+    char *data = saved(&m, &bytes);
+    for (model_section last = 0; last < MODEL_SECTIONS; last++) {
+        error e = {0};
+        if (model_load_memory(data, bytes, last, &part, &e) < 0)
+            fail_msg("%s", e.text);
+        for (model_section at = 0; at < MODEL_SECTIONS; at++) {
+            assert_int_equal(model_section_of(names[at]), at);
+            assert_int_equal(model_lacks(&part, names[at]), at > last);
+            assert_int_equal(model_find(&part, names[at]) == NULL, at > last);
+        }
+        assert_memory_equal(model_find(&part, "head/weight")->data,
+                            model_find(&m, "head/weight")->data, 15 * sizeof(float));
+        assert_int_equal(model_fingerprint(&part), model_fingerprint(&m));
+        if (last < MODEL_SUMS) {
+            assert_int_equal(model_save(&part, NULL, &e), -1);
+            assert_non_null(strstr(e.text, "in part"));
+        }
+        model_free(&part);
+    }
+    free(data);
+    model_free(&m);
+}
+
+/* Damage is seen by who reads that section, and a file of another length by all. */
+static void test_sections_damaged(void **state)
+{
+    (void)state;
+    model m = make_imprinted(), part;
+    size_t bytes, end[MODEL_SECTIONS];
+    char *data = saved(&m, &bytes), *other = malloc(bytes + 1);
+    find_ends(data, bytes, end);
+    for (size_t i = 0; i < bytes; i++)
+        for (model_section last = 0; last < MODEL_SECTIONS; last++) {
+            error e = {0};
+            memcpy(other, data, bytes);
+            other[i] ^= 0x15;
+            int status = model_load_memory(other, bytes, last, &part, &e);
+            if ((status == 0) != (i >= end[last]))
+                fail_msg("byte %zu, up to section %d: %s", i, (int)last, e.text);
+            if (status == 0)
+                model_free(&part);
+        }
+    memcpy(other, data, bytes);
+    other[bytes] = 0;
+    for (model_section last = 0; last < MODEL_SECTIONS; last++) {
+        error e = {0};
+        assert_int_equal(model_load_memory(other, bytes + 1, last, &part, &e), -1);
+    }
+    free(data);
+    free(other);
+    model_free(&m);
+}
+
+/* Written anew by a program that takes records apart, a mark is none: all is read. */
+static void test_marks_written_anew(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *is, *anew; /* msgpack's shortest form */
+    } changes[] = {
+        {"mark\xda", "mark\xd9\x30"}, {"mark\xda", "mark\xd9\x30"}, {"4\xd9\x10", "4\xb0"}};
+    model m = make_imprinted(), part;
+    error e = {0};
+    size_t bytes;
+    char *data = saved(&m, &bytes);
+    for (size_t i = 0; i < 3; i++) {
+        size_t length = strlen(changes[i].is), left = bytes;
+        char *at = memmem(data, left, changes[i].is, length);
+        assert_non_null(at);
+        /* A byte less: of the length 00 30, or 10. */
+        size_t cut = i < 2 ? length + 2 : length;
+        memcpy(at, changes[i].anew, cut - 1);
+        memmove(at + cut - 1, at + cut, bytes - (size_t)(at + cut - data));
+        bytes--;
+    }
+    if (model_load_memory(data, bytes, MODEL_SCORES, &part, &e) < 0)
+        fail_msg("%s", e.text);
+    assert_int_equal(part.unread, 0);
+    assert_same(&m, &part);
+    free(data);
+    model_free(&part);
+    model_free(&m);
+}
+
 /* Cut anywhere, a model is refused with one line that says something. */
 static void test_cut_short(void **state)
 {
@@ -434,9 +549,12 @@ static void test_cut_short(void **state)
         error e = {0};
         char *part = malloc(cut + 1); /* its own memory, so that a sanitizer sees reads past it */
         memcpy(part, data, cut);
-        if (model_load_memory(part, cut, &back, &e) == 0)
-            fail_msg("a model of %zu of %zu bytes was taken", cut, bytes);
-        assert_true(*e.text && !strchr(e.text, '\n'));
+        for (model_section last = 0; last < MODEL_SECTIONS; last++) {
+            if (model_load_memory(part, cut, last, &back, &e) == 0)
+                fail_msg("a model of %zu of %zu bytes was taken, up to section %d", cut, bytes,
+                         (int)last);
+            assert_true(*e.text && !strchr(e.text, '\n'));
+        }
         free(part);
     }
     free(data);
@@ -702,7 +820,7 @@ static int load_flawed(flaw one, error *e)
     to = &packer;
     write_model(one);
     model m;
-    int status = model_load_memory(buffer.data, buffer.size, &m, e);
+    int status = model_load_memory(buffer.data, buffer.size, MODEL_SUMS, &m, e);
     if (status == 0)
         model_free(&m);
     msgpack_sbuffer_destroy(&buffer);
@@ -903,6 +1021,9 @@ int main(void)
         cmocka_unit_test(test_tensors_by_name),
         cmocka_unit_test(test_roles),
         cmocka_unit_test(test_pack_and_fingerprint),
+        cmocka_unit_test(test_sections),
+        cmocka_unit_test(test_sections_damaged),
+        cmocka_unit_test(test_marks_written_anew),
         cmocka_unit_test(test_cut_short),
         cmocka_unit_test(test_flaws),
         cmocka_unit_test(test_forged),
