@@ -186,12 +186,14 @@ static int put_parameters(model *m, const onnx_network *from, error *e)
     return 0;
 }
 
-/* The classes' weights and biases, and the scale of a model that has none yet. */
+/* The classes' weights and biases, and the scale; that of a model that has no classes yet. */
 static int put_head(model *m, const onnx_network *from, error *e)
 {
-    float scale = 10;
+    float scale = from->classes ? from->head_scale : 10;
+    if (m->net.head == HEAD_COSINE && put_parameter(m, m->net.head_scale, &scale, 1, e) < 0)
+        return -1;
     if (from->classes == 0)
-        return put_parameter(m, m->net.head_scale, &scale, 1, e);
+        return 0;
     if (put_parameter(m, m->net.head_weight, from->head_weight, from->classes * from->dimension,
                       e) < 0)
         return -1;
@@ -213,7 +215,7 @@ static int put_notes(model *m, error *e)
 /* The classes are named before, as model_new takes them. */
 static int make_model(const onnx_network *from, const class_list *names, model *m, error *e)
 {
-    head_kind head = from->classes ? HEAD_SOFTMAX : HEAD_COSINE;
+    head_kind head = from->classes && from->head_scale == 0 ? HEAD_SOFTMAX : HEAD_COSINE;
     if (model_new(from->text, from->input, from->dimension, head, names, CLASS_BASE, m, e) < 0)
         return -1;
     if (put_parameters(m, from, e) == 0 && put_head(m, from, e) == 0 && put_notes(m, e) == 0)
@@ -228,6 +230,10 @@ static int convert(const char *path, model *m, error *e)
     class_list names = {0};
     if (onnx_read(path, &wanted, &read, e) < 0)
         return -1;
+    if (read.unit)
+        tool_say(
+            "note: the file normalises its output to length 1; that is left out, as imprint and "
+            "classify look at directions alone");
     int status = name_classes(read.classes, &names, e);
     if (status == 0 && (status = make_model(&read, &names, m, e)) < 0)
         error_prefix(e, "%s", path);

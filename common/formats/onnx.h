@@ -44,7 +44,9 @@ typedef struct {
     size_t dimension;               /* of the embedding */
     size_t classes;                 /* of the head; 0 for none */
     float *head_weight, *head_bias; /* [classes][dimension]; [classes], NULL for none */
-    void *memory;                   /* all of it */
+    float head_scale; /* of cosines of embedding and weight, the scores; 0: products */
+    bool unit;    /* the file normalises the embedding to length 1 at its end, the text does not */
+    void *memory; /* all of it */
 } onnx_network;
 
 /* Reads the file. *out is set on success only; onnx_free frees it. */

@@ -225,6 +225,9 @@ static view *input_view(reader *r, const node *n, size_t k)
 {
     value *v = onnx_input(n, k);
     view *copy = onnx_take(r, 1, sizeof *copy);
+    if (v && v->state == STATE_UNIT)
+        onnx_fail(r, n, "its input %.100s has length 1, which is possible at the end alone",
+                  v->name);
     if (!is_view(v))
         onnx_fail(r, n, "its input %.100s is none that is known here",
                   v ? v->name : "is left out, which");
@@ -456,6 +459,47 @@ static void convert_product(reader *r, const node *n, const array *w, bool turne
     set_act(n, a, &like);
 }
 
+/* By how much the lengths of classes' weights may differ, which a head of cosines takes as one: as
+ * much as results may be off. */
+#define COSINE_LENGTHS 1e-4
+
+/* An embedding of length 1 times weights: cosines, where all classes' weights have one length. */
+static void convert_cosines(reader *r, const node *n, const array *w, bool turned, float alpha,
+                            const array *bias)
+{
+    value *in = onnx_input(n, 0), *out = n->outputs[0];
+    size_t dimension = in->v.of->size.channels, classes = w->dims[turned ? 0 : 1];
+    double least = INFINITY, most = 0;
+    if (w->rank != 2 || w->dims[turned ? 1 : 0] != dimension || places_of(in->v.of) != 1 || bias ||
+        alpha <= 0 || !view_channels_last(&in->v))
+        onnx_fail(r, n, "a product of an embedding of length 1 that is no cosine");
+    float *rows = onnx_take(r, w->count, sizeof *rows);
+    for (size_t c = 0; c < classes; c++) {
+        double sum = 0;
+        for (size_t d = 0; d < dimension; d++) {
+            double x = onnx_at(w, turned ? c * dimension + d : d * classes + c);
+            rows[c * dimension + d] = (float)x;
+            sum += x * x;
+        }
+        least = fmin(least, sqrt(sum));
+        most = fmax(most, sqrt(sum));
+    }
+    if (!(most > 0) || least < most * (1 - COSINE_LENGTHS))
+        onnx_fail(r, n,
+                  "weights of lengths from %g to %g times an embedding of length 1, which no head "
+                  "has",
+                  least, most);
+    r->cosine_classes = classes;
+    r->cosine_weight = rows;
+    r->cosine_scale = alpha * (float)most;
+    *out = (value){.name = out->name, .uses = out->uses, .state = STATE_COSINES, .v = in->v};
+}
+
+static bool is_unit(const value *v)
+{
+    return v && v->state == STATE_UNIT;
+}
+
 static void convert_gemm(reader *r, const node *n)
 {
     const array *w = onnx_constant(r, n, onnx_input(n, 1));
@@ -463,7 +507,8 @@ static void convert_gemm(reader *r, const node *n)
     if (w->rank != 2 || onnx_int(n, "transA", 0) || onnx_float(n, "beta", 1) != 1)
         onnx_fail(r, n, "a product that is not known here");
     const array *bias = bias_of(r, n, 2, turned ? w->dims[0] : w->dims[1]);
-    convert_product(r, n, w, turned, onnx_float(n, "alpha", 1), bias);
+    (is_unit(onnx_input(n, 0)) ? convert_cosines
+                               : convert_product)(r, n, w, turned, onnx_float(n, "alpha", 1), bias);
 }
 
 /* ---- attention ---- */
@@ -593,7 +638,7 @@ static void convert_matmul(reader *r, const node *n)
         const array *w = onnx_constant(r, n, b);
         if (w->rank < 2)
             onnx_fail(r, n, "a product with a vector");
-        convert_product(r, n, w, false, 1, NULL);
+        (is_unit(a) ? convert_cosines : convert_product)(r, n, w, false, 1, NULL);
     }
 }
 
@@ -662,17 +707,23 @@ static void gone_axes(reader *r, const node *n, size_t rank, bool *gone)
         gone[onnx_axis(r, n, onnx_whole_at(&axes, i), rank)] = true;
 }
 
+/* Whether the last axis goes, and no other. */
+static bool last_goes(size_t rank, const bool *gone)
+{
+    bool last = rank > 0 && gone[rank - 1];
+    for (size_t d = 0; d + 1 < rank; d++)
+        last = last && !gone[d];
+    return last;
+}
+
 static void convert_mean(reader *r, const node *n)
 {
     value *in = onnx_input(n, 0), *out = n->outputs[0];
     bool gone[ONNX_RANK_MAX], keeps = onnx_int(n, "keepdims", 1) != 0;
     if (!in || (in->state != STATE_VIEW && in->state != STATE_SQUARE))
         onnx_fail(r, n, "a mean of something that is not known here");
-    size_t rank = in->v.rank;
-    gone_axes(r, n, rank, gone);
-    bool last = rank > 0 && gone[rank - 1];
-    for (size_t d = 0; d + 1 < rank; d++)
-        last = last && !gone[d];
+    gone_axes(r, n, in->v.rank, gone);
+    bool last = last_goes(in->v.rank, gone);
     if (in->state == STATE_SQUARE && last) {
         *out = (value){.name = out->name, .uses = out->uses, .state = STATE_VARIANCE, .v = in->v};
     } else if (in->state == STATE_VIEW && last && view_channels_last(&in->v) && keeps) {
@@ -1042,6 +1093,115 @@ static bool convert_part(reader *r, const node *n)
         return false;
     *out = made;
     return true;
+}
+
+/* ---- lengths, node by node ---- */
+
+static bool is_any(const node *n, const char *const *operators)
+{
+    while (*operators && !onnx_is(n, *operators))
+        operators++;
+    return *operators != NULL;
+}
+
+/* The squares of a view, summed or rooted by the nodes that use them: a view times itself is a step
+ * of the network else. */
+static bool is_square(const reader *r, const node *n, double power)
+{
+    if (onnx_is(n, "Pow"))
+        return power == 2;
+    for (size_t i = 0; i < r->node_count; i++)
+        if (onnx_is(&r->nodes[i], "ReduceSum") && r->nodes[i].inputs[0] == n->outputs[0])
+            return onnx_is(n, "Mul") && n->inputs[0] == n->inputs[1];
+    return false;
+}
+
+/* What a reduction over a view's channels makes of the state of its input. */
+static state_kind reduced(const node *n, state_kind is)
+{
+    return onnx_is(n, "ReduceL2") && is == STATE_VIEW          ? STATE_LENGTH
+           : onnx_is(n, "ReduceSumSquare") && is == STATE_VIEW ? STATE_SQUARED
+           : onnx_is(n, "ReduceSum") && is == STATE_SQUARES    ? STATE_SQUARED
+                                                               : STATE_NONE;
+}
+
+/* Lower and upper bounds, or what is added, are none that make a length negative. */
+static bool keeps_positive(reader *r, const node *n)
+{
+    for (size_t k = 0; k < n->input_count; k++)
+        if (is_constant(n->inputs[k]) && onnx_at(onnx_constant(r, n, n->inputs[k]), 0) < 0)
+            return false;
+    return onnx_float(n, "min", 0) >= 0 && onnx_float(n, "max", 0) >= 0;
+}
+
+/* What a node makes of the state of its one input that is no constant, the first one or `second`; x
+ * is its constant. A length with an epsilon counts as one: the direction is the same. */
+static state_kind rooted(reader *r, const node *n, state_kind is, bool second, double x)
+{
+    static const char *const moves[] = {"Cast",    "Expand",  "Identity",  "Reshape",
+                                        "Squeeze", "Flatten", "Unsqueeze", NULL};
+    static const char *const bounds[] = {"Add", "Clip", "Max", NULL};
+    bool power = onnx_is(n, "Pow") && !second;
+    if (is == STATE_SQUARED && (onnx_is(n, "Sqrt") || (power && x == 0.5)))
+        return STATE_LENGTH;
+    if ((is == STATE_SQUARED && power && x == -0.5) ||
+        (is == STATE_LENGTH &&
+         (onnx_is(n, "Reciprocal") || (onnx_is(n, "Div") && second && x > 0))))
+        return STATE_INVERSE;
+    if ((is == STATE_SQUARED || is == STATE_LENGTH) && is_any(n, bounds) && keeps_positive(r, n))
+        return is;
+    return is_any(n, moves) ? is : STATE_NONE;
+}
+
+/* Whether a and b are a view and (one over) its own length. */
+static bool is_own_length(const value *a, const value *b, state_kind wanted)
+{
+    return is_view(a) && b && b->state == wanted && a->v.of == b->v.of &&
+           a->v.scale == b->v.scale && same_axes(&a->v, &b->v);
+}
+
+/* The steps from a result to the same of length 1; false where it is none of them. */
+static bool convert_length(reader *r, const node *n)
+{
+    value *a = onnx_input(n, 0), *b = onnx_input(n, 1), *out = n->outputs[0];
+    const value *kept = a && !is_constant(a) ? a : b;
+    double x = 0;
+    state_kind made = STATE_NONE;
+    if (!kept || is_constant(kept))
+        return false;
+    if (!scalar(b, &x))
+        scalar(a, &x);
+    bool lone = kept == b || !b || is_constant(b);
+    state_kind after = reduced(n, kept->state);
+    if (after || (onnx_is(n, "LpNormalization") && is_view(kept))) {
+        bool gone[ONNX_RANK_MAX] = {false};
+        if (after)
+            gone_axes(r, n, kept->v.rank, gone);
+        else
+            gone[onnx_axis(r, n, onnx_int(n, "axis", -1), kept->v.rank)] = true;
+        if (!last_goes(kept->v.rank, gone) || onnx_int(n, "p", 2) != 2)
+            onnx_fail(r, n, "a length that is not that of an embedding");
+        made = after ? after : STATE_UNIT;
+    } else if (is_view(kept) && is_square(r, n, x)) {
+        made = STATE_SQUARES;
+    } else if (kept->state == STATE_COSINES && lone) {
+        if (onnx_is(n, "Mul") && x > 0)
+            r->cosine_scale *= (float)x;
+        else if (onnx_is(n, "Div") && kept == a && x > 0)
+            r->cosine_scale /= (float)x;
+        else if (!onnx_is(n, "Softmax") && !onnx_is(n, "Identity"))
+            return false;
+        made = STATE_COSINES;
+    } else if (kept->state >= STATE_SQUARED && lone) {
+        made = rooted(r, n, kept->state, kept == b, x);
+    } else if ((onnx_is(n, "Div") && is_own_length(a, b, STATE_LENGTH)) ||
+               (onnx_is(n, "Mul") &&
+                (is_own_length(a, b, STATE_INVERSE) || is_own_length(b, a, STATE_INVERSE)))) {
+        made = STATE_UNIT;
+    }
+    if (made)
+        *out = (value){.name = out->name, .uses = out->uses, .state = made, .v = kept->v};
+    return made;
 }
 
 /* ---- what only moves ---- */
@@ -1543,7 +1703,7 @@ static void convert_node(reader *r, const node *n)
             onnx_constant(r, n, n->inputs[k]);
         else if (n->inputs[k] && n->inputs[k]->state == STATE_NONE)
             onnx_fail(r, n, "its input %.100s comes from nowhere", n->inputs[k]->name);
-    if (convert_part(r, n))
+    if (convert_part(r, n) || convert_length(r, n))
         return;
     for (size_t i = 0; i < sizeof converters / sizeof *converters; i++)
         if (onnx_is(n, converters[i].operator)) {
@@ -1656,6 +1816,10 @@ value *onnx_convert(reader *r)
     for (size_t i = 0; i < r->node_count; i++)
         if (needed[i])
             convert_node(r, &r->nodes[i]);
+    r->cosine_classes = last->state == STATE_COSINES ? r->cosine_classes : 0;
+    r->unit = last->state == STATE_UNIT || r->cosine_classes;
+    if (r->unit)
+        last->state = STATE_VIEW;
     if (!is_view(last))
         onnx_fail(r, NULL, "its output %.100s is no result of the pictures", last->name);
     onnx_make_whole(r, NULL, &last->v);

@@ -64,16 +64,22 @@ typedef enum {
     STATE_NONE,
     STATE_CONSTANT,
     STATE_VIEW,
-    STATE_PADDED,   /* a view, zeros around it */
-    STATE_SCORES,   /* of attention: queries times keys */
-    STATE_WEIGHTS,  /* their softmax */
-    STATE_ERF,      /* erf(x / sqrt 2) of the view x */
-    STATE_ERF_ONE,  /* 1 + that */
-    STATE_MEAN,     /* of the view's channels */
-    STATE_CENTRED,  /* x - that */
-    STATE_SQUARE,   /* its square */
-    STATE_VARIANCE, /* the mean of that, and epsilon */
-    STATE_DEVIATION /* its root */
+    STATE_PADDED,    /* a view, zeros around it */
+    STATE_SCORES,    /* of attention: queries times keys */
+    STATE_WEIGHTS,   /* their softmax */
+    STATE_ERF,       /* erf(x / sqrt 2) of the view x */
+    STATE_ERF_ONE,   /* 1 + that */
+    STATE_MEAN,      /* of the view's channels */
+    STATE_CENTRED,   /* x - that */
+    STATE_SQUARE,    /* its square */
+    STATE_VARIANCE,  /* the mean of that, and epsilon */
+    STATE_DEVIATION, /* its root */
+    STATE_SQUARES,   /* of the view's elements */
+    STATE_SQUARED,   /* their sum over channels: the squared length, perhaps with an epsilon */
+    STATE_LENGTH,    /* its root */
+    STATE_INVERSE,   /* one over that */
+    STATE_UNIT,      /* the view over its length */
+    STATE_COSINES    /* of it and the classes' weights, times a scale: the reader's cosine_... */
 } state_kind;
 
 typedef struct {
@@ -108,7 +114,11 @@ typedef struct {
     value **slots; /* by the hash of their names */
     size_t node_count;
     node *nodes;
-    act *pictures; /* what the network reads */
+    act *pictures;         /* what the network reads */
+    bool unit;             /* the output is normalised to length 1, which is left out */
+    size_t cosine_classes; /* of the output, if it is cosines; else 0 */
+    float *cosine_weight;  /* a row a class, all of one length */
+    float cosine_scale;
 } reader;
 
 /* Zeroed memory that lives as long as the reader, or the network made from it. */

@@ -147,10 +147,19 @@ static void tell_way(teller *t, act *from, act *to)
 }
 
 /* A last dense layer becomes the head, or is left out. */
-static act *take_head(const reader *r, act *last, onnx_network *out)
+static act *take_head(reader *r, act *last, onnx_network *out)
 {
     onnx_head head = r->options->head;
-    if (head == ONNX_HEAD_LAYER || strncmp(last->word, "dense:", 6) != 0)
+    if (r->cosine_classes && head == ONNX_HEAD_LAYER)
+        onnx_fail(r, NULL, "its output is cosines, of which --head layer makes no layer");
+    if (r->cosine_classes && head == ONNX_HEAD) {
+        out->classes = r->cosine_classes;
+        out->head_weight = r->cosine_weight;
+        out->head_scale = r->cosine_scale;
+        return last;
+    }
+    out->unit = r->unit; /* what comes before it is a projection, and no scores */
+    if (head == ONNX_HEAD_LAYER || r->unit || strncmp(last->word, "dense:", 6) != 0)
         return last;
     if (head == ONNX_HEAD) {
         out->classes = last->size.channels;

@@ -67,6 +67,37 @@ PYTHON
     fails 1 "no classes; imprint" classify --model bare embeddings -o out
 }
 
+@test "an embedding normalised at the end is one of its direction" {
+    for name in unit unit1 unit2 unit3; do
+        make $name
+        run -0 onnx-read --mean 0.4 --std 0.3 $name.onnx -o model --force
+        [[ $output == *"to length 1"* ]]
+        tensor-info model | grep -q 'cosine, dimension 6,'
+        embed --quiet --device cpu --precision fp32 --model model rows >longer
+        "$PYTHON" - <<'PYTHON' >out
+import sys, msgpack, msgpack_numpy, numpy as np
+for r in msgpack.Unpacker(open("longer", "rb"), object_hook=msgpack_numpy.decode):
+    if "embedding" in r:
+        e = r["embedding"]
+        assert np.ptp(np.linalg.norm(e, axis=1)) > 0.01
+        sys.stdout.buffer.write(msgpack_numpy.packb({"embedding": e / np.linalg.norm(e, axis=1, keepdims=True)}))
+PYTHON
+        equal embedding out $name
+    done
+}
+
+@test "cosines are a head's scores" {
+    make cosines
+    run -0 onnx-read --mean 0.4 --std 0.3 cosines.onnx -o model
+    [ -z "$output" ]
+    run -0 tensor-info model
+    [[ $output == *"cosine, dimension 6"* && $output == *"classes: 4"* ]]
+    embed --quiet --device cpu --precision fp32 --model model rows | classify --model model --device cpu >out
+    equal score out cosines
+    onnx-read --quiet --head none cosines.onnx | tensor-info | grep -q 'classes: 0'
+    fails 1 "--head layer" onnx-read --head layer cosines.onnx -o out2
+}
+
 @test "the network is words, and how pictures are prepared goes with it" {
     make transformer
     onnx-read --head none --preset clip transformer.onnx >model
@@ -98,6 +129,10 @@ PYTHON
 @test "what no network's text can say is named, and nothing is written" {
     make tanh
     fails 1 "nodev1 (Tanh)" onnx-read tanh.onnx -o out
+    make lengths
+    fails 1 "weights of lengths from" onnx-read lengths.onnx -o out
+    make shifted
+    fails 1 "has length 1, which is possible at the end alone" onnx-read shifted.onnx -o out
     make tangled
     fails 1 "no branches within branches" onnx-read tangled.onnx -o out
     make scattered

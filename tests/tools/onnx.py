@@ -93,6 +93,7 @@ OPERATORS = {
     "Shape": lambda x: np.array(x.shape, "i8"),
     "Unsqueeze": lambda x, axes: np.expand_dims(x, tuple(int(a) for a in axes)),
     "Identity": lambda x: x,
+    "LpNormalization": lambda x, axis=-1, p=2: x / np.sqrt((x * x).sum(axis, keepdims=True)),
 }
 
 
@@ -248,6 +249,47 @@ def scattered(g):
     table = np.arange(6 * side * side).reshape(6, side, side)[None]
     table[0, 3, 2, 2:4] = table[0, 3, 2, 3:1:-1]
     return g("Gather", g("Reshape", x, g.constant(np.array([-1]))), g.constant(table), axis=0)
+
+
+def embedded(g):
+    x = g("Flatten", g("GlobalAveragePool", g("Relu", g("Conv", "x", g.weights(9, 3, 3, 3), strides=[2, 2]))))
+    return g("Gemm", x, g.weights(6, 9), g.weights(6), transB=1)
+
+
+def unit(g, how=0):
+    """An embedding of length 1, told in one way or another."""
+    x = embedded(g)
+    two, half, least = (g.constant(np.float32(c)) for c in (2, 0.5, 1e-12))
+    if how == 0:
+        return g("Div", x, g("Clip", g("ReduceL2", x, axes=[-1]), least, g.constant(np.float32(3e38))))
+    if how == 1:
+        return g("Div", x, g("Pow", g("ReduceSum", g("Pow", x, two), g.constant(np.array([1]))), half))
+    if how == 2:
+        return g("Mul", x, g("Div", g.constant(np.float32(1)),
+                             g("Sqrt", g("Add", g("ReduceSum", g("Mul", x, x), g.constant(np.array([-1]))), least))))
+    return g("Identity", g("LpNormalization", x, axis=1))
+
+
+def unit1(g): return unit(g, 1)
+def unit2(g): return unit(g, 2)
+def unit3(g): return unit(g, 3)
+
+
+def cosines(g):
+    """Scores of classes by the cosine of embedding and weight, in single steps."""
+    w = g.weights(4, 6)
+    w = g("Transpose", g("Div", w, g("ReduceL2", w, axes=[1])), perm=[1, 0])
+    return g("Mul", g("MatMul", unit(g), w), g.constant(np.float32(16)))
+
+
+def lengths(g):
+    """Weights of many lengths times an embedding of length 1."""
+    return g("Gemm", unit(g), g.weights(4, 6), transB=1)
+
+
+def shifted(g):
+    """An embedding of length 1 that is not the end."""
+    return g("Relu", unit(g))
 
 
 def tanh(g):
