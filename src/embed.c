@@ -1,4 +1,5 @@
 /* embed: pictures to embeddings. */
+#include "../common/base/memory.h"
 #include "../common/model/model.h"
 #include "../common/stream/pictures.h"
 #include "../common/stream/row_buffer.h"
@@ -272,10 +273,11 @@ static backend *begin(embedding *w, tool_operands files)
     backend *device = device_open();
     if (work.batch == 0)
         work.batch = ((strcmp(device->name, "cuda") == 0 ? 1024 : 256) - 1) / work.views + 1;
-    float *parameters = malloc(w->of.net.total * sizeof *parameters);
+    float *parameters = memory_aligned(w->of.net.total * sizeof *parameters);
     if (!parameters)
         tool_fail(&(error){"out of memory for the model's parameters"});
     model_pack(&w->of, parameters);
+    model_drop_all_but_scores(&w->of);
     must(embedder_new(device, &w->of.net, parameters, &work, &w->embedder, &e), &e);
     free(parameters);
     return device;

@@ -133,6 +133,15 @@ void model_drop(model *m, const char *name)
     m->tensor_count--;
 }
 
+void model_drop_all_but_scores(model *m)
+{
+    m->fingerprint = model_fingerprint(m);
+    m->unread = MODEL_SUMS - MODEL_SCORES;
+    for (size_t i = m->tensor_count; i-- > 0;)
+        if (model_lacks(m, m->tensors[i].name))
+            model_drop(m, m->tensors[i].name);
+}
+
 /* ---- a whole model ---- */
 
 static int put_parameters(model *m, error *e)

@@ -91,6 +91,9 @@ int model_put(model *m, const char *name, tensor_type type, size_t rank, const s
 /* Adds or replaces a tensor, taking over its memory, of aligned_alloc; on failure it is freed. */
 int model_adopt(model *m, const char *name, tensor value, error *e);
 void model_drop(model *m, const char *name);
+/* Drops what a model read up to its scores has not: the network's weights, whose fingerprint it
+ * keeps, and sums. */
+void model_drop_all_but_scores(model *m);
 
 /* The network of that text, or for NULL or "" the head alone of that dimension, as model.net has
  * it. */

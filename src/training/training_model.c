@@ -1,5 +1,6 @@
 #include "training_model.h"
 
+#include "../../common/base/memory.h"
 #include "../../common/model/settings.h"
 
 #include <stdio.h>
@@ -58,7 +59,7 @@ int training_network(const char *name, char **text, error *e)
 /* Fresh parameters for all of m's network; the caller frees them. */
 static float *fresh_parameters(const model *m, uint64_t seed, error *e)
 {
-    float *fresh = malloc(m->net.total * sizeof *fresh);
+    float *fresh = memory_aligned(m->net.total * sizeof *fresh);
     if (fresh)
         network_initialise(&m->net, seed, fresh);
     else
@@ -105,7 +106,7 @@ static int check_input(const model *m, extent input, error *e)
 static int set_fresh_weights(model *m, size_t first, double scale, uint64_t seed, error *e)
 {
     float *fresh = fresh_parameters(m, seed, e);
-    float *own = malloc(m->net.total * sizeof *own);
+    float *own = memory_aligned(m->net.total * sizeof *own);
     if (!fresh || !own) {
         free(fresh);
         free(own);

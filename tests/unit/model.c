@@ -473,6 +473,10 @@ static void test_sections(void **state)
         }
         model_free(&part);
     }
+    uint64_t fingerprint = model_fingerprint(&m);
+    model_drop_all_but_scores(&m);
+    assert_true(model_find(&m, names[0]) && !model_find(&m, names[1]) && !model_find(&m, names[2]));
+    assert_int_equal(model_fingerprint(&m), fingerprint);
     free(data);
     model_free(&m);
 }
