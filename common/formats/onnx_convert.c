@@ -969,10 +969,13 @@ static bool is_one_place_of(const view *a, const view *b)
     return true;
 }
 
+/* Their sum, or what the first has more than the second. */
 static void add_results(reader *r, const node *n)
 {
     view *v[2] = {input_view(r, n, 0), input_view(r, n, 1)};
     act *inputs[2];
+    if (onnx_is(n, "Sub"))
+        v[1]->scale = -v[1]->scale;
     for (int k = 0; k < 2; k++) {
         onnx_make_whole(r, n, v[k]);
         scale_settle(r, v[k]);
@@ -1597,7 +1600,7 @@ static void convert_binary(reader *r, const node *n)
     bool turned = !is_view(a);
     const value *constant = turned ? a : b;
     if (is_view(a) && is_view(b)) {
-        if (onnx_is(n, "Add"))
+        if (onnx_is(n, "Add") || onnx_is(n, "Sub"))
             add_results(r, n);
         else if (onnx_is(n, "Mul"))
             multiply_results(r, n);

@@ -28,7 +28,7 @@ PYTHON
 }
 
 @test "embeddings are what the file's network gives" {
-    for name in residual transformer flat strided standardised aggregated; do
+    for name in residual transformer flat strided standardised aggregated differences; do
         make $name
         for device in cpu reference; do
             run -0 onnx-read --head layer --mean 0.4 --std 0.3 $name.onnx -o model --force

@@ -232,6 +232,16 @@ def aggregated(g):
     return g("Flatten", g("GlobalAveragePool", g("Conv", x, g.weights(7, 18, 1, 1))))
 
 
+def differences(g):
+    """What one result has more than another, either way, halved or not, as a token mixer of pools has it."""
+    x = g("Relu", g("Conv", "x", g.weights(6, 3, 3, 3), strides=[2, 2]))
+    pooled = g("AveragePool", x, kernel_shape=[3, 3], strides=[1, 1], pads=[1, 1, 1, 1], count_include_pad=1)
+    half = g("Mul", pooled, g.constant(np.float32(0.5)))
+    x = g("Add", x, g("Sub", half, x))
+    x = g("Sub", g("Conv", x, g.weights(6, 6, 1, 1)), x)
+    return g("Flatten", g("GlobalAveragePool", x))
+
+
 def strided(g):
     """Channels put last for a norm by a table of places, as PyTorch's newer exporter writes as_strided."""
     x = g("Conv", "x", g.weights(6, 3, 4, 4), g.weights(6), strides=[4, 4])
