@@ -560,8 +560,9 @@ static bool has_rows(const act *a)
     return strncmp(a->word, "conv:1x1x", 9) == 0 && !strchr(a->word + 9, ':');
 }
 
-/* Queries, keys and values of one product: the rows of the three in attention's order. */
-static act *gather_rows(reader *r, const heads_view *all, const float *scales)
+/* Queries, keys and values of one product: the rows of the three in attention's order. Constant
+ * queries, NULL for none, are the same at every place. */
+static act *gather_rows(reader *r, const heads_view *all, const float *scales, const array *queries)
 {
     size_t channels = all[0].heads * all[0].depth, out = 3 * channels;
     act *input = all[0].of->inputs[0];
@@ -575,6 +576,10 @@ static act *gather_rows(reader *r, const heads_view *all, const float *scales)
     for (size_t k = 0; k < 3; k++) {
         const onnx_parameters *p = &all[k].of->parameters;
         for (size_t i = 0; i < channels; i++) {
+            if (k == 0 && queries) {
+                a->parameters.offset[i] = scales[0] * (float)onnx_at(queries, i);
+                continue;
+            }
             size_t from =
                 all[k].first + i / all[k].depth * all[k].head_step + i % all[k].depth * all[k].step;
             for (size_t c = 0; c < row; c++)
@@ -594,8 +599,12 @@ static bool lies_as(const heads_view *h, act *of, size_t first)
 
 static void convert_attention(reader *r, const node *n, const value *weights, const view *values)
 {
-    heads_view all[3] = {heads_of(r, n, &weights->v, 2, 1), heads_of(r, n, &weights->keys, 1, 2),
+    const array *queries = weights->constant.count ? &weights->constant : NULL;
+    heads_view keys = heads_of(r, n, &weights->keys, 1, 2);
+    heads_view all[3] = {queries ? keys : heads_of(r, n, &weights->v, 2, 1), keys,
                          heads_of(r, n, values, 2, 1)};
+    if (queries)
+        all[0].scale = weights->v.scale;
     size_t heads = all[0].heads, depth = all[0].depth, channels = heads * depth;
     for (int k = 1; k < 3; k++)
         if (all[k].heads != heads || all[k].depth != depth || all[k].places != all[0].places)
@@ -603,7 +612,9 @@ static void convert_attention(reader *r, const node *n, const value *weights, co
     /* The step divides scores by sqrt(depth); what they were multiplied by else is the queries'. */
     float scale = all[0].scale * all[1].scale * sqrtf((float)depth);
     float scales[3] = {fabsf(scale - 1) < 1e-6f ? 1 : scale, 1, all[2].scale};
-    bool plain = scales[0] == 1 && scales[2] == 1 && lies_as(&all[0], all[0].of, 0) &&
+    if (queries && queries->count != channels)
+        onnx_fail(r, n, "attention of several constant queries");
+    bool plain = !queries && scales[0] == 1 && scales[2] == 1 && lies_as(&all[0], all[0].of, 0) &&
                  lies_as(&all[1], all[0].of, channels) &&
                  lies_as(&all[2], all[0].of, 2 * channels) &&
                  all[0].of->size.channels == 3 * channels;
@@ -612,7 +623,7 @@ static void convert_attention(reader *r, const node *n, const value *weights, co
         for (int k = 0; k < 3; k++)
             if (!has_rows(all[k].of) || all[k].of->inputs[0] != all[0].of->inputs[0])
                 onnx_fail(r, n, "queries, keys and values that are not products of one input");
-        source = gather_rows(r, all, scales);
+        source = gather_rows(r, all, scales, queries);
     }
     extent size = {source->size.height, source->size.width, channels};
     act *a = onnx_act(r, 1, &source, size, "attention:%zu", heads);
@@ -622,6 +633,11 @@ static void convert_attention(reader *r, const node *n, const value *weights, co
             like.axes[i].factors[0] = (factor){heads, 0, depth};
     like.axes[like.rank - 2] = (axis){places_of(a) > 1, {{places_of(a), 1, 0}}};
     like.axes[like.rank - 1] = (axis){depth > 1, {{depth, 0, 1}}};
+    /* With one constant query it gives the same at every place. */
+    if (queries) {
+        a = onnx_act(r, 1, &a, (extent){1, 1, channels}, "take:0-0");
+        like.axes[like.rank - 2] = (axis){0};
+    }
     set_act(n, a, &like);
 }
 
@@ -634,6 +650,13 @@ static void convert_matmul(reader *r, const node *n)
         out->state = STATE_SCORES;
         out->v = a->v;
         out->keys = b->v;
+    } else if (is_constant(a) && is_view(b) && b->v.rank > 2) {
+        *out = (value){.name = out->name,
+                       .uses = out->uses,
+                       .state = STATE_SCORES,
+                       .v.scale = 1,
+                       .keys = b->v,
+                       .constant = *onnx_constant(r, n, a)};
     } else {
         const array *w = onnx_constant(r, n, b);
         if (w->rank < 2)
@@ -655,24 +678,6 @@ static void set_pool(reader *r, const node *n, view *v, const char *name, const 
         onnx_fail(r, n, "windows that are not known here");
     set_spatial(n, onnx_act(r, 1, &v->of, out, "%s:%zux%zu%s%s%s", name, w->kernel[0], w->kernel[1],
                             words, ceil ? ":ceil" : "", within ? ":within" : ""));
-}
-
-static void convert_pool(reader *r, const node *n)
-{
-    bool most = onnx_is(n, "MaxPool");
-    if (most && onnx_input(n, 0) && onnx_input(n, 0)->state == STATE_PADDED)
-        onnx_fail(r, n, "the largest of windows with zeros around");
-    view *v = padded_input(r, n);
-    size_t kernel[2];
-    read_pair(r, n, "kernel_shape", kernel, 1);
-    window w = read_window(r, n, kernel, v->of->size);
-    bool counts = onnx_int(n, "count_include_pad", 0) != 0, ceil = onnx_int(n, "ceil_mode", 0) != 0;
-    bool padded = w.pads[0] || w.pads[1] || w.pads[2] || w.pads[3];
-    bool before = onnx_input(n, 0)->state == STATE_PADDED;
-    if (before && padded && !counts)
-        onnx_fail(r, n, "a mean of windows with two kinds of padding");
-    add_pads(onnx_input(n, 0), &w);
-    set_pool(r, n, v, most ? "maxpool" : "avgpool", &w, ceil, !most && padded && !counts);
 }
 
 /* The mean of all places of a view, or of the largest: the axes that are gone have one element. */
@@ -724,6 +729,9 @@ static void convert_mean(reader *r, const node *n)
         onnx_fail(r, n, "a mean of something that is not known here");
     gone_axes(r, n, in->v.rank, gone);
     bool last = last_goes(in->v.rank, gone);
+    /* Of some places alone: what comes from here reads them from a result of their own. */
+    if (in->state == STATE_VIEW && last && keeps && !axis_step(&in->v.axes[in->v.rank - 1], true))
+        onnx_make_whole(r, n, &in->v);
     if (in->state == STATE_SQUARE && last) {
         *out = (value){.name = out->name, .uses = out->uses, .state = STATE_VARIANCE, .v = in->v};
     } else if (in->state == STATE_VIEW && last && view_channels_last(&in->v) && keeps) {
@@ -740,6 +748,31 @@ static void convert_global_pool(reader *r, const node *n)
     const bool gone[ONNX_RANK_MAX] = {false, false, true, true};
     view *v = spatial_input(r, n, 0);
     whole_pool(r, n, v, onnx_is(n, "GlobalMaxPool") ? "maxpool:all" : "avgpool", gone, true);
+}
+
+static void convert_pool(reader *r, const node *n)
+{
+    bool most = onnx_is(n, "MaxPool");
+    if (most && onnx_input(n, 0) && onnx_input(n, 0)->state == STATE_PADDED)
+        onnx_fail(r, n, "the largest of windows with zeros around");
+    view *v = padded_input(r, n);
+    size_t kernel[2];
+    read_pair(r, n, "kernel_shape", kernel, 1);
+    window w = read_window(r, n, kernel, v->of->size);
+    bool counts = onnx_int(n, "count_include_pad", 0) != 0, ceil = onnx_int(n, "ceil_mode", 0) != 0;
+    bool padded = w.pads[0] || w.pads[1] || w.pads[2] || w.pads[3];
+    bool before = onnx_input(n, 0)->state == STATE_PADDED;
+    /* One window larger than the picture is cut off at its edges. */
+    extent size = v->of->size;
+    if (ceil && !padded && !before && kernel[0] >= size.height && kernel[1] >= size.width) {
+        const bool gone[ONNX_RANK_MAX] = {false, false, true, true};
+        whole_pool(r, n, v, most ? "maxpool:all" : "avgpool", gone, true);
+        return;
+    }
+    if (before && padded && !counts)
+        onnx_fail(r, n, "a mean of windows with two kinds of padding");
+    add_pads(onnx_input(n, 0), &w);
+    set_pool(r, n, v, most ? "maxpool" : "avgpool", &w, ceil, !most && padded && !counts);
 }
 
 /* ---- norms ---- */
@@ -923,6 +956,19 @@ static void add_constant(reader *r, const node *n, view *v, const array *a, floa
     set(n, *v);
 }
 
+/* 2 sigmoid(2 x) - 1. */
+static void convert_tanh(reader *r, const node *n)
+{
+    float one = 1;
+    view *v = input_view(r, n, 0);
+    onnx_make_whole(r, n, v);
+    v->scale *= 2;
+    scale_settle(r, v);
+    view out = view_of(step(r, v->of, v->of->size, "sigmoid"), true, v);
+    out.scale = 2;
+    add_constant(r, n, &out, &(array){.count = 1, .f = &one}, -1);
+}
+
 static void multiply_constant(reader *r, const node *n, view *v, const array *a, bool divides)
 {
     if (a->count == 1) {
@@ -1064,6 +1110,7 @@ static bool convert_part(reader *r, const node *n)
                   .uses = out->uses,
                   .v = kept->v,
                   .keys = kept->keys,
+                  .constant = kept->constant,
                   .epsilon = kept->epsilon};
     if (onnx_is(n, "Add") && one && kept->state == STATE_ERF && x == 1)
         made.state = STATE_ERF_ONE;
@@ -1664,6 +1711,7 @@ static const struct {
                   {"LayerNormalization", convert_layernorm},
                   {"Clip", convert_clip},
                   {"Erf", convert_erf},
+                  {"Tanh", convert_tanh},
                   {"Reshape", convert_reshape},
                   {"Flatten", convert_reshape},
                   {"Squeeze", convert_reshape},

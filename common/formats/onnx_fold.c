@@ -492,6 +492,28 @@ static array fold_expand(reader *r, const node *n, const array *a, const array *
     return out;
 }
 
+static array fold_tile(reader *r, const node *n, const array *a, const array *times)
+{
+    size_t dims[ONNX_RANK_MAX] = {0}, at[ONNX_RANK_MAX];
+    if (times->count != a->rank)
+        onnx_fail(r, n, "%zu repeats of %zu dimensions", times->count, a->rank);
+    for (size_t d = 0; d < a->rank; d++) {
+        double size = onnx_at(times, d) * (double)a->dims[d];
+        if (!(size >= 0 && size < 4294967296.0))
+            onnx_fail(r, n, "a dimension of %g", size);
+        dims[d] = (size_t)size;
+    }
+    array out = onnx_array_new(r, a->whole, a->rank, dims);
+    for (size_t i = 0; i < out.count; i++) {
+        size_t from = 0;
+        split_index(i, a->rank, dims, at);
+        for (size_t d = 0; d < a->rank; d++)
+            from = from * a->dims[d] + at[d] % a->dims[d];
+        copy_element(&out, i, a, from);
+    }
+    return out;
+}
+
 /* The same numbers in another shape. */
 static array with_shape(reader *r, const array *a, size_t rank, const size_t *dims)
 {
@@ -717,6 +739,8 @@ void onnx_fold(reader *r, const node *n)
         out = fold_concat(r, n);
     } else if (onnx_is(n, "Expand")) {
         out = fold_expand(r, n, a, onnx_constant(r, n, onnx_input(n, 1)));
+    } else if (onnx_is(n, "Tile")) {
+        out = fold_tile(r, n, a, onnx_constant(r, n, onnx_input(n, 1)));
     } else if (onnx_is(n, "Resize")) {
         out = fold_resize(r, n, a);
     } else if (onnx_is(n, "Range")) {

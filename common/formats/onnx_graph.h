@@ -89,7 +89,7 @@ typedef struct {
     state_kind state;
     array constant;
     view v;
-    view keys;      /* scores */
+    view keys;      /* scores; their queries are `v`, or the constant where that has numbers */
     size_t pads[4]; /* top, left, bottom, right */
     float epsilon;
 } value;

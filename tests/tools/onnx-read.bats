@@ -28,7 +28,7 @@ PYTHON
 }
 
 @test "embeddings are what the file's network gives" {
-    for name in residual transformer flat strided standardised aggregated differences; do
+    for name in residual transformer flat strided standardised aggregated differences probed sliced wide; do
         make $name
         for device in cpu reference; do
             run -0 onnx-read --head layer --mean 0.4 --std 0.3 $name.onnx -o model --force
@@ -127,8 +127,10 @@ PYTHON
 }
 
 @test "what no network's text can say is named, and nothing is written" {
-    make tanh
-    fails 1 "nodev1 (Tanh)" onnx-read tanh.onnx -o out
+    make sine
+    fails 1 "nodev1 (Sin)" onnx-read sine.onnx -o out
+    make probes
+    fails 1 "attention of several constant queries" onnx-read probes.onnx -o out
     make lengths
     fails 1 "weights of lengths from" onnx-read lengths.onnx -o out
     make shifted

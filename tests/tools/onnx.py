@@ -76,8 +76,8 @@ OPERATORS = {
     "Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.divide, "Pow": np.power,
     "Sqrt": np.sqrt, "Erf": erf, "MatMul": np.matmul, "Softmax": softmax, "Tanh": np.tanh,
     "MaxPool": lambda x, kernel_shape, strides, pads=(0, 0, 0, 0): windows(x, kernel_shape, strides, pads, -np.inf).max((4, 5)),
-    "AveragePool": lambda x, kernel_shape, strides, pads=(0, 0, 0, 0), count_include_pad=0:
-        windows(x, kernel_shape, strides, pads, 0).mean((4, 5)),
+    "AveragePool": lambda x, kernel_shape, strides, pads=(0, 0, 0, 0), count_include_pad=0, ceil_mode=0:
+        x.mean((2, 3), keepdims=True) if ceil_mode else windows(x, kernel_shape, strides, pads, 0).mean((4, 5)),
     "GlobalAveragePool": lambda x: x.mean((2, 3), keepdims=True),
     "Flatten": lambda x, axis=1: x.reshape(x.shape[0], -1),
     "Gemm": lambda x, w, b=0, transB=0: x @ (w.T if transB else w) + b,
@@ -92,6 +92,7 @@ OPERATORS = {
     "Gather": lambda x, i, axis=0: np.take(x, i, axis),
     "Shape": lambda x: np.array(x.shape, "i8"),
     "Unsqueeze": lambda x, axes: np.expand_dims(x, tuple(int(a) for a in axes)),
+    "Tile": np.tile,
     "Identity": lambda x: x,
     "LpNormalization": lambda x, axis=-1, p=2: x / np.sqrt((x * x).sum(axis, keepdims=True)),
 }
@@ -199,6 +200,41 @@ def transformer(g):
     return g("Gather", g.layernorm(x, 12), g.constant(np.array(0)), axis=1)
 
 
+def probed(g, scale=1.5, probes=1):
+    """Tokens pooled by attention of one learned query, its norm in single steps, and a tanh."""
+    side = g.side // 4
+    x = g("Conv", "x", g.weights(12, 3, 4, 4), g.weights(12), strides=[4, 4])
+    x = g("Transpose", g("Reshape", x, g.constant(np.array([0, 12, -1]))), perm=[0, 2, 1])
+    probe = g("Tile", g.weights(1, probes, 12), g("Concat", g("Unsqueeze", g("Gather", g("Shape", x), g.constant(np.array(0))),
+                                                       g.constant(np.array([0]))), g.constant(np.array([1, 1])), axis=0))
+    q = g("Transpose", g("Reshape", g.linear(probe, 12, 12), g.constant(np.array([1, probes, 3, 4]))), perm=[0, 2, 1, 3])
+    k, v = (g("Transpose", g("Reshape", g.linear(x, 12, 12), g.constant(np.array([1, side * side, 3, 4]))), perm=[0, 2, 1, 3])
+            for i in range(2))
+    a = g("Mul", g("MatMul", q, g("Transpose", k, perm=[0, 1, 3, 2])), g.constant(np.float32(scale)))
+    a = g("Transpose", g("MatMul", g("Softmax", a, axis=-1), v), perm=[0, 2, 1, 3])
+    x = g.linear(g("Reshape", a, g.constant(np.array([1, probes, 12]))), 12, 12)
+    x = g("Add", x, g.linear(g.gelu(g.linear(g.layernorm(x, 12), 12, 20)), 20, 12))
+    return g("Tanh", g.linear(g("Gather", x, g.constant(np.array(0)), axis=1), 12, 5))
+
+
+def probes(g):
+    """Several queries."""
+    return probed(g, probes=2)
+
+
+def sliced(g):
+    """One token's norm in single steps."""
+    x = g("Conv", "x", g.weights(12, 3, 4, 4), g.weights(12), strides=[4, 4])
+    x = g("Transpose", g("Reshape", x, g.constant(np.array([0, 12, -1]))), perm=[0, 2, 1])
+    return g.layernorm(g("Gather", x, g.constant(np.array(3)), axis=1), 12)
+
+
+def wide(g):
+    """A mean of one window larger than the picture."""
+    x = g("Conv", "x", g.weights(6, 3, 3, 3), strides=[2, 2])
+    return g("Flatten", g("AveragePool", x, kernel_shape=[40, 50], strides=[40, 50], ceil_mode=1))
+
+
 def flat(g):
     """A product over all of a picture, in the order channel, height, width."""
     x = g("Clip", g("Conv", "x", g.weights(4, 3, 3, 3), strides=[2, 2], pads=[0, 0, 1, 1]), g.constant(np.float32(0)),
@@ -302,9 +338,9 @@ def shifted(g):
     return g("Relu", unit(g))
 
 
-def tanh(g):
+def sine(g):
     """An operator that no word of a network means."""
-    return g("Tanh", g("Conv", "x", g.weights(4, 3, 3, 3)))
+    return g("Sin", g("Conv", "x", g.weights(4, 3, 3, 3)))
 
 
 def tangled(g):
