@@ -1097,6 +1097,18 @@ static bool scalar(const value *v, double *out)
     return true;
 }
 
+/* A mask that leaves everything, as exporters write one. */
+static bool is_zeros(reader *r, const node *n, value *v)
+{
+    if (!is_constant(v))
+        return false;
+    const array *a = onnx_constant(r, n, v);
+    for (size_t i = 0; i < a->count; i++)
+        if (onnx_at(a, i) != 0)
+            return false;
+    return true;
+}
+
 /* The steps that are not results yet; false where it is none of them. */
 static bool convert_part(reader *r, const node *n)
 {
@@ -1127,8 +1139,15 @@ static bool convert_part(reader *r, const node *n)
         made.state = STATE_DEVIATION;
     else if ((onnx_is(n, "Mul") || onnx_is(n, "Div")) && one && kept->state == STATE_SCORES)
         made.state = STATE_SCORES, made.v.scale *= onnx_is(n, "Mul") ? (float)x : 1 / (float)x;
+    else if (onnx_is(n, "Add") && kept->state == STATE_SCORES && is_zeros(r, n, kept == a ? b : a))
+        made.state = STATE_SCORES;
     else if (onnx_is(n, "Softmax") && kept->state == STATE_SCORES)
         made.state = STATE_WEIGHTS;
+    else if (onnx_is(n, "IsNaN") && kept->state == STATE_WEIGHTS)
+        made.state = STATE_NAN;
+    else if (onnx_is(n, "Where") && kept->state == STATE_NAN && onnx_input(n, 2) &&
+             onnx_input(n, 2)->state == STATE_WEIGHTS)
+        made = *onnx_input(n, 2), made.name = out->name, made.uses = out->uses;
     else if (onnx_is(n, "Cast") && kept->state != STATE_VIEW)
         made.state = kept->state;
     else if (onnx_is(n, "Div") && a && a->state == STATE_CENTRED && b &&
@@ -1442,20 +1461,11 @@ static void convert_gather(reader *r, const node *n)
 static void convert_split(reader *r, const node *n)
 {
     const view *v = input_view(r, n, 0);
-    array sizes;
-    size_t at = onnx_axis(r, n, onnx_int(n, "axis", 0), v->rank), first = 0;
-    size_t size = axis_size(&v->axes[at]), parts = n->output_count;
-    bool given = onnx_numbers(r, n, 1, "split", &sizes);
-    size_t each = (size + parts - 1) / parts;
-    if (given && sizes.count != parts)
-        onnx_fail(r, n, "%zu parts of %zu sizes", parts, sizes.count);
-    for (size_t k = 0; k < parts; k++) {
+    size_t at = onnx_axis(r, n, onnx_int(n, "axis", 0), v->rank), first = 0, sizes[SPLIT_MOST];
+    onnx_split_sizes(r, n, axis_size(&v->axes[at]), sizes);
+    for (size_t k = 0; k < n->output_count; first += sizes[k++]) {
         view part = *v;
-        size_t count = given                 ? (size_t)onnx_at(&sizes, k)
-                       : each < size - first ? each
-                                             : size - first;
-        slice_or_fail(r, n, &part, at, first, count);
-        first += count;
+        slice_or_fail(r, n, &part, at, first, sizes[k]);
         if (!n->outputs[k])
             continue;
         n->outputs[k]->state = STATE_VIEW;

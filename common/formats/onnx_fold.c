@@ -492,6 +492,48 @@ static array fold_expand(reader *r, const node *n, const array *a, const array *
     return out;
 }
 
+void onnx_split_sizes(reader *r, const node *n, size_t size, size_t sizes[SPLIT_MOST])
+{
+    array given;
+    size_t parts = n->output_count, each = (size + parts - 1) / parts, left = size;
+    bool is_given = onnx_numbers(r, n, 1, "split", &given);
+    if (parts > SPLIT_MOST || (is_given && given.count != parts))
+        onnx_fail(r, n, "%zu parts of %zu sizes", parts, is_given ? given.count : parts);
+    for (size_t k = 0; k < parts; left -= sizes[k++]) {
+        double part = is_given ? onnx_at(&given, k) : each < left ? (double)each : (double)left;
+        if (!(part >= 0 && part <= (double)left))
+            onnx_fail(r, n, "parts of more than %zu", size);
+        sizes[k] = (size_t)part;
+    }
+}
+
+/* All parts but the first, which it returns. */
+static array fold_split(reader *r, const node *n, const array *a)
+{
+    size_t at[ONNX_RANK_MAX], dims[ONNX_RANK_MAX], sizes[SPLIT_MOST];
+    size_t axis = onnx_axis(r, n, onnx_int(n, "axis", 0), a->rank), first = 0;
+    onnx_split_sizes(r, n, a->dims[axis], sizes);
+    array parts[SPLIT_MOST];
+    memcpy(dims, a->dims, sizeof dims);
+    for (size_t k = 0; k < n->output_count; first += sizes[k++]) {
+        dims[axis] = sizes[k];
+        parts[k] = onnx_array_new(r, a->whole, a->rank, dims);
+        for (size_t i = 0; i < parts[k].count; i++) {
+            size_t from = 0;
+            split_index(i, a->rank, dims, at);
+            at[axis] += first;
+            for (size_t d = 0; d < a->rank; d++)
+                from = from * a->dims[d] + at[d];
+            copy_element(&parts[k], i, a, from);
+        }
+        if (n->outputs[k]) {
+            n->outputs[k]->constant = parts[k];
+            n->outputs[k]->state = STATE_CONSTANT;
+        }
+    }
+    return parts[0];
+}
+
 static array fold_tile(reader *r, const node *n, const array *a, const array *times)
 {
     size_t dims[ONNX_RANK_MAX] = {0}, at[ONNX_RANK_MAX];
@@ -739,6 +781,8 @@ void onnx_fold(reader *r, const node *n)
         out = fold_concat(r, n);
     } else if (onnx_is(n, "Expand")) {
         out = fold_expand(r, n, a, onnx_constant(r, n, onnx_input(n, 1)));
+    } else if (onnx_is(n, "Split")) {
+        out = fold_split(r, n, a);
     } else if (onnx_is(n, "Tile")) {
         out = fold_tile(r, n, a, onnx_constant(r, n, onnx_input(n, 1)));
     } else if (onnx_is(n, "Resize")) {

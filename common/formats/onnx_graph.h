@@ -67,6 +67,7 @@ typedef enum {
     STATE_PADDED,    /* a view, zeros around it */
     STATE_SCORES,    /* of attention: queries times keys */
     STATE_WEIGHTS,   /* their softmax */
+    STATE_NAN,       /* which of them are none: never any */
     STATE_ERF,       /* erf(x / sqrt 2) of the view x */
     STATE_ERF_ONE,   /* 1 + that */
     STATE_MEAN,      /* of the view's channels */
@@ -158,6 +159,9 @@ array onnx_shape(reader *r, const node *n, size_t rank, const size_t *dims);
 /* The ranges of Slice on each axis of `dims`. */
 void onnx_slice_ranges(reader *r, const node *n, size_t rank, const size_t *dims, size_t *first,
                        size_t *count, int64_t *step);
+/* The sizes of Split's parts, of which it has SPLIT_MOST at most, along an axis of that size. */
+enum { SPLIT_MOST = 256 };
+void onnx_split_sizes(reader *r, const node *n, size_t size, size_t sizes[SPLIT_MOST]);
 /* The shape that Reshape asks of so many elements. */
 void onnx_reshape_dims(reader *r, const node *n, size_t rank, const size_t *dims, const array *to,
                        size_t *out_rank, size_t *out);

@@ -92,7 +92,7 @@ OPERATORS = {
     "Gather": lambda x, i, axis=0: np.take(x, i, axis),
     "Shape": lambda x: np.array(x.shape, "i8"),
     "Unsqueeze": lambda x, axes: np.expand_dims(x, tuple(int(a) for a in axes)),
-    "Tile": np.tile,
+    "Tile": np.tile, "IsNaN": np.isnan, "Where": np.where,
     "Identity": lambda x: x,
     "LpNormalization": lambda x, axis=-1, p=2: x / np.sqrt((x * x).sum(axis, keepdims=True)),
 }
@@ -126,6 +126,13 @@ class Graph:
         if op in OPERATORS:
             self.values[name] = OPERATORS[op](*(self.values[i] for i in inputs), **attributes)
         return name
+
+    def split(self, x, parts, axis):
+        names = [f"v{len(self.nodes)}.{k}" for k in range(parts)]
+        self.nodes.append(field(1, x) + b"".join(field(2, name) for name in names) + field(3, "split") + field(4, "Split")
+                          + field(5, attribute("axis", axis)))
+        self.values.update(zip(names, np.array_split(self.values[x], parts, axis)))
+        return names
 
     def file(self, output, open_size=False):
         dims = b"".join(field(1, field(2, "any") if open_size and d == self.side else field(1, d))
@@ -211,8 +218,12 @@ def probed(g, scale=1.5, probes=1):
     k, v = (g("Transpose", g("Reshape", g.linear(x, 12, 12), g.constant(np.array([1, side * side, 3, 4]))), perm=[0, 2, 1, 3])
             for i in range(2))
     a = g("Mul", g("MatMul", q, g("Transpose", k, perm=[0, 1, 3, 2])), g.constant(np.float32(scale)))
-    a = g("Transpose", g("MatMul", g("Softmax", a, axis=-1), v), perm=[0, 2, 1, 3])
-    x = g.linear(g("Reshape", a, g.constant(np.array([1, probes, 12]))), 12, 12)
+    # A mask that leaves all, and a look for rows that it leaves nothing of.
+    a = g("Softmax", g("Add", a, g.constant(np.zeros((1, 1, probes, side * side), "f4"))), axis=-1)
+    a = g("Where", g("IsNaN", a), g.constant(np.float32(0)), a)
+    a = g("Transpose", g("MatMul", a, v), perm=[0, 2, 1, 3])
+    x = g("Reshape", a, g.constant(np.array([1, probes, 12])))
+    x = g("Add", g("MatMul", x, g.split(g.weights(12, 36), 3, 1)[1]), g.weights(12))
     x = g("Add", x, g.linear(g.gelu(g.linear(g.layernorm(x, 12), 12, 20)), 20, 12))
     return g("Tanh", g.linear(g("Gather", x, g.constant(np.array(0)), axis=1), 12, 5))
 
