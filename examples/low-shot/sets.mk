@@ -1,10 +1,11 @@
 # The sets of the table *embeddings*, and the table: all embeddings made by the tools, each set an .npz as peers.py takes it.
 #
+#     make -f sets.mk fonts                                                 Debian's packages of fonts used here
 #     make -f sets.mk CIFAR10=DIR PHOTOS=DIR CIFAR=DIR PYTHON=python3
 #
-# CIFAR10: CIFAR-10's binary batches. PHOTOS, CIFAR and PYTHON: as in ../pretrained, whose networks are used. Fonts: all that
-# are installed (README.md names those used here). Hours on two cores, most of them the peers'; an interrupted make goes on
-# where it stopped.
+# CIFAR10: CIFAR-10's binary batches. PHOTOS, CIFAR and PYTHON: as in ../pretrained, whose networks are used. The letters are
+# of all fonts that are installed. Two hours on two cores (-j2), most of it the peers'; an interrupted make goes on where it
+# stopped.
 
 # ---- what may be changed: make NAME=VALUE -----------------------------------------------------------------
 PHOTOS  = photos
@@ -14,6 +15,10 @@ PYTHON  = python3
 LEARN   = 200
 SHOTS   = 1,2,5,10,20,30,100,all
 DRAWS   = 5
+FONTS   = fonts-cabin fonts-cantarell fonts-comfortaa fonts-crosextra-caladea fonts-crosextra-carlito fonts-dejavu-core \
+          fonts-ebgaramond fonts-firacode fonts-freefont-ttf fonts-hack fonts-inconsolata fonts-junicode fonts-lato \
+          fonts-liberation fonts-linuxlibertine fonts-mplus fonts-open-sans fonts-quicksand fonts-roboto-unhinted \
+          fonts-sil-andika fonts-sil-gentium fonts-texgyre fonts-urw-base35 fonts-vollkorn
 TOP     = ../..
 OUT     = $(TOP)/build/low-shot
 SETS    = $(OUT)/sets
@@ -44,10 +49,12 @@ TABLES = $(ALONE:%=$(KEPT)/%.alone) $(PHOTOS_BASE:%=$(KEPT)/%.photos) $(TRAINED:
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all sets anew
+.PHONY: all sets anew fonts
 all: $(KEPT).md $(KEPT).png
 	@cat $<
 sets: $(ALONE:%=$(SETS)/%.npz)
+fonts:
+	$(TOP)/.ci/packages fontconfig python3-pil $(FONTS)
 # imprint's figures once more; the peers' stay.
 anew:
 	rm -f $(TABLES)
